@@ -1,0 +1,4 @@
+//! Running CPython frames as data.
+pub mod code;
+pub mod payload;
+pub mod snapshot;

@@ -1,0 +1,114 @@
+//! The snapshot: a stopped stack as plain data, with no pointer and no Python type in it.
+//!
+//! Python objects are named by their place ([`ObjectId`]) in a list that travels beside the
+//! snapshot, as one graph: what was one object stays one object. Everything else that makes up a
+//! running frame is here, field by field, in the order in which `read` takes it and `morph` gives
+//! it back.
+
+use serde::{Deserialize, Serialize};
+
+/// The place of a Python object in the list of objects that travels with a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ObjectId(pub u32);
+
+/// One local, cell or value-stack place of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Slot {
+    /// An empty place: an unbound local, or the NULL that CPython pushes beside a callable.
+    Null,
+    /// A reference to an object.
+    Object(ObjectId),
+    /// A small integer that CPython keeps in the slot itself (3.14 and later).
+    Tagged(i64),
+}
+
+/// One entry of the block stack (CPython 3.8–3.10), with CPython's own numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// The opcode that set the block up, or 257 for a handler that is running.
+    pub kind: i32,
+    /// Where an exception goes on: CPython's unit of this release, -1 where there is none.
+    pub handler: i32,
+    /// The stack depth that an exception unwinds to.
+    pub level: i32,
+}
+
+/// An exception that is being handled: `sys.exc_info()` of one level.
+///
+/// From CPython 3.11 on only `value` is kept by the interpreter; before, all three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handled {
+    /// The exception's class.
+    pub kind: Option<ObjectId>,
+    /// The exception.
+    pub value: Option<ObjectId>,
+    /// Its traceback.
+    pub traceback: Option<ObjectId>,
+}
+
+/// What the result of a frame's callee means to the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    /// The operands go, the result is pushed.
+    Value,
+    /// The operands go and so does the result.
+    Discard,
+    /// A class was called and its `__init__` runs: its value is the instance.
+    Instance(ObjectId),
+    /// The result's truth takes the place of the operand, and the instruction runs again.
+    Truth,
+    /// The result's truth is pushed, turned round if `negate`.
+    TruthValue {
+        /// `not in` rather than `in`.
+        negate: bool,
+    },
+    /// The result and a NULL, or a NULL and the result, in place of the operand.
+    MethodPair,
+    /// `__enter__` returned: its value is pushed above the exit method, in a block of its own.
+    WithEnter,
+    /// `__exit__` got an exception: its answer is pushed, nothing is popped.
+    WithExit,
+    /// The instruction runs again, and the callee is found again by it.
+    Again,
+    /// Nothing is above this frame but the call that stopped the program: its value is pushed.
+    Stopped,
+}
+
+/// One running call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameState {
+    /// The code object.
+    pub code: ObjectId,
+    /// The function; CPython 3.8–3.10 keep none in a frame.
+    pub function: Option<ObjectId>,
+    /// The globals.
+    pub globals: ObjectId,
+    /// The namespace of a module's or a class's body, or one given to `exec`.
+    pub namespace: Option<ObjectId>,
+    /// The generator, coroutine or async generator that owns the frame.
+    pub generator: Option<ObjectId>,
+    /// The instruction in progress, in code units of two bytes; for a suspended frame the raw
+    /// instruction pointer, which CPython keeps one instruction before or behind.
+    pub instruction: i32,
+    /// Locals, cells and free variables.
+    pub slots: Vec<Slot>,
+    /// The value stack.
+    pub stack: Vec<Slot>,
+    /// The block stack (CPython 3.8–3.10).
+    pub blocks: Vec<Block>,
+    /// The exception handled by the generator that owns the frame.
+    pub handled: Handled,
+    /// How the callee was entered.
+    pub entry: Entry,
+    /// The state of a suspended generator's frame, in CPython's number of this release.
+    pub suspended: Option<i8>,
+}
+
+/// A stopped stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The frames, outermost first.
+    pub frames: Vec<FrameState>,
+    /// The exception that the outermost frame runs under.
+    pub handled: Handled,
+}

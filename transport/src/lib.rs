@@ -1,0 +1,1 @@
+//! Ways to another process, and the hand-off of a program over them.
