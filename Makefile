@@ -1,0 +1,55 @@
+# Everything needs only Python, pip and cargo: what else is used is put under .cache/ and target/.
+#
+#   make demo       watch a program move
+#   make test       all tests, on python3 and on CPython 3.9 where there is one
+#   make lint       formatting and lints
+#   make bench      the benchmarks
+#   make clean
+#
+#   PYTHON=...      another interpreter than python3
+#   PYTESTS=...     arguments for pytest: make test-python PYTESTS="pytests/test_frames.py -k deep"
+
+SHELL := /bin/bash
+export PYTHON ?= python3
+PYTESTS ?= pytests
+JOBS ?= 2
+
+default := $(shell tools/find-python)
+other := $(filter-out $(default),$(shell tools/find-python 3.9))
+pythons := $(default) $(other)
+
+.PHONY: demo test test-rust test-python lint format bench clean
+
+demo:
+	@python="$$(tools/venv $(default))" && "$$python" demo/demo.py
+
+test: test-rust test-python
+
+test-rust:
+	tools/test-rust $(default)
+
+test-python:
+	@set -e; for each in $(pythons); do \
+	    python="$$(tools/venv "$$each" pytests/requirements.txt)"; \
+	    echo "== $$("$$python" -c 'import sys; print("CPython", sys.version.split()[0])')"; \
+	    "$$python" -m pytest -q -n $(JOBS) $(PYTESTS); \
+	done
+
+lint:
+	cargo fmt --all --check
+	PYO3_PYTHON=$(default) cargo clippy --quiet --workspace --all-targets -- -D warnings
+	tools/tool ruff check .
+	tools/tool ruff format --check .
+
+format:
+	cargo fmt --all
+	tools/tool ruff check --fix .
+	tools/tool ruff format .
+
+bench:
+	@python="$$(tools/venv $(default) pytests/requirements.txt)" && \
+	    "$$python" benches/eval_overhead.py && "$$python" benches/move.py
+	cd benches && PYO3_PYTHON=$(default) cargo bench
+
+clean:
+	rm -rf .cache target
