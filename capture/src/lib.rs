@@ -1,4 +1,19 @@
 //! Running CPython frames as data.
+//!
+//! The way out: [`read`] walks the stack through the layouts of [`cpython`], asks [`code`] how deep
+//! each value stack is and `entry` how each callee was entered, and makes a
+//! [`snapshot`]; [`payload`] turns that into bytes. The way in is the mirror: [`payload`],
+//! [`snapshot`], then [`morph`], which turns fresh frames into the captured ones.
+
+mod boundary;
 pub mod code;
+pub mod cpython;
+mod entry;
+pub mod error;
+pub mod morph;
 pub mod payload;
+pub mod read;
 pub mod snapshot;
+pub mod waiting;
+
+pub use error::{CaptureError, MorphError};

@@ -49,29 +49,16 @@ pub struct Handled {
 /// What the result of a frame's callee means to the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
-    /// The operands go, the result is pushed.
+    /// The result is pushed where the operands were; those are left out of the snapshot.
     Value,
-    /// The operands go and so does the result.
-    Discard,
-    /// A class was called and its `__init__` runs: its value is the instance.
+    /// A class was called and its `__init__` runs: what is pushed is the instance.
     Instance(ObjectId),
-    /// The result's truth takes the place of the operand, and the instruction runs again.
-    Truth,
-    /// The result's truth is pushed, turned round if `negate`.
-    TruthValue {
-        /// `not in` rather than `in`.
-        negate: bool,
-    },
-    /// The result and a NULL, or a NULL and the result, in place of the operand.
-    MethodPair,
-    /// `__enter__` returned: its value is pushed above the exit method, in a block of its own.
+    /// `__enter__` runs: its result is pushed above the exit method, in a block of its own.
     WithEnter,
-    /// `__exit__` got an exception: its answer is pushed, nothing is popped.
+    /// `__exit__` was given an exception: its answer is pushed above everything.
     WithExit,
-    /// The instruction runs again, and the callee is found again by it.
+    /// The instruction runs again with its operands, and enters the callee again.
     Again,
-    /// Nothing is above this frame but the call that stopped the program: its value is pushed.
-    Stopped,
 }
 
 /// One running call.
@@ -98,7 +85,7 @@ pub struct FrameState {
     pub blocks: Vec<Block>,
     /// The exception handled by the generator that owns the frame.
     pub handled: Handled,
-    /// How the callee was entered.
+    /// How the callee was entered; for the innermost frame, the call that stopped the program.
     pub entry: Entry,
     /// The state of a suspended generator's frame, in CPython's number of this release.
     pub suspended: Option<i8>,

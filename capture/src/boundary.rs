@@ -1,0 +1,279 @@
+//! C code between a call and the Python frame that it led to.
+//!
+//! Some of it only passes the call on: what the frame returns is what the call is worth
+//! ([`Passage::Value`]), or has a known tail ([`Passage::Instance`]), or can be entered again
+//! without doing anything twice ([`Passage::Again`]). Everything else has work of its own left, and
+//! is refused by name.
+
+use crate::cpython::evalframe::recorded_instance;
+use crate::cpython::frame::SlotValue;
+use crate::cpython::objects::{function_of_method, is_called_as_type, is_cell, lookup_on_type};
+use crate::entry::{Callee, Refusal};
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyType};
+
+/// How a call leads to the frame above it.
+pub(crate) enum Passage {
+    /// The frame's result is the call's.
+    Value,
+    /// The frame is the `__init__` of this instance, which is the call's result.
+    Instance(Py<PyAny>),
+    /// The call can be made again, and leads to the same frame.
+    Again,
+}
+
+/// How deep callables may be wrapped in one another.
+const MAX_WRAPPERS: usize = 64;
+
+/// How calling `callable` leads to `callee`.
+pub(crate) fn passage<'py>(
+    py: Python<'py>,
+    callable: &Bound<'py, PyAny>,
+    first: Option<&Bound<'py, PyAny>>,
+    callee: &Callee<'py>,
+) -> Result<Passage, Refusal> {
+    let mut callable = callable.clone();
+    for _ in 0..MAX_WRAPPERS {
+        if callee.is(&callable) && !is_python_instance(&callable) {
+            return Ok(Passage::Value);
+        }
+        if let Some(function) = function_of_method(&callable) {
+            callable = function;
+        } else if is_exactly(py, &callable, "functools", "partial")? {
+            callable = callable.getattr("func")?;
+        } else if let Ok(class) = callable.cast::<PyType>() {
+            return through_class(class, callee);
+        } else if let Some(passed_on) = through_builtin(&callable, first, callee)? {
+            return Ok(passed_on);
+        } else if let Some(call) = python_call(&callable) {
+            callable = call;
+        } else if callable.hasattr("__code__")? {
+            // A Python function that was called, but is not the one that runs.
+            return Err(Refusal::Unexplained);
+        } else {
+            return Err(Refusal::Boundary(name_of(&callable)));
+        }
+    }
+    Err(Refusal::Boundary(name_of(&callable)))
+}
+
+/// The Python `__call__` of an instance.
+fn python_call<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let call = lookup_on_type(&object.get_type(), "__call__")?;
+    (call.get_type().name().is_ok_and(|name| name == "function")).then_some(call)
+}
+
+fn is_python_instance(object: &Bound<'_, PyAny>) -> bool {
+    python_call(object).is_some()
+}
+
+/// A class that is called: its metaclass's `__call__`, or its `__init__`.
+fn through_class<'py>(class: &Bound<'py, PyType>, callee: &Callee<'py>) -> Result<Passage, Refusal> {
+    if !is_called_as_type(class) {
+        if callee.is_method_of_type(&class.get_type(), "__call__") {
+            return Ok(Passage::Value);
+        }
+        return Err(Refusal::Boundary(name_of(class)));
+    }
+    if callee.is_method_of_type(class, "__new__") {
+        return Err(Refusal::Boundary(format!(
+            "{}, which goes on to __init__",
+            name_of(class)
+        )));
+    }
+    let Some(instance) = instance_of(callee) else {
+        if callee.is_method_of_type(class, "__init__") {
+            return Err(Refusal::Instance);
+        }
+        return Err(Refusal::Boundary(name_of(class)));
+    };
+    // `__new__` may have made an instance of a subclass, whose `__init__` it then is.
+    let made = instance.get_type();
+    if made.is_subclass(class)? && callee.is_method_of_type(&made, "__init__") {
+        return Ok(Passage::Instance(instance.unbind()));
+    }
+    Err(Refusal::Boundary(name_of(class)))
+}
+
+/// The instance that an `__init__` was entered with: recorded, or still its first parameter.
+fn instance_of<'py>(callee: &Callee<'py>) -> Option<Bound<'py, PyAny>> {
+    let py = callee.code.py();
+    if let Some(instance) = recorded_instance(py, callee.frame) {
+        return Some(instance);
+    }
+    let first = match callee.frame.read_slot(0) {
+        SlotValue::Object(first) => Some(first),
+        SlotValue::Null => None,
+    };
+    let name = callee.code.getattr("co_varnames").ok()?.get_item(0).ok()?;
+    if binds_again(callee, &name).unwrap_or(true) {
+        return None;
+    }
+    // A parameter that inner functions use lives in a cell: in its own slot from 3.11 on, among
+    // the cells before.
+    let in_cell = |cell: Bound<'py, PyAny>| {
+        is_cell(&cell)
+            .then(|| cell.getattr("cell_contents").ok())
+            .flatten()
+    };
+    match first {
+        Some(first) if is_cell(&first) => in_cell(first),
+        Some(first) => Some(first),
+        None => {
+            let cells = callee.code.getattr("co_cellvars").ok()?;
+            let place: usize = cells.call_method1("index", (name,)).ok()?.extract().ok()?;
+            let locals = callee.code.getattr("co_nlocals").ok()?.extract::<usize>().ok()?;
+            match callee.frame.read_slot(locals + place) {
+                SlotValue::Object(cell) => in_cell(cell),
+                SlotValue::Null => None,
+            }
+        }
+    }
+}
+
+/// Whether the code stores into or deletes its first parameter anywhere.
+fn binds_again(callee: &Callee<'_>, name: &Bound<'_, PyAny>) -> PyResult<bool> {
+    use crate::code::Op;
+    use crate::cpython::codeobject::CodeInfo;
+    let info = CodeInfo::of(callee.code.cast()?)?;
+    let cells = callee.code.getattr("co_cellvars")?;
+    let is_cell = cells.contains(name)?;
+    let place = if !is_cell {
+        0
+    } else if crate::cpython::CURRENT.frame.function.is_some() {
+        // From 3.11 on cells are numbered as slots.
+        0
+    } else {
+        cells.call_method1("index", (name,))?.extract::<u32>()?
+    };
+    let result = info.facts.instructions().any(|instruction| match instruction.op {
+        Op::StoreFast | Op::DeleteFast => !is_cell && instruction.arg == 0,
+        Op::StoreDeref | Op::DeleteDeref => is_cell && instruction.arg == place,
+        _ => false,
+    });
+    Ok(result)
+}
+
+/// Built-in functions that pass a call on.
+fn through_builtin<'py>(
+    callable: &Bound<'py, PyAny>,
+    first: Option<&Bound<'py, PyAny>>,
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let name = callable
+        .getattr("__name__")
+        .and_then(|name| name.extract::<String>());
+    let Ok(name) = name else { return Ok(None) };
+    if callable.is_instance_of::<PyCFunction>() {
+        let owner = callable.getattr("__self__")?;
+        if owner
+            .getattr("__name__")
+            .is_ok_and(|module| module.eq("builtins").unwrap_or(false))
+        {
+            return through_builtins_module(&name, first, callee);
+        }
+        // A generator's method, bound.
+        if is_entry_method(&name) && callee.belongs_to(&owner) {
+            return Ok(Some(Passage::Again));
+        }
+        return Ok(None);
+    }
+    let kind = callable.get_type();
+    let kind = kind.name()?;
+    if kind == "method_descriptor" || kind == "wrapper_descriptor" {
+        // The same, not bound: the generator is the first argument.
+        if is_entry_method(&name) && first.is_some_and(|first| callee.belongs_to(first)) {
+            return Ok(Some(Passage::Again));
+        }
+    }
+    if kind == "method-wrapper" && name == "__next__" {
+        let owner = callable.getattr("__self__")?;
+        if callee.belongs_to(&owner) {
+            return Ok(Some(Passage::Again));
+        }
+    }
+    Ok(None)
+}
+
+/// Methods of generators and coroutines that enter their frame.
+fn is_entry_method(name: &str) -> bool {
+    name == "send" || name == "__next__"
+}
+
+fn through_builtins_module<'py>(
+    name: &str,
+    first: Option<&Bound<'py, PyAny>>,
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let Some(first) = first else { return Ok(None) };
+    let passage = match name {
+        "next" if callee.belongs_to(first) => Some(Passage::Again),
+        "next" if callee.is_method_of_type(&first.get_type(), "__next__") => Some(Passage::Again),
+        // The code that was given, or what a string was compiled to: its result is the call's.
+        "exec" | "eval" => {
+            let given = first.is(&callee.code);
+            let compiled = !first.hasattr("co_code")? && is_compiled_from_string(callee)?;
+            (given || compiled).then_some(Passage::Value)
+        }
+        _ => None,
+    };
+    Ok(passage)
+}
+
+fn is_compiled_from_string(callee: &Callee<'_>) -> PyResult<bool> {
+    let file = callee.code.getattr("co_filename")?.extract::<String>()?;
+    let name = callee.code.getattr("co_name")?.extract::<String>()?;
+    Ok(file == "<string>" && name == "<module>")
+}
+
+fn is_exactly(py: Python<'_>, object: &Bound<'_, PyAny>, module: &str, name: &str) -> PyResult<bool> {
+    let kind = object.get_type();
+    if kind.name()? != name {
+        return Ok(false);
+    }
+    Ok(kind.is(&py.import(module)?.getattr(name)?))
+}
+
+/// Whether `object` is an instance of a built-in class, itself and no subclass.
+pub(crate) fn is_builtin(object: &Bound<'_, PyAny>, name: &str) -> bool {
+    is_exactly(object.py(), object, "builtins", name).unwrap_or(false)
+}
+
+/// Whether a class was made by a `class` statement.
+pub(crate) fn is_python_class(class: &Bound<'_, PyType>) -> bool {
+    /// `Py_TPFLAGS_HEAPTYPE`.
+    const HEAP_TYPE: u64 = 1 << 9;
+    let flags = class
+        .getattr("__flags__")
+        .and_then(|flags| flags.extract::<u64>());
+    flags.is_ok_and(|flags| flags & HEAP_TYPE != 0)
+}
+
+/// A C function or a class as a message names it.
+pub(crate) fn name_of(object: &Bound<'_, PyAny>) -> String {
+    let text = |name: &str| {
+        object
+            .getattr(name)
+            .ok()
+            .and_then(|value| value.extract::<String>().ok())
+    };
+    let Some(name) = text("__qualname__").or_else(|| text("__name__")) else {
+        return format!("an object of type {}", type_name(object));
+    };
+    match text("__module__") {
+        Some(module) if module != "builtins" => format!("{module}.{name}"),
+        _ => name,
+    }
+}
+
+/// What an instruction does to an object, as a message names it.
+pub(crate) fn operation(what: &str, object: &Bound<'_, PyAny>) -> String {
+    format!("{what} of an object of type {}", type_name(object))
+}
+
+fn type_name(object: &Bound<'_, PyAny>) -> String {
+    object
+        .get_type()
+        .qualname()
+        .map_or_else(|_| "?".into(), |name| name.to_string())
+}

@@ -1,0 +1,1 @@
+//! Is the interpreter the one that CURRENT was written for?

@@ -1,0 +1,355 @@
+//! A running frame, field by field, through the layout of its release.
+
+use super::{Activation, Blocks, Depth, Instruction, Owner, CURRENT};
+use crate::snapshot::Block;
+use core::ffi::{c_char, c_int, c_void};
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyCode;
+
+/// The address of one CPython struct, with typed reads and writes at byte offsets.
+///
+/// Whoever makes one promises that the struct is alive, and laid out as [`CURRENT`] says, for as
+/// long as the value is used; the GIL, which every holder has, keeps others from changing it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Address(NonNull<u8>);
+
+impl Address {
+    pub(super) fn new(raw: *mut c_void) -> Option<Self> {
+        NonNull::new(raw.cast()).map(Self)
+    }
+
+    pub(super) fn raw(self) -> *mut c_void {
+        self.0.as_ptr().cast()
+    }
+
+    pub(super) fn at<T>(self, offset: usize) -> *mut T {
+        // SAFETY: `offset` comes from the layout of the struct that this is the address of, so the
+        // result stays within it.
+        unsafe { self.0.as_ptr().add(offset).cast() }
+    }
+
+    pub(super) fn get<T: Copy>(self, offset: usize) -> T {
+        // SAFETY: see `Address`: a live struct that holds a `T` at this offset, aligned by CPython.
+        unsafe { self.at::<T>(offset).read() }
+    }
+
+    pub(super) fn set<T: Copy>(self, offset: usize, value: T) {
+        // SAFETY: see `Address`; nobody else writes while the GIL is held.
+        unsafe { self.at::<T>(offset).write(value) }
+    }
+
+    /// The object that the field refers to, if any.
+    pub(super) fn object<'py>(self, py: Python<'py>, offset: usize) -> Option<Bound<'py, PyAny>> {
+        let raw: *mut ffi::PyObject = self.get(offset);
+        // SAFETY: the field holds NULL or a reference to a live object, owned by the struct or kept
+        // alive by what owns it; we take a reference of our own.
+        unsafe { Bound::from_borrowed_ptr_or_opt(py, raw) }
+    }
+
+    /// Puts an object in place of the one that the (owning) field refers to.
+    pub(super) fn replace(self, py: Python<'_>, offset: usize, value: Option<Py<PyAny>>) {
+        let old: *mut ffi::PyObject = self.get(offset);
+        self.set(offset, value.map_or(core::ptr::null_mut(), Py::into_ptr));
+        // SAFETY: the field owned the old reference, and gives it up: it holds the new one already,
+        // so code that runs when the old object goes finds the struct whole.
+        drop(unsafe { Bound::from_owned_ptr_or_opt(py, old) });
+    }
+}
+
+/// What a slot holds.
+#[derive(Debug)]
+pub enum SlotValue<'py> {
+    /// Nothing.
+    Null,
+    /// An object.
+    Object(Bound<'py, PyAny>),
+}
+
+/// A frame that has been entered and has not returned, or that lies in a suspended generator.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RunningFrame<'py> {
+    pub(super) address: Address,
+    held: PhantomData<Python<'py>>,
+}
+
+impl<'py> RunningFrame<'py> {
+    /// The frame at an address, `None` for NULL.
+    ///
+    /// # Safety
+    /// The address is NULL, or that of a frame of the running interpreter which stays alive for
+    /// `'py`: on a thread's stack, handed to an evaluator, or in a generator that is held.
+    pub(super) unsafe fn from_raw(raw: *mut c_void) -> Option<Self> {
+        Address::new(raw).map(|address| Self {
+            address,
+            held: PhantomData,
+        })
+    }
+
+    /// Where the frame lies; two frames are the same if this is.
+    pub fn id(self) -> usize {
+        self.address.raw() as usize
+    }
+
+    fn py(self) -> Python<'py> {
+        // SAFETY: a `RunningFrame<'py>` is only made where a `Python<'py>` was at hand.
+        unsafe { Python::assume_attached() }
+    }
+
+    /// The code object.
+    pub fn code(self) -> Bound<'py, PyCode> {
+        let code = self
+            .address
+            .object(self.py(), CURRENT.frame.code)
+            .expect("a frame has a code");
+        // SAFETY: `f_code` of every frame on 3.8–3.12 is a code object.
+        unsafe { code.cast_into_unchecked() }
+    }
+
+    /// Whether the frame runs this very code object.
+    pub fn runs(self, code: &Bound<'py, PyAny>) -> bool {
+        self.address.get::<*mut ffi::PyObject>(CURRENT.frame.code) == code.as_ptr()
+    }
+
+    /// The frame that waits for this one.
+    pub fn back(self) -> Option<Self> {
+        // SAFETY: a frame's caller is alive as long as the frame is on a stack.
+        unsafe { Self::from_raw(self.address.get(CURRENT.frame.back)) }
+    }
+
+    /// The function, where frames keep it.
+    pub fn function(self) -> Option<Bound<'py, PyAny>> {
+        CURRENT
+            .frame
+            .function
+            .and_then(|offset| self.address.object(self.py(), offset))
+    }
+
+    /// The globals.
+    pub fn globals(self) -> Bound<'py, PyAny> {
+        self.address
+            .object(self.py(), CURRENT.frame.globals)
+            .expect("a frame has globals")
+    }
+
+    /// `f_locals`: the namespace of a module or a class body, or a function's cached `locals()`.
+    pub fn namespace(self) -> Option<Bound<'py, PyAny>> {
+        self.address.object(self.py(), CURRENT.frame.namespace)
+    }
+
+    /// The instruction pointer as it stands, in code units; -1 before the first.
+    pub fn raw_instruction(self) -> i32 {
+        match CURRENT.frame.instruction {
+            Instruction::LastByte(offset) => {
+                let byte = self.address.get::<c_int>(offset);
+                if byte < 0 {
+                    -1
+                } else {
+                    byte / 2
+                }
+            }
+            Instruction::LastUnit(offset) => {
+                let unit = self.address.get::<usize>(offset) as isize;
+                ((unit - self.instructions() as isize) / 2) as i32
+            }
+        }
+    }
+
+    /// Where the code's instructions are, where frames point into them.
+    fn instructions(self) -> usize {
+        let offset = CURRENT
+            .code_object
+            .instructions
+            .expect("frames point into the code");
+        self.address.get::<usize>(CURRENT.frame.code) + offset
+    }
+
+    /// Makes `unit` the next instruction to run.
+    pub fn run_at(self, unit: u32) {
+        match CURRENT.frame.instruction {
+            Instruction::LastByte(offset) => {
+                let last = if unit == 0 { -1 } else { 2 * unit as c_int - 2 };
+                self.address.set(offset, last);
+            }
+            Instruction::LastUnit(offset) => {
+                self.address
+                    .set(offset, self.instructions() + 2 * unit as usize - 2);
+            }
+        }
+    }
+
+    /// Makes `unit` the instruction in progress: the place of a frame that waits, and of an
+    /// exception that is about to be raised in it. -1 is the place before the first.
+    pub fn stand_at(self, unit: i32) {
+        match CURRENT.frame.instruction {
+            Instruction::LastByte(offset) => {
+                self.address
+                    .set::<c_int>(offset, if unit < 0 { -1 } else { 2 * unit });
+            }
+            Instruction::LastUnit(offset) => {
+                let place = self.instructions() as isize + 2 * unit as isize;
+                self.address.set(offset, place as usize);
+            }
+        }
+    }
+
+    /// The depth of the value stack if CPython has stored it, given the number of locals and cells.
+    pub fn stored_depth(self, locals: usize) -> Option<usize> {
+        match CURRENT.frame.depth {
+            Depth::Top(offset) => {
+                let top = self.address.get::<usize>(offset);
+                (top != 0).then(|| top.wrapping_sub(self.stack_base(locals) as usize) / 8)
+            }
+            Depth::CountWithLocals(offset) => {
+                let count = self.address.get::<c_int>(offset);
+                usize::try_from(count)
+                    .ok()
+                    .map(|count| count.saturating_sub(locals))
+            }
+        }
+    }
+
+    fn store_depth(self, locals: usize, depth: usize) {
+        match CURRENT.frame.depth {
+            Depth::Top(offset) => {
+                self.address
+                    .set(offset, self.stack_base(locals) as usize + 8 * depth);
+            }
+            Depth::CountWithLocals(offset) => {
+                self.address.set(offset, (locals + depth) as c_int);
+            }
+        }
+    }
+
+    fn slot(self, index: usize) -> usize {
+        CURRENT.frame.slots + index * core::mem::size_of::<*mut ffi::PyObject>()
+    }
+
+    fn stack_base(self, locals: usize) -> *mut u8 {
+        self.address.at(self.slot(locals))
+    }
+
+    /// The contents of slot `index`; the value stack begins behind the locals and cells.
+    ///
+    /// The slot must be live: a local, a cell, or below the depth that the code's analysis gives.
+    pub fn read_slot(self, index: usize) -> SlotValue<'py> {
+        match self.address.object(self.py(), self.slot(index)) {
+            Some(object) => SlotValue::Object(object),
+            None => SlotValue::Null,
+        }
+    }
+
+    /// Puts a value into a local or a cell; the old one goes.
+    pub fn write_local(self, index: usize, value: Option<Py<PyAny>>) {
+        self.address.replace(self.py(), self.slot(index), value);
+    }
+
+    /// Empties the value stack.
+    pub fn clear_stack(self, locals: usize) {
+        while let Some(depth) = self.stored_depth(locals).filter(|depth| *depth > 0) {
+            self.store_depth(locals, depth - 1);
+            self.address
+                .replace(self.py(), self.slot(locals + depth - 1), None);
+        }
+        self.store_depth(locals, 0);
+    }
+
+    /// Pushes a value on the stack, whose depth must be stored; `None` is NULL.
+    pub fn push(self, locals: usize, value: Option<Py<PyAny>>) {
+        let depth = self.stored_depth(locals).unwrap_or(0);
+        let raw = value.map_or(core::ptr::null_mut(), Py::into_ptr);
+        // What lies above the depth is junk: it is written over, not released.
+        self.address.set(self.slot(locals + depth), raw);
+        self.store_depth(locals, depth + 1);
+    }
+
+    /// The block stack, innermost last; empty where frames have none.
+    pub fn blocks(self) -> Vec<Block> {
+        let Blocks::InFrame { count, array } = CURRENT.frame.blocks else {
+            return Vec::new();
+        };
+        let depth = self.address.get::<c_int>(count).clamp(0, MAX_BLOCKS as c_int) as usize;
+        (0..depth)
+            .map(|index| {
+                let [kind, handler, level] = self.address.get::<[c_int; 3]>(array + 12 * index);
+                Block { kind, handler, level }
+            })
+            .collect()
+    }
+
+    /// Replaces the block stack.
+    pub fn write_blocks(self, blocks: &[Block]) {
+        let Blocks::InFrame { count, array } = CURRENT.frame.blocks else {
+            return;
+        };
+        for (index, block) in blocks.iter().take(MAX_BLOCKS).enumerate() {
+            self.address
+                .set(array + 12 * index, [block.kind, block.handler, block.level]);
+        }
+        self.address.set(count, blocks.len().min(MAX_BLOCKS) as c_int);
+    }
+
+    /// The generator, coroutine or async generator that owns the frame.
+    pub fn generator(self) -> Option<Bound<'py, PyAny>> {
+        match CURRENT.frame.owner {
+            Owner::Field { generator, .. } => self.address.object(self.py(), generator),
+            Owner::Byte(offset) => {
+                if self.address.get::<c_char>(offset) != OWNED_BY_GENERATOR {
+                    return None;
+                }
+                let raw = self.address.raw().cast::<u8>();
+                // SAFETY: a frame with this owner lies inside its generator object, at the offset
+                // that the layout gives, and the generator is alive as long as its frame is.
+                unsafe {
+                    let generator = raw.sub(super::generator::frame_offset()).cast();
+                    Some(Bound::from_borrowed_ptr(self.py(), generator))
+                }
+            }
+        }
+    }
+
+    /// Whether the frame was entered through C, not by a call within the same evaluator.
+    pub fn entered_from_c(self) -> bool {
+        match CURRENT.frame.activation {
+            Activation::Always => true,
+            Activation::Flag(offset) => self.address.get::<u8>(offset) != 0,
+        }
+    }
+
+    /// The frame object if there is one: the frame itself, or the one made for it.
+    pub fn frame_object(self) -> Option<Bound<'py, PyAny>> {
+        match CURRENT.frame.frame_object {
+            // SAFETY: where frames have no frame object of their own they are frame objects.
+            None => Some(unsafe { Bound::from_borrowed_ptr(self.py(), self.address.raw().cast()) }),
+            Some(offset) => self.address.object(self.py(), offset),
+        }
+    }
+
+    /// Marks the frame as one that is running though no evaluator has it now, or takes that back.
+    pub(super) fn mark_waiting(self, waiting: bool) {
+        if let Owner::Field { executing, .. } = CURRENT.frame.owner {
+            self.address.set::<c_char>(executing, waiting.into());
+        }
+        if let (Activation::Flag(offset), true) = (CURRENT.frame.activation, waiting) {
+            self.address.set::<u8>(offset, 1);
+        }
+    }
+
+    /// Hangs the frame above another one. A frame that is an object owns its caller, and got it
+    /// when it was made or resumed.
+    pub(super) fn set_back(self, back: Option<Self>) {
+        if CURRENT.frame.frame_object.is_none() {
+            return;
+        }
+        let raw = back.map_or(core::ptr::null_mut(), |frame| frame.address.raw());
+        self.address.set(CURRENT.frame.back, raw);
+    }
+}
+
+/// `CO_MAXBLOCKS` of 3.8–3.10.
+const MAX_BLOCKS: usize = 20;
+
+/// `FRAME_OWNED_BY_GENERATOR`.
+const OWNED_BY_GENERATOR: c_char = 1;

@@ -1,0 +1,253 @@
+//! What we know of CPython's insides, one release a file.
+//!
+//! A release is a value: [`Layout`] lists every question that is asked of an interpreter, and each
+//! `v3_N.rs` answers them in one `const`, written as the difference from the release before. All
+//! of them compile in every build; [`CURRENT`] is the one choice. To add a release, add its file
+//! and its line in [`CURRENT`] and [`LAYOUTS`]; `check` then holds it against the interpreter.
+//!
+//! The rest of the folder turns addresses into safe types, and is the only place of the crate in
+//! which `unsafe` stands: [`frame`] and [`generator`] for single frames, [`thread`] for the chain
+//! they hang in, [`evalframe`] for the PEP 523 function, [`objects`] for single fields of others.
+
+pub mod check;
+pub mod codeobject;
+pub mod evalframe;
+pub mod ffi;
+pub mod frame;
+pub mod generator;
+pub mod objects;
+pub mod thread;
+mod v3_11;
+mod v3_9;
+
+use crate::code::CodeRules;
+
+/// The layout of the interpreter that this build is for.
+#[cfg(all(Py_3_9, not(Py_3_10)))]
+pub const CURRENT: &Layout = &v3_9::LAYOUT;
+/// The layout of the interpreter that this build is for.
+#[cfg(all(Py_3_11, not(Py_3_12)))]
+pub const CURRENT: &Layout = &v3_11::LAYOUT;
+
+/// Every layout that is written down, oldest first.
+pub const LAYOUTS: &[&Layout] = &[&v3_9::LAYOUT, &v3_11::LAYOUT];
+
+/// All that we need to know of a CPython release. Offsets are in bytes from the struct's start.
+#[derive(Debug)]
+pub struct Layout {
+    /// The minor release.
+    pub release: Release,
+    /// How its code is read.
+    pub code: CodeRules,
+    /// Fields of code objects.
+    pub code_object: CodeObjectLayout,
+    /// The running frame.
+    pub frame: FrameLayout,
+    /// Generators, coroutines and async generators.
+    pub generator: GeneratorLayout,
+    /// One item of the stack of handled exceptions.
+    pub handled: HandledLayout,
+    /// The thread state.
+    pub thread: ThreadLayout,
+    /// Where `atexit` keeps its callbacks.
+    pub atexit: Atexit,
+}
+
+/// A minor release of CPython.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// The first number.
+    pub major: u8,
+    /// The second number.
+    pub minor: u8,
+}
+
+/// Fields of `PyCodeObject`.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeObjectLayout {
+    /// `co_name`.
+    pub name: usize,
+    /// `co_code_adaptive`, the instructions that frames point into (3.11 and later).
+    pub instructions: Option<usize>,
+}
+
+/// Fields of `PyFrameObject` (up to 3.10) or `_PyInterpreterFrame`.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameLayout {
+    /// `f_code`, later `f_executable`.
+    pub code: usize,
+    /// `f_back`, later `previous`.
+    pub back: usize,
+    /// `f_func`, where a frame keeps its function.
+    pub function: Option<usize>,
+    /// `f_globals`.
+    pub globals: usize,
+    /// `f_locals`: a namespace, or a cache of one.
+    pub namespace: usize,
+    /// The instruction pointer.
+    pub instruction: Instruction,
+    /// The depth of the value stack.
+    pub depth: Depth,
+    /// `f_localsplus`, later `localsplus`.
+    pub slots: usize,
+    /// The block stack.
+    pub blocks: Blocks,
+    /// Who owns the frame.
+    pub owner: Owner,
+    /// How a frame is told that was entered from C.
+    pub activation: Activation,
+    /// `frame_obj`, where a frame is not an object itself.
+    pub frame_object: Option<usize>,
+}
+
+/// How a frame keeps its place in the code.
+#[derive(Clone, Copy, Debug)]
+pub enum Instruction {
+    /// An `int`, the byte offset of the last instruction done (3.8, 3.9).
+    LastByte(usize),
+    /// A pointer to the last code unit done (3.11, 3.12).
+    LastUnit(usize),
+}
+
+/// How a frame keeps the depth of its value stack.
+#[derive(Clone, Copy, Debug)]
+pub enum Depth {
+    /// A pointer behind the top, NULL while the frame is evaluated (3.8, 3.9).
+    Top(usize),
+    /// An `int` that counts locals too, -1 while the frame is evaluated (3.11–3.13).
+    CountWithLocals(usize),
+}
+
+/// Where the handlers that are open in a frame are found.
+#[derive(Clone, Copy, Debug)]
+pub enum Blocks {
+    /// A stack of blocks in the frame: the offsets of `f_iblock` and `f_blockstack`.
+    InFrame {
+        /// `f_iblock`.
+        count: usize,
+        /// `f_blockstack`.
+        array: usize,
+    },
+    /// The exception table of the code; nothing in the frame.
+    ExceptionTable,
+}
+
+/// How a frame names the generator it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner {
+    /// `f_gen`, a borrowed reference or NULL, and the `char` that says it is executed.
+    Field {
+        /// `f_gen`.
+        generator: usize,
+        /// `f_executing`.
+        executing: usize,
+    },
+    /// A `char`; 1 for a frame that lies inside its generator.
+    Byte(usize),
+}
+
+/// How a frame is told that was entered through C.
+#[derive(Clone, Copy, Debug)]
+pub enum Activation {
+    /// All are: every call recurses in C (up to 3.10).
+    Always,
+    /// A `bool` (`is_entry`), true for the first frame of an evaluator's activation (3.11).
+    Flag(usize),
+}
+
+/// Fields of `PyGenObject`.
+#[derive(Clone, Copy, Debug)]
+pub struct GeneratorLayout {
+    /// The frame.
+    pub frame: GeneratorFrame,
+    /// `gi_exc_state`.
+    pub handled: usize,
+}
+
+/// How a generator keeps its frame and its state.
+#[derive(Clone, Copy, Debug)]
+pub enum GeneratorFrame {
+    /// A pointer to a frame object, NULL once finished (`gi_frame`), and `gi_running`.
+    Pointer {
+        /// `gi_frame`.
+        frame: usize,
+        /// `gi_running`, a `char`.
+        running: usize,
+    },
+    /// The frame itself (`gi_iframe`), and `gi_frame_state`.
+    Inside {
+        /// `gi_iframe`.
+        frame: usize,
+        /// `gi_frame_state`, a signed `char`.
+        state: usize,
+        /// The numbers that it takes.
+        states: GeneratorStates,
+    },
+}
+
+/// The numbers of `gi_frame_state`.
+#[derive(Clone, Copy, Debug)]
+pub struct GeneratorStates {
+    /// Not started.
+    pub created: i8,
+    /// Stopped at a yield.
+    pub suspended: i8,
+    /// On a stack.
+    pub executing: i8,
+}
+
+/// Fields of `_PyErr_StackItem`.
+#[derive(Clone, Copy, Debug)]
+pub struct HandledLayout {
+    /// `exc_type` and `exc_traceback`, where they are kept.
+    pub triple: Option<(usize, usize)>,
+    /// `exc_value`.
+    pub value: usize,
+    /// `previous_item`.
+    pub previous: usize,
+    /// The item's size.
+    pub size: usize,
+}
+
+/// Fields of `PyThreadState`.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadLayout {
+    /// Where the current frame is.
+    pub current: CurrentFrame,
+    /// `exc_info`, a pointer to the innermost item of the stack of handled exceptions.
+    pub exc_info: usize,
+    /// The recursion count.
+    pub recursion: Recursion,
+}
+
+/// Where a thread keeps its current frame.
+#[derive(Clone, Copy, Debug)]
+pub enum CurrentFrame {
+    /// In the thread state.
+    Direct(usize),
+    /// In a struct of the evaluator's (`cframe`) that the thread state points to.
+    Through {
+        /// `cframe`.
+        pointer: usize,
+        /// `current_frame` in it.
+        field: usize,
+    },
+}
+
+/// How nested calls are counted; both are `int`s.
+#[derive(Clone, Copy, Debug)]
+pub enum Recursion {
+    /// Upwards (`recursion_depth`).
+    Depth(usize),
+    /// Downwards (`recursion_remaining`).
+    Remaining(usize),
+}
+
+/// Where the callbacks of `atexit` are.
+#[derive(Clone, Copy, Debug)]
+pub enum Atexit {
+    /// In the state of the module: {array of pointers, count}.
+    ModuleState,
+    /// In the interpreter state, at this offset: {array of pointers, count}.
+    Interpreter(usize),
+}

@@ -1,0 +1,200 @@
+//! Single fields of other objects, which no public function reads or writes.
+//!
+//! The offsets are the same on CPython 3.8–3.15 (Objects: Modules/_io/bufferedio.c, textio.c,
+//! Python/traceback.c), printed by programs compiled against each.
+
+use super::ffi::{_PyType_Lookup, PyFrame_New, PyMethod_Function, PyMethod_Type};
+use super::frame::Address;
+use super::thread::ThreadState;
+use super::{Atexit, CURRENT};
+use core::ffi::{c_int, c_void};
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyCode, PyDict, PyString, PyTuple, PyType};
+
+/// `tb_frame` of `PyTracebackObject`.
+const TRACEBACK_FRAME: usize = 24;
+
+/// `buffer`, `pos`, `read_end` and `raw_pos`… of `buffered`.
+mod buffered {
+    pub const BUFFER: usize = 56;
+    pub const POSITION: usize = 64;
+    pub const READ_END: usize = 80;
+}
+
+/// `decoded_chars` and `decoded_chars_used` of `textio`.
+mod text {
+    pub const DECODED: usize = 120;
+    pub const USED: usize = 128;
+}
+
+fn address_of(object: &Bound<'_, PyAny>) -> Address {
+    Address::new(object.as_ptr().cast()).expect("an object has an address")
+}
+
+/// Makes a traceback point at another frame object.
+pub fn set_traceback_frame(traceback: &Bound<'_, PyAny>, frame: Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: only looks at the object's type.
+    if unsafe { ffi::PyTraceBack_Check(traceback.as_ptr()) } == 0 {
+        return Err(PyTypeError::new_err("not a traceback"));
+    }
+    address_of(traceback).replace(traceback.py(), TRACEBACK_FRAME, Some(frame.unbind()));
+    Ok(())
+}
+
+/// A frame object of this code that never ran and hangs below nothing.
+pub fn dead_frame<'py>(
+    code: &Bound<'py, PyCode>,
+    globals: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = code.py();
+    let thread = ThreadState::current(py);
+    thread.with_empty_stack(|| {
+        // SAFETY: the types of the arguments are those that the function asks for; NULL locals let
+        // it take the globals for a module's code and none for a function's.
+        unsafe {
+            let frame = PyFrame_New(
+                thread.raw(),
+                code.as_ptr(),
+                globals.as_ptr(),
+                core::ptr::null_mut(),
+            );
+            Bound::from_owned_ptr_or_err(py, frame)
+        }
+    })
+}
+
+/// The bytes that a buffered reader has read ahead.
+pub fn buffered_unread<'py>(reader: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    check_type(reader, "BufferedReader")?;
+    let reader_at = address_of(reader);
+    let start: isize = reader_at.get::<i64>(buffered::POSITION) as isize;
+    let end: isize = reader_at.get::<i64>(buffered::READ_END) as isize;
+    let buffer: *const u8 = reader_at.get(buffered::BUFFER);
+    if buffer.is_null() || start < 0 || end <= start {
+        return Ok(PyBytes::new(reader.py(), b""));
+    }
+    // SAFETY: CPython keeps `pos <= read_end <=` the buffer's size while there is something to
+    // read, and the buffer is alive and unchanged while the GIL is held.
+    let bytes = unsafe { core::slice::from_raw_parts(buffer.offset(start), (end - start) as usize) };
+    Ok(PyBytes::new(reader.py(), bytes))
+}
+
+/// The text that a text stream has decoded ahead.
+pub fn text_unread<'py>(stream: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+    check_type(stream, "TextIOWrapper")?;
+    let py = stream.py();
+    let at = address_of(stream);
+    let Some(decoded) = at.object(py, text::DECODED) else {
+        return Ok(PyString::new(py, ""));
+    };
+    let used = at.get::<isize>(text::USED);
+    let unread = decoded.get_item(pyo3::types::PySlice::new(py, used, isize::MAX, 1))?;
+    Ok(unread.cast_into::<PyString>()?)
+}
+
+/// Puts text back in front of a text stream, as if it had been decoded ahead.
+pub fn text_give_back(stream: &Bound<'_, PyAny>, text: Bound<'_, PyString>) -> PyResult<()> {
+    check_type(stream, "TextIOWrapper")?;
+    let at = address_of(stream);
+    at.set::<isize>(text::USED, 0);
+    at.replace(stream.py(), text::DECODED, Some(text.into_any().unbind()));
+    Ok(())
+}
+
+/// The type must be the C one itself or a Python subclass of it, which begins alike.
+fn check_type(object: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
+    let kind = object.py().import("_io")?.getattr(name)?;
+    if object.is_instance(&kind)? {
+        return Ok(());
+    }
+    Err(PyTypeError::new_err(format!("not a {name}")))
+}
+
+/// An attribute as a type's MRO has it, with no descriptor asked and no code run.
+pub fn lookup_on_type<'py>(kind: &Bound<'py, PyType>, name: &str) -> Option<Bound<'py, PyAny>> {
+    let py = kind.py();
+    let name = PyString::intern(py, name);
+    // SAFETY: both are live; the function neither fails nor runs code for an interned string, and
+    // returns a reference that the type keeps.
+    unsafe { Bound::from_borrowed_ptr_or_opt(py, _PyType_Lookup(kind.as_type_ptr(), name.as_ptr())) }
+}
+
+/// Whether two types call in the same way: `tp_call` of the metaclass is `type.__call__`.
+pub fn is_called_as_type(kind: &Bound<'_, PyType>) -> bool {
+    // SAFETY: reads a slot of two live type objects.
+    unsafe {
+        let meta = ffi::Py_TYPE(kind.as_ptr());
+        (*meta).tp_call.map(|call| call as usize)
+            == (*(&raw mut ffi::PyType_Type)).tp_call.map(|call| call as usize)
+    }
+}
+
+/// The callbacks registered with `atexit`, oldest first: function, arguments, keywords.
+pub fn atexit_entries<'py>(
+    py: Python<'py>,
+) -> PyResult<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+    let (array, count): (*mut *mut c_void, c_int) = match CURRENT.atexit {
+        Atexit::ModuleState => {
+            let module = py.import("atexit")?;
+            // SAFETY: the module is live; its state is a struct that begins with the two fields.
+            let state = unsafe { ffi::PyModule_GetState(module.as_ptr()) };
+            let Some(state) = Address::new(state) else {
+                return Ok(Vec::new());
+            };
+            (state.get(0), state.get(8))
+        }
+        Atexit::Interpreter(offset) => {
+            // SAFETY: the GIL is held, so there is an interpreter, and it outlives this.
+            let interpreter = unsafe { ffi::PyInterpreterState_Get() };
+            let at = Address::new(interpreter.cast()).expect("there is an interpreter");
+            (at.get(offset), at.get(offset + 8))
+        }
+    };
+    let mut entries = Vec::new();
+    for index in 0..count.max(0) as usize {
+        // SAFETY: the array has `count` pointers to entries {func, args, kwargs}, NULL for those
+        // that were unregistered; nobody changes it while the GIL is held.
+        let Some(entry) = Address::new(unsafe { array.add(index).read() }) else {
+            continue;
+        };
+        let Some(function) = entry.object(py, 0) else {
+            continue;
+        };
+        let arguments = entry
+            .object(py, 8)
+            .unwrap_or_else(|| PyTuple::empty(py).into_any());
+        let keywords = entry.object(py, 16).unwrap_or_else(|| PyDict::new(py).into_any());
+        entries.push((function, arguments, keywords));
+    }
+    Ok(entries)
+}
+
+/// The function of a bound method.
+pub fn function_of_method<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    // SAFETY: checks the type before it reads the field; the reference is borrowed from the method.
+    unsafe {
+        (ffi::Py_TYPE(object.as_ptr()) == &raw mut PyMethod_Type)
+            .then(|| Bound::from_borrowed_ptr(object.py(), PyMethod_Function(object.as_ptr())))
+    }
+}
+
+/// Whether an object is a cell.
+pub fn is_cell(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: only looks at the object's type.
+    unsafe { ffi::PyCell_Check(object.as_ptr()) != 0 }
+}
+
+/// Evaluates a code object that is no function's, as `exec` does.
+pub fn eval_code<'py>(
+    code: &Bound<'py, PyCode>,
+    globals: &Bound<'py, PyDict>,
+    namespace: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the types of the arguments are those that the function asks for.
+    unsafe {
+        let result = ffi::PyEval_EvalCode(code.as_ptr(), globals.as_ptr(), namespace.as_ptr());
+        Bound::from_owned_ptr_or_err(code.py(), result)
+    }
+}

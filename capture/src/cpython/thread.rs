@@ -1,0 +1,196 @@
+//! The calling thread: its chain of frames, its handled exceptions, its recursion count.
+
+use super::frame::{Address, RunningFrame};
+use super::{CurrentFrame, Recursion, CURRENT};
+use core::ffi::{c_int, c_void};
+use core::marker::PhantomData;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// The state of the thread that runs this.
+#[derive(Clone, Copy)]
+pub struct ThreadState<'py> {
+    address: Address,
+    held: PhantomData<Python<'py>>,
+}
+
+impl<'py> ThreadState<'py> {
+    /// The calling thread's.
+    pub fn current(_py: Python<'py>) -> Self {
+        // SAFETY: the GIL is held, so the thread has a state, and it lives as long as the thread.
+        let raw = unsafe { ffi::PyThreadState_Get() };
+        let address = Address::new(raw.cast()).expect("a thread that holds the GIL has a state");
+        Self {
+            address,
+            held: PhantomData,
+        }
+    }
+
+    pub(super) fn raw(self) -> *mut ffi::PyThreadState {
+        self.address.raw().cast()
+    }
+
+    /// How many threads have a state in this interpreter.
+    pub fn count_threads(self) -> usize {
+        // SAFETY: the GIL is held, so no thread state comes or goes during the walk.
+        unsafe {
+            let interpreter = ffi::PyThreadState_GetInterpreter(self.raw());
+            let mut thread = ffi::PyInterpreterState_ThreadHead(interpreter);
+            let mut count = 0;
+            while !thread.is_null() {
+                count += 1;
+                thread = ffi::PyThreadState_Next(thread);
+            }
+            count
+        }
+    }
+
+    /// Whether the thread runs in the main interpreter.
+    pub fn in_main_interpreter(self) -> bool {
+        // SAFETY: the GIL is held.
+        unsafe { ffi::PyThreadState_GetInterpreter(self.raw()) == ffi::PyInterpreterState_Main() }
+    }
+
+    fn current_field(self) -> (Address, usize) {
+        match CURRENT.thread.current {
+            CurrentFrame::Direct(offset) => (self.address, offset),
+            CurrentFrame::Through { pointer, field } => {
+                let holder = Address::new(self.address.get(pointer)).expect("a thread has a cframe");
+                (holder, field)
+            }
+        }
+    }
+
+    /// The innermost frame.
+    pub fn frame(self) -> Option<RunningFrame<'py>> {
+        let (holder, offset) = self.current_field();
+        // SAFETY: the current frame is alive until it returns, and it cannot while we run.
+        unsafe { RunningFrame::from_raw(holder.get(offset)) }
+    }
+
+    fn set_frame(self, frame: Option<RunningFrame<'py>>) {
+        let (holder, offset) = self.current_field();
+        let raw: *mut c_void = frame.map_or(core::ptr::null_mut(), |frame| frame.address.raw());
+        holder.set(offset, raw);
+    }
+
+    /// Runs `work` as if no frame were below: what it starts is an outermost frame.
+    pub fn with_empty_stack<T>(self, work: impl FnOnce() -> T) -> T {
+        let (holder, offset) = self.current_field();
+        let below = self.frame();
+        self.set_frame(None);
+        let result = work();
+        // The holder may be another one by now only if an evaluator was entered and not left.
+        holder.set(
+            offset,
+            below.map_or(core::ptr::null_mut(), |frame| frame.address.raw()),
+        );
+        result
+    }
+
+    /// Runs `work` above `frame`, which waits for it like a caller: its place in the chain, its
+    /// share of the recursion count, its looks.
+    pub fn with_waiting<T>(self, frame: RunningFrame<'py>, work: impl FnOnce() -> T) -> T {
+        let below = self.frame();
+        frame.set_back(below);
+        frame.mark_waiting(true);
+        self.set_frame(Some(frame));
+        self.count_call(1);
+        let result = work();
+        self.count_call(-1);
+        self.set_frame(below);
+        frame.mark_waiting(false);
+        result
+    }
+
+    fn count_call(self, calls: c_int) {
+        let (offset, change) = match CURRENT.thread.recursion {
+            Recursion::Depth(offset) => (offset, calls),
+            Recursion::Remaining(offset) => (offset, -calls),
+        };
+        self.address
+            .set(offset, self.address.get::<c_int>(offset) + change);
+    }
+
+    /// The frame object of a frame, made if need be.
+    pub fn frame_object_of(self, frame: RunningFrame<'py>, py: Python<'py>) -> Bound<'py, PyAny> {
+        frame.frame_object().unwrap_or_else(|| {
+            self.with_waiting(frame, || {
+                // SAFETY: the frame is complete and the thread's current one; the result is a new
+                // reference, NULL only when there is no memory for it.
+                unsafe {
+                    let raw = ffi_frame(self.raw());
+                    Bound::from_owned_ptr(py, raw)
+                }
+            })
+        })
+    }
+
+    /// The innermost item of the stack of handled exceptions.
+    pub fn handled(self) -> HandledItem {
+        let raw = self.address.get(CURRENT.thread.exc_info);
+        HandledItem(Address::new(raw).expect("a thread has an exc_info"))
+    }
+
+    /// Runs `work` with a stack of handled exceptions that holds one empty item.
+    ///
+    /// `sys.exc_info()` looks through empty items, so the new one hangs below nothing.
+    pub fn with_own_handled<T>(self, work: impl FnOnce(HandledItem) -> T) -> T {
+        let mut memory = [0usize; 4];
+        assert!(CURRENT.handled.size <= core::mem::size_of_val(&memory));
+        let item = Address::new(memory.as_mut_ptr().cast()).expect("a local has an address");
+        let before: *mut c_void = self.address.get(CURRENT.thread.exc_info);
+        self.address.set(CURRENT.thread.exc_info, item.raw());
+        let result = work(HandledItem(item));
+        self.address.set(CURRENT.thread.exc_info, before);
+        // SAFETY: the GIL is still held; what the item still refers to is released.
+        let py = unsafe { Python::assume_attached() };
+        HandledItem(item).write(py, HandledValues::default());
+        result
+    }
+}
+
+use super::ffi::PyThreadState_GetFrame as ffi_frame;
+
+/// One level of `sys.exc_info()`, as the interpreter keeps it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HandledItem(pub(super) Address);
+
+/// The objects of a [`HandledItem`]; up to 3.10 all three, from 3.11 on the value alone.
+#[derive(Default)]
+pub struct HandledValues {
+    /// The class.
+    pub kind: Option<Py<PyAny>>,
+    /// The exception.
+    pub value: Option<Py<PyAny>>,
+    /// The traceback.
+    pub traceback: Option<Py<PyAny>>,
+}
+
+impl HandledItem {
+    /// What is being handled.
+    pub fn read(self, py: Python<'_>) -> HandledValues {
+        let take = |offset| self.0.object(py, offset).map(Bound::unbind);
+        let layout = &CURRENT.handled;
+        HandledValues {
+            kind: layout.triple.and_then(|(kind, _)| take(kind)),
+            value: take(layout.value),
+            traceback: layout.triple.and_then(|(_, traceback)| take(traceback)),
+        }
+    }
+
+    /// Replaces what is being handled.
+    pub fn write(self, py: Python<'_>, values: HandledValues) {
+        let layout = &CURRENT.handled;
+        if let Some((kind, traceback)) = layout.triple {
+            self.0.replace(py, kind, values.kind);
+            self.0.replace(py, traceback, values.traceback);
+        }
+        self.0.replace(py, layout.value, values.value);
+    }
+
+    /// The item below.
+    pub fn previous(self) -> Option<Self> {
+        Address::new(self.0.get(CURRENT.handled.previous)).map(Self)
+    }
+}

@@ -1,0 +1,143 @@
+//! CPython 3.11 (v3.11.0, Include/internal/pycore_frame.h, Include/cpython/{code,pystate}.h).
+//! Against 3.10:
+//! - a running frame is a struct on the thread's data stack, or inside its generator; a frame
+//!   object is made only when somebody asks;
+//! - blocks are gone, an exception table in the code says who handles what;
+//! - a Python function called from Python is evaluated by the same activation of the evaluator;
+//! - of a handled exception only the value is kept.
+
+use super::v3_9::Head;
+use super::{
+    v3_9, Activation, Atexit, Blocks, CodeObjectLayout, CurrentFrame, Depth, FrameLayout, GeneratorFrame,
+    GeneratorLayout, GeneratorStates, HandledLayout, Instruction, Layout, Owner, Recursion, Release,
+    ThreadLayout,
+};
+use crate::code::{CodeRules, Family};
+use core::ffi::{c_char, c_int, c_void};
+use core::mem::{offset_of, size_of};
+
+#[repr(C)]
+struct Frame {
+    f_func: *mut c_void,
+    f_globals: *mut c_void,
+    f_builtins: *mut c_void,
+    f_locals: *mut c_void,
+    f_code: *mut c_void,
+    frame_obj: *mut c_void,
+    previous: *mut Frame,
+    prev_instr: *mut u16,
+    stacktop: c_int,
+    is_entry: bool,
+    owner: c_char,
+    localsplus: [*mut c_void; 0],
+}
+
+#[repr(C)]
+struct Handled {
+    exc_value: *mut c_void,
+    previous_item: *mut c_void,
+}
+
+#[repr(C)]
+struct Generator {
+    ob_base: Head,
+    gi_code: *mut c_void,
+    gi_weakreflist: *mut c_void,
+    gi_name: *mut c_void,
+    gi_qualname: *mut c_void,
+    gi_exc_state: Handled,
+    gi_origin_or_finalizer: *mut c_void,
+    gi_hooks_inited: c_char,
+    gi_closed: c_char,
+    gi_running_async: c_char,
+    gi_frame_state: i8,
+    gi_iframe: [*mut c_void; 1],
+}
+
+#[repr(C)]
+struct CFrame {
+    use_tracing: u8,
+    current_frame: *mut Frame,
+    previous: *mut CFrame,
+}
+
+/// The first fields of `PyThreadState`, as far as `exc_info`.
+#[repr(C)]
+struct Thread {
+    prev: *mut c_void,
+    next: *mut c_void,
+    interp: *mut c_void,
+    flags: [c_int; 2], // _initialized, _static
+    recursion_remaining: c_int,
+    recursion_limit: c_int,
+    recursion_headroom: c_int,
+    tracing: c_int,
+    tracing_what: c_int,
+    cframe: *mut CFrame,
+    c_profilefunc: *mut c_void,
+    c_tracefunc: *mut c_void,
+    c_profileobj: *mut c_void,
+    c_traceobj: *mut c_void,
+    curexc: [*mut c_void; 3],
+    exc_info: *mut Handled,
+}
+
+/// `co_name` and `co_code_adaptive` as printed by a program compiled against the headers; what
+/// lies between has no use here.
+const CO_NAME: usize = 120;
+const CO_CODE_ADAPTIVE: usize = 184;
+
+/// What CPython 3.11 answers.
+pub const LAYOUT: Layout = Layout {
+    release: Release { major: 3, minor: 11 },
+    code: CodeRules {
+        family: Family::ExceptionTable,
+        jump_bytes: 2,
+    },
+    code_object: CodeObjectLayout {
+        name: CO_NAME,
+        instructions: Some(CO_CODE_ADAPTIVE),
+    },
+    frame: FrameLayout {
+        code: offset_of!(Frame, f_code),
+        back: offset_of!(Frame, previous),
+        function: Some(offset_of!(Frame, f_func)),
+        globals: offset_of!(Frame, f_globals),
+        namespace: offset_of!(Frame, f_locals),
+        instruction: Instruction::LastUnit(offset_of!(Frame, prev_instr)),
+        depth: Depth::CountWithLocals(offset_of!(Frame, stacktop)),
+        slots: offset_of!(Frame, localsplus),
+        blocks: Blocks::ExceptionTable,
+        owner: Owner::Byte(offset_of!(Frame, owner)),
+        activation: Activation::Flag(offset_of!(Frame, is_entry)),
+        frame_object: Some(offset_of!(Frame, frame_obj)),
+    },
+    generator: GeneratorLayout {
+        frame: GeneratorFrame::Inside {
+            frame: offset_of!(Generator, gi_iframe),
+            state: offset_of!(Generator, gi_frame_state),
+            states: GeneratorStates {
+                created: -2,
+                suspended: -1,
+                executing: 0,
+            },
+        },
+        handled: offset_of!(Generator, gi_exc_state),
+    },
+    handled: HandledLayout {
+        triple: None,
+        value: offset_of!(Handled, exc_value),
+        previous: offset_of!(Handled, previous_item),
+        size: size_of::<Handled>(),
+    },
+    thread: ThreadLayout {
+        current: CurrentFrame::Through {
+            pointer: offset_of!(Thread, cframe),
+            field: offset_of!(CFrame, current_frame),
+        },
+        exc_info: offset_of!(Thread, exc_info),
+        recursion: Recursion::Remaining(offset_of!(Thread, recursion_remaining)),
+    },
+    atexit: Atexit::Interpreter(3536),
+    ..v3_9::LAYOUT
+};

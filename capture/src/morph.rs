@@ -1,0 +1,340 @@
+//! A fresh frame turned into a captured one: the same fields as in `read`, given back.
+
+use crate::cpython::codeobject::CodeInfo;
+use crate::cpython::frame::RunningFrame;
+use crate::cpython::generator::Generator;
+use crate::cpython::thread::HandledValues;
+use crate::error::MorphError;
+use crate::snapshot::{Block, Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
+use pyo3::prelude::*;
+use pyo3::types::{PyCode, PyDict, PyFunction, PyTuple};
+use std::sync::Arc;
+
+/// The objects of a snapshot on this side, by their [`ObjectId`].
+pub struct Objects(Vec<Py<PyAny>>);
+
+impl Objects {
+    /// The decoded list.
+    pub fn new(objects: Vec<Py<PyAny>>) -> Self {
+        Self(objects)
+    }
+
+    fn get<'py>(&self, py: Python<'py>, id: ObjectId) -> Option<Bound<'py, PyAny>> {
+        self.0.get(id.0 as usize).map(|object| object.bind(py).clone())
+    }
+
+    fn slot(&self, slot: Slot, py: Python<'_>) -> Option<Py<PyAny>> {
+        match slot {
+            Slot::Object(id) => self.0.get(id.0 as usize).map(|object| object.clone_ref(py)),
+            Slot::Null | Slot::Tagged(_) => None,
+        }
+    }
+
+    /// The objects of a handled exception.
+    pub fn handled(&self, py: Python<'_>, handled: &Handled) -> HandledValues {
+        let take = |id: Option<ObjectId>| id.and_then(|id| self.get(py, id)).map(Bound::unbind);
+        HandledValues {
+            kind: take(handled.kind),
+            value: take(handled.value),
+            traceback: take(handled.traceback),
+        }
+    }
+
+    /// An object of a frame that must be of type `T`.
+    fn typed<'py, T: pyo3::PyTypeCheck>(
+        &self,
+        py: Python<'py>,
+        id: ObjectId,
+        frame: usize,
+        what: &'static str,
+    ) -> Result<Bound<'py, T>, MorphError> {
+        let object = self.get(py, id).and_then(|object| object.cast_into::<T>().ok());
+        object.ok_or(MorphError::Object {
+            frame,
+            object: id.0,
+            what,
+        })
+    }
+}
+
+/// How a captured frame is started anew.
+pub enum Start {
+    /// A module's body, or what `exec` was given: code, globals, namespace.
+    Body(Py<PyCode>, Py<PyDict>, Py<PyAny>),
+    /// A function, called with stand-ins for its arguments.
+    Call(Py<PyFunction>),
+    /// The generator that owns it, when whoever waits for it goes on.
+    Generator(Py<PyAny>),
+}
+
+/// A captured frame, checked against its code and ready to be started.
+pub struct Prepared {
+    /// Its fields.
+    pub state: FrameState,
+    /// Its code object.
+    pub code: Py<PyCode>,
+    /// What is known of that.
+    pub info: Arc<CodeInfo>,
+    /// How it is started.
+    pub start: Start,
+}
+
+/// Checks a decoded snapshot against the code that came with it.
+pub fn prepare(py: Python<'_>, snapshot: &Snapshot, objects: &Objects) -> Result<Vec<Prepared>, MorphError> {
+    let last = snapshot.frames.len().wrapping_sub(1);
+    let mut prepared: Vec<Prepared> = Vec::with_capacity(snapshot.frames.len());
+    for (index, state) in snapshot.frames.iter().enumerate() {
+        let frame = prepare_frame(py, state, objects, index)?;
+        let follows_again = prepared
+            .last()
+            .is_some_and(|caller| caller.state.entry == Entry::Again);
+        let misfit = |what: &str| MorphError::Misfit {
+            frame: index,
+            what: what.into(),
+        };
+        if matches!(frame.start, Start::Generator(_)) && !follows_again {
+            return Err(misfit("it belongs to a generator that nobody waits for"));
+        }
+        if index == last && state.entry == Entry::Again {
+            return Err(misfit("the call that stopped the program cannot be made again"));
+        }
+        prepared.push(frame);
+    }
+    if prepared.is_empty() {
+        return Err(MorphError::Misfit {
+            frame: 0,
+            what: "there are no frames".into(),
+        });
+    }
+    Ok(prepared)
+}
+
+fn prepare_frame(
+    py: Python<'_>,
+    state: &FrameState,
+    objects: &Objects,
+    index: usize,
+) -> Result<Prepared, MorphError> {
+    let code: Bound<'_, PyCode> = objects.typed(py, state.code, index, "code object")?;
+    let info = CodeInfo::of(&code)?;
+    check_fit(state, objects, &info, index)?;
+    let unit = u32::try_from(state.instruction).ok();
+    let instruction = unit.and_then(|unit| info.facts.instruction_covering(unit));
+    let deepest = instruction.and_then(|instruction| info.facts.depth_before(&instruction));
+    let fits = instruction.is_some_and(|instruction| Some(instruction.unit) == unit)
+        && deepest.is_some_and(|deepest| state.stack.len() <= usize::from(deepest));
+    if !fits {
+        let what = format!(
+            "no instruction at {} with {} values",
+            state.instruction,
+            state.stack.len()
+        );
+        return Err(MorphError::Misfit { frame: index, what });
+    }
+    if let Entry::Instance(id) = state.entry {
+        objects.typed::<PyAny>(py, id, index, "instance")?;
+    }
+    let globals: Bound<'_, PyDict> = objects.typed(py, state.globals, index, "globals")?;
+    let start = if let Some(generator) = state.generator {
+        let generator: Bound<'_, PyAny> = objects.typed(py, generator, index, "generator")?;
+        if Generator::new(&generator)
+            .and_then(|generator| generator.frame())
+            .is_none()
+        {
+            return Err(MorphError::Misfit {
+                frame: index,
+                what: "its generator has no frame".into(),
+            });
+        }
+        Start::Generator(generator.unbind())
+    } else if info.is_function() {
+        let function = match state.function {
+            Some(function) => objects.typed(py, function, index, "function")?,
+            None => {
+                let cells = &state.slots[state.slots.len() - info.free..];
+                function_of(py, &code, &globals, cells, objects, index)?
+            }
+        };
+        Start::Call(function.unbind())
+    } else {
+        let namespace = match state.namespace {
+            Some(namespace) => objects.typed(py, namespace, index, "namespace")?,
+            None => globals.clone().into_any(),
+        };
+        Start::Body(code.clone().unbind(), globals.unbind(), namespace.unbind())
+    };
+    Ok(Prepared {
+        state: state.clone(),
+        code: code.unbind(),
+        info,
+        start,
+    })
+}
+
+/// What every captured frame, running or suspended, must keep to.
+fn check_fit(state: &FrameState, objects: &Objects, info: &CodeInfo, index: usize) -> Result<(), MorphError> {
+    let misfit = |what: String| MorphError::Misfit { frame: index, what };
+    if state.slots.len() != info.slots {
+        return Err(misfit(format!("{} slots, not {}", state.slots.len(), info.slots)));
+    }
+    if state.stack.len() > info.stack_size {
+        return Err(misfit(format!(
+            "{} values on a stack of {}",
+            state.stack.len(),
+            info.stack_size
+        )));
+    }
+    let handled = [state.handled.kind, state.handled.value, state.handled.traceback];
+    let in_slots = state
+        .slots
+        .iter()
+        .chain(&state.stack)
+        .filter_map(|slot| match slot {
+            Slot::Object(id) => Some(*id),
+            _ => None,
+        });
+    for id in in_slots.chain(handled.into_iter().flatten()) {
+        if id.0 as usize >= objects.0.len() {
+            return Err(MorphError::Object {
+                frame: index,
+                object: id.0,
+                what: "value",
+            });
+        }
+    }
+    info.facts
+        .check_blocks(&state.blocks, state.stack.len() as u16)
+        .map_err(|error| misfit(error.to_string()))
+}
+
+/// A function with this code whose closure is these cells: CPython up to 3.10 keeps no function in
+/// a frame.
+fn function_of<'py>(
+    py: Python<'py>,
+    code: &Bound<'py, PyCode>,
+    globals: &Bound<'py, PyDict>,
+    cells: &[Slot],
+    objects: &Objects,
+    index: usize,
+) -> Result<Bound<'py, PyFunction>, MorphError> {
+    let closure = if cells.is_empty() {
+        py.None().into_bound(py)
+    } else {
+        let cells: Option<Vec<_>> = cells.iter().map(|cell| objects.slot(*cell, py)).collect();
+        let cells = cells.ok_or_else(|| MorphError::Misfit {
+            frame: index,
+            what: "a free variable is gone".into(),
+        })?;
+        PyTuple::new(py, cells)?.into_any()
+    };
+    let name = code.getattr("co_name")?;
+    let kind = py.get_type::<PyFunction>();
+    let function = kind.call1((code, globals, name, py.None(), closure))?;
+    Ok(function.cast_into::<PyFunction>().map_err(PyErr::from)?)
+}
+
+/// Turns a fresh frame into a captured one, its instruction in progress.
+pub fn morph(py: Python<'_>, frame: RunningFrame<'_>, prepared: &Prepared, objects: &Objects) {
+    let Prepared { state, info, .. } = prepared;
+    write_fields(py, frame, state, info, objects);
+    frame.stand_at(state.instruction);
+    let generator = frame.generator().as_ref().and_then(Generator::new);
+    if let Some(generator) = generator {
+        generator.handled().write(py, objects.handled(py, &state.handled));
+    }
+}
+
+fn write_fields(
+    py: Python<'_>,
+    frame: RunningFrame<'_>,
+    state: &FrameState,
+    info: &CodeInfo,
+    objects: &Objects,
+) {
+    frame.clear_stack(info.slots);
+    for (index, slot) in state.slots.iter().enumerate() {
+        frame.write_local(index, objects.slot(*slot, py));
+    }
+    for slot in &state.stack {
+        frame.push(info.slots, objects.slot(*slot, py));
+    }
+    frame.write_blocks(&state.blocks);
+}
+
+/// Turns a fresh generator into a captured one that is not on any stack.
+pub fn morph_generator(
+    generator: &Generator<'_>,
+    state: &FrameState,
+    objects: &Objects,
+) -> Result<(), MorphError> {
+    let py = generator.object().py();
+    let misfit = |what: &str| MorphError::Misfit {
+        frame: 0,
+        what: what.into(),
+    };
+    let frame = generator
+        .frame()
+        .ok_or_else(|| misfit("the generator has no frame"))?;
+    let info = CodeInfo::of(&frame.code())?;
+    check_fit(state, objects, &info, 0)?;
+    if state.instruction >= info.facts.len() as i32 || state.instruction < -1 {
+        return Err(misfit("no such instruction"));
+    }
+    if let Some(suspended) = state.suspended {
+        if suspended >= 0 {
+            return Err(misfit("the generator is not suspended"));
+        }
+    }
+    write_fields(py, frame, state, &info, objects);
+    frame.stand_at(state.instruction);
+    generator.handled().write(py, objects.handled(py, &state.handled));
+    if let Some(suspended) = state.suspended {
+        generator.set_raw_state(suspended);
+    }
+    Ok(())
+}
+
+/// The function that a generator was made from: its frame's, or one with the same code and cells.
+pub fn function_of_generator<'py>(generator: &Generator<'py>) -> Result<Bound<'py, PyAny>, MorphError> {
+    let py = generator.object().py();
+    let misfit = |what: &str| MorphError::Misfit {
+        frame: 0,
+        what: what.into(),
+    };
+    let frame = generator.frame().ok_or_else(|| misfit("the generator is over"))?;
+    if let Some(function) = frame.function() {
+        return Ok(function);
+    }
+    let info = CodeInfo::of(&frame.code())?;
+    let mut objects = Vec::new();
+    let mut cells = Vec::new();
+    for slot in info.slots - info.free..info.slots {
+        let crate::cpython::frame::SlotValue::Object(cell) = frame.read_slot(slot) else {
+            return Err(misfit("a free variable is gone"));
+        };
+        cells.push(Slot::Object(ObjectId(objects.len() as u32)));
+        objects.push(cell.unbind());
+    }
+    let globals = frame.globals().cast_into::<PyDict>().map_err(PyErr::from)?;
+    let function = function_of(py, &frame.code(), &globals, &cells, &Objects(objects), 0)?;
+    Ok(function.into_any())
+}
+
+/// `SETUP_FINALLY` as 3.8–3.10 number it: the kind of block that `with` sets up.
+const SETUP_FINALLY: i32 = 122;
+
+/// The block that a `with` statement opens once its `__enter__` has returned, where there are
+/// blocks: the handler's place is in CPython's unit.
+pub fn with_block(prepared: &Prepared) -> Option<Block> {
+    use crate::cpython::{Blocks, CURRENT};
+    if matches!(CURRENT.frame.blocks, Blocks::ExceptionTable) {
+        return None;
+    }
+    let unit = u32::try_from(prepared.state.instruction).ok()?;
+    let target = prepared.info.facts.instruction_covering(unit)?.target?;
+    Some(Block {
+        kind: SETUP_FINALLY,
+        handler: (2 * target / u32::from(CURRENT.code.jump_bytes)) as i32,
+        level: prepared.state.stack.len() as i32,
+    })
+}

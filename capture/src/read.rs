@@ -1,0 +1,385 @@
+//! Running frames, and suspended generators, as data. Changes nothing.
+
+use crate::cpython::codeobject::CodeInfo;
+use crate::cpython::frame::{RunningFrame, SlotValue};
+use crate::cpython::generator::{Generator, GeneratorState};
+use crate::cpython::thread::{HandledItem, HandledValues, ThreadState};
+use crate::entry::{explain, Callee, Caller, Explained, Refusal};
+use crate::error::{CaptureError, Site};
+use crate::snapshot::{Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
+use crate::waiting::{self, LiveEntry};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Where an object of a snapshot was found first, for messages.
+#[derive(Clone, Copy, Debug)]
+pub enum Place {
+    /// A local, a cell or a free variable, by its slot.
+    Slot(usize),
+    /// The value stack.
+    Stack,
+    /// What belongs to the frame itself: its code, function, globals.
+    Frame,
+}
+
+/// The objects of a snapshot, each once, in the order in which they were met.
+#[derive(Default)]
+pub struct ObjectTable {
+    ids: HashMap<usize, ObjectId>,
+    objects: Vec<Py<PyAny>>,
+    places: Vec<(u32, Place)>,
+}
+
+impl ObjectTable {
+    fn id(&mut self, object: Bound<'_, PyAny>, frame: usize, place: Place) -> ObjectId {
+        *self.ids.entry(object.as_ptr() as usize).or_insert_with(|| {
+            let id = ObjectId(self.objects.len() as u32);
+            self.objects.push(object.unbind());
+            self.places.push((frame as u32, place));
+            id
+        })
+    }
+
+    fn slot(&mut self, value: SlotValue<'_>, frame: usize, place: Place) -> Slot {
+        match value {
+            SlotValue::Null => Slot::Null,
+            SlotValue::Object(object) => Slot::Object(self.id(object, frame, place)),
+        }
+    }
+
+    fn handled(&mut self, py: Python<'_>, values: HandledValues, frame: usize) -> Handled {
+        let mut id = |object: Option<Py<PyAny>>| {
+            object.map(|object| self.id(object.into_bound(py), frame, Place::Frame))
+        };
+        Handled {
+            kind: id(values.kind),
+            value: id(values.value),
+            traceback: id(values.traceback),
+        }
+    }
+
+    /// The objects, by their [`ObjectId`].
+    pub fn into_objects(self) -> Vec<Py<PyAny>> {
+        self.objects
+    }
+
+    /// The objects, by their [`ObjectId`].
+    pub fn objects(&self) -> &[Py<PyAny>] {
+        &self.objects
+    }
+
+    /// Where each was met first: the frame's index, outermost first, and the place in it.
+    pub fn places(&self) -> &[(u32, Place)] {
+        &self.places
+    }
+}
+
+/// A stopped stack, read.
+pub struct Captured<'py> {
+    /// The frames as data.
+    pub snapshot: Snapshot,
+    /// Their objects.
+    pub table: ObjectTable,
+    /// The frames themselves, outermost first.
+    pub frames: Vec<RunningFrame<'py>>,
+}
+
+/// One frame of the stack, with what is known of its code.
+struct Read<'py> {
+    frame: RunningFrame<'py>,
+    info: Arc<CodeInfo>,
+}
+
+/// Reads the calling thread's stack, below the innermost frames that `ours` knows as pyteleport's.
+pub fn read_stack<'py>(
+    py: Python<'py>,
+    ours: impl Fn(&RunningFrame<'py>) -> bool,
+) -> Result<Captured<'py>, CaptureError> {
+    let thread = ThreadState::current(py);
+    let mut above = None;
+    let mut next = thread.frame();
+    while let Some(frame) = next.filter(&ours) {
+        above = Some(frame);
+        next = frame.back();
+    }
+    let mut inner_first = Vec::new();
+    while let Some(frame) = next {
+        inner_first.push(Read {
+            frame,
+            info: CodeInfo::of(&frame.code())?,
+        });
+        next = frame.back();
+    }
+    let (Some(above), false) = (above, inner_first.is_empty()) else {
+        return Err(CaptureError::NoFrame);
+    };
+    let base = base_handled(thread, &inner_first)?;
+
+    let mut table = ObjectTable::default();
+    let count = inner_first.len();
+    let mut frames = Vec::with_capacity(count);
+    for index in 0..count {
+        // Outermost first.
+        let at = count - 1 - index;
+        let callee = if at == 0 { above } else { inner_first[at - 1].frame };
+        frames.push(read_waiting(py, &inner_first[at], callee, &mut table, index)?);
+    }
+    let handled = table.handled(py, base.read(py), 0);
+    Ok(Captured {
+        snapshot: Snapshot { frames, handled },
+        table,
+        frames: inner_first.iter().rev().map(|read| read.frame).collect(),
+    })
+}
+
+/// The item of handled exceptions that the outermost frame runs under: the chain has one for each
+/// generator that runs, and that one.
+fn base_handled(thread: ThreadState<'_>, inner_first: &[Read<'_>]) -> Result<HandledItem, CaptureError> {
+    let mut item = thread.handled();
+    for read in inner_first {
+        let Some(generator) = read.frame.generator().and_then(|object| Generator::new(&object)) else {
+            continue;
+        };
+        if generator.handled() != item {
+            return Err(CaptureError::HandledMismatch);
+        }
+        item = item.previous().ok_or(CaptureError::HandledMismatch)?;
+    }
+    Ok(item)
+}
+
+/// Reads a frame that waits for `callee`.
+fn read_waiting<'py>(
+    py: Python<'py>,
+    read: &Read<'py>,
+    callee: RunningFrame<'py>,
+    table: &mut ObjectTable,
+    index: usize,
+) -> Result<FrameState, CaptureError> {
+    let Read { frame, info } = read;
+    let site = || site_of(*frame, info);
+    let raw = u32::try_from(frame.raw_instruction()).ok();
+    let instruction = raw.and_then(|unit| info.facts.instruction_covering(unit));
+    let instruction = instruction.ok_or_else(|| CaptureError::Nowhere { site: site() })?;
+    let expected = info.facts.depth_before(&instruction);
+    let expected = usize::from(expected.ok_or_else(|| CaptureError::Nowhere { site: site() })?);
+    let depth = frame.stored_depth(info.slots).unwrap_or(expected);
+    if depth > expected.max(info.stack_size) {
+        return Err(CaptureError::DepthMismatch {
+            site: site(),
+            found: depth,
+            expected,
+        });
+    }
+
+    let Explained { entry, keep } = match waiting::entry_of(py, *frame) {
+        Some(entry) => Explained { entry, keep: depth },
+        None => {
+            let caller = Caller {
+                py,
+                frame: *frame,
+                info,
+                instruction,
+                depth,
+                expected,
+            };
+            let called = Callee {
+                frame: callee,
+                code: callee.code().into_any(),
+                from_c: callee.entered_from_c(),
+            };
+            explain(&caller, &called).map_err(|refusal| {
+                let info = CodeInfo::of(&callee.code());
+                let callee = info.map_or_else(
+                    |_| Site {
+                        function: "?".into(),
+                        file: "?".into(),
+                        line: 0,
+                    },
+                    |info| site_of(callee, &info),
+                );
+                refused(refusal, callee, site(), depth, expected, instruction.op.name())
+            })?
+        }
+    };
+    let entry = match entry {
+        LiveEntry::Value => Entry::Value,
+        LiveEntry::Instance(instance) => {
+            Entry::Instance(table.id(instance.into_bound(py), index, Place::Stack))
+        }
+        LiveEntry::WithEnter => Entry::WithEnter,
+        LiveEntry::WithExit => Entry::WithExit,
+        LiveEntry::Again => Entry::Again,
+    };
+    let generator = frame.generator();
+    let handled = generator
+        .as_ref()
+        .and_then(Generator::new)
+        .map(|generator| generator.handled());
+    let handled = handled.map_or_else(HandledValues::default, |item| item.read(py));
+    let mut state = read_fields(*frame, info, keep, table, index);
+    state.instruction = instruction.unit as i32;
+    state.entry = entry;
+    state.generator = generator.map(|object| table.id(object, index, Place::Frame));
+    state.handled = table.handled(py, handled, index);
+    Ok(state)
+}
+
+/// The fields that all frames have, with `depth` values of the stack.
+fn read_fields<'py>(
+    frame: RunningFrame<'py>,
+    info: &CodeInfo,
+    depth: usize,
+    table: &mut ObjectTable,
+    index: usize,
+) -> FrameState {
+    let is_function = info.is_function();
+    FrameState {
+        code: table.id(frame.code().into_any(), index, Place::Frame),
+        // The function of a module's or a class's body was made for it by CPython, which makes
+        // another one when the body is run again.
+        function: frame
+            .function()
+            .filter(|_| is_function)
+            .map(|function| table.id(function, index, Place::Frame)),
+        globals: table.id(frame.globals(), index, Place::Frame),
+        namespace: frame
+            .namespace()
+            .filter(|_| !is_function)
+            .map(|namespace| table.id(namespace, index, Place::Frame)),
+        generator: None,
+        instruction: frame.raw_instruction(),
+        slots: (0..info.slots)
+            .map(|slot| table.slot(frame.read_slot(slot), index, Place::Slot(slot)))
+            .collect(),
+        stack: (0..depth)
+            .map(|place| table.slot(frame.read_slot(info.slots + place), index, Place::Stack))
+            .collect(),
+        blocks: frame.blocks(),
+        handled: Handled::default(),
+        entry: Entry::Value,
+        suspended: None,
+    }
+}
+
+fn refused(
+    refusal: Refusal,
+    callee: Site,
+    caller: Site,
+    found: usize,
+    expected: usize,
+    instruction: &str,
+) -> CaptureError {
+    match refusal {
+        Refusal::Boundary(c_function) => CaptureError::Boundary {
+            callee,
+            c_function,
+            caller,
+        },
+        Refusal::Unexplained => CaptureError::Unexplained {
+            callee,
+            caller,
+            instruction: instruction.into(),
+        },
+        Refusal::Instance => CaptureError::Instance { callee },
+        Refusal::Depth => CaptureError::DepthMismatch {
+            site: caller,
+            found,
+            expected,
+        },
+        Refusal::Python(error) => CaptureError::Python(error),
+    }
+}
+
+/// Where a frame stands, in words.
+pub fn site_of(frame: RunningFrame<'_>, info: &CodeInfo) -> Site {
+    let code = frame.code();
+    let text = |name: &str| {
+        code.getattr(name)
+            .and_then(|value| value.extract::<String>())
+            .unwrap_or_else(|_| "?".into())
+    };
+    let raw = u32::try_from(frame.raw_instruction()).ok();
+    let unit = raw
+        .and_then(|unit| info.facts.instruction_covering(unit))
+        .map_or(0, |at| at.unit);
+    Site {
+        function: text("co_name"),
+        file: text("co_filename"),
+        line: line_of(&code, unit).unwrap_or(0),
+    }
+}
+
+/// The line of a code unit, by the table that every release has (PEP 626's or its forerunner's).
+fn line_of(code: &Bound<'_, PyAny>, unit: u32) -> Option<u32> {
+    let lines = code
+        .py()
+        .import("dis")
+        .ok()?
+        .call_method1("findlinestarts", (code,))
+        .ok()?;
+    let mut line = None;
+    for pair in lines.try_iter().ok()? {
+        let (start, number) = pair.ok()?.extract::<(u32, Option<u32>)>().ok()?;
+        if start > 2 * unit {
+            break;
+        }
+        line = number.or(line);
+    }
+    line
+}
+
+/// A generator or coroutine that is not on any stack, and its objects.
+pub fn read_generator<'py>(generator: &Generator<'py>) -> Result<(FrameState, ObjectTable), CaptureError> {
+    let py = generator.object().py();
+    let refuse = |reason| CaptureError::Generator {
+        generator: name_of(generator),
+        reason,
+    };
+    let frame = match (generator.state(), generator.frame()) {
+        (GeneratorState::Running, _) => return Err(refuse("runs on a stack that is not captured")),
+        (GeneratorState::Created | GeneratorState::Suspended, Some(frame)) => frame,
+        _ => return Err(refuse("is over and has no frame")),
+    };
+    let info = CodeInfo::of(&frame.code())?;
+    let depth = frame.stored_depth(info.slots);
+    let depth = depth.ok_or_else(|| refuse("is suspended, but the depth of its stack is not known"))?;
+    if depth > info.stack_size {
+        let site = site_of(frame, &info);
+        return Err(CaptureError::DepthMismatch {
+            site,
+            found: depth,
+            expected: info.stack_size,
+        });
+    }
+    let mut table = ObjectTable::default();
+    let mut state = read_fields(frame, &info, depth, &mut table, 0);
+    state.handled = table.handled(py, generator.handled().read(py), 0);
+    state.suspended = generator.raw_state();
+    Ok((state, table))
+}
+
+fn name_of(generator: &Generator<'_>) -> String {
+    let object = generator.object();
+    let name = object
+        .getattr("__qualname__")
+        .and_then(|name| name.extract::<String>());
+    let kind = object
+        .get_type()
+        .name()
+        .map_or_else(|_| "generator".into(), |name| name.to_string());
+    format!("{kind} {}", name.unwrap_or_else(|_| "?".into()))
+}
+
+/// The frames by the address of their frame objects, as far as they have one.
+pub fn frame_objects<'py>(py: Python<'py>, captured: &Captured<'py>) -> PyResult<Bound<'py, PyDict>> {
+    let by_address = PyDict::new(py);
+    for (index, frame) in captured.frames.iter().enumerate() {
+        if let Some(object) = frame.frame_object() {
+            by_address.set_item(object.as_ptr() as usize, index)?;
+        }
+    }
+    Ok(by_address)
+}

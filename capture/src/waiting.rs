@@ -1,0 +1,61 @@
+//! Resumed frames that wait for the frame above them, with what its result will mean to them.
+//!
+//! Such a frame has no evaluator yet and its call's operands are gone, so its entry cannot be told
+//! from its instruction when it is captured once more. It is kept here while it waits.
+
+use crate::cpython::frame::RunningFrame;
+use pyo3::prelude::*;
+use std::cell::RefCell;
+
+/// An [`Entry`](crate::snapshot::Entry) with its object at hand.
+#[derive(Debug)]
+pub enum LiveEntry {
+    /// See [`Entry::Value`](crate::snapshot::Entry::Value).
+    Value,
+    /// See [`Entry::Instance`](crate::snapshot::Entry::Instance).
+    Instance(Py<PyAny>),
+    /// See [`Entry::WithEnter`](crate::snapshot::Entry::WithEnter).
+    WithEnter,
+    /// See [`Entry::WithExit`](crate::snapshot::Entry::WithExit).
+    WithExit,
+    /// See [`Entry::Again`](crate::snapshot::Entry::Again).
+    Again,
+}
+
+impl LiveEntry {
+    /// The same entry with a reference of its own.
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Value => Self::Value,
+            Self::Instance(instance) => Self::Instance(instance.clone_ref(py)),
+            Self::WithEnter => Self::WithEnter,
+            Self::WithExit => Self::WithExit,
+            Self::Again => Self::Again,
+        }
+    }
+}
+
+thread_local! {
+    /// The calling thread's waiting frames, outermost first.
+    static WAITING: RefCell<Vec<(usize, LiveEntry)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Notes that `frame` waits; undone by [`pop`].
+pub fn push(frame: RunningFrame<'_>, entry: LiveEntry) {
+    WAITING.with_borrow_mut(|waiting| waiting.push((frame.id(), entry)));
+}
+
+/// Ends what the last [`push`] began, and gives the entry back.
+pub fn pop() -> Option<LiveEntry> {
+    WAITING
+        .with_borrow_mut(|waiting| waiting.pop())
+        .map(|(_, entry)| entry)
+}
+
+/// What the result of its callee means to `frame`, if it is one that waits.
+pub fn entry_of(py: Python<'_>, frame: RunningFrame<'_>) -> Option<LiveEntry> {
+    WAITING.with_borrow(|waiting| {
+        let found = waiting.iter().rev().find(|(id, _)| *id == frame.id())?;
+        Some(found.1.clone_ref(py))
+    })
+}
