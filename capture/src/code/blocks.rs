@@ -99,7 +99,7 @@ const EXCEPT_HANDLER: i32 = 257;
 /// A frame has room for this many blocks.
 const MAX_BLOCKS: usize = 20;
 /// What a running handler puts back when it ends: the exception that was handled before.
-const SAVED: i32 = 3;
+const SAVED: i64 = 3;
 /// What a handler begins with: what it puts back, and the exception it handles.
 const RAISED: i32 = 6;
 
@@ -113,7 +113,7 @@ impl CodeFacts {
         let setup = self.table.opcode(Op::SetupFinally).map(i32::from);
         let mut floor = 0;
         for (index, block) in blocks.iter().enumerate() {
-            let room = i32::from(depth) - block.level;
+            let room = i64::from(depth) - i64::from(block.level);
             let fits = if block.kind == EXCEPT_HANDLER {
                 block.handler == -1 && room >= SAVED
             } else {
