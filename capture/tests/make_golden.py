@@ -112,7 +112,7 @@ def depths(code, asked):
             for place, jump in ways:
                 depth = known[first] + effect(found, jump, asked)
                 assert known.setdefault(place, depth) == depth, (code.code, found)
-    assert 0 <= min(known.values()) and max(known.values()) <= code.code.co_stacksize, code.code
+    assert all(0 <= depth <= code.code.co_stacksize for depth in known.values()), code.code
     return known
 
 
@@ -126,8 +126,8 @@ def codes_in(code):
 def samples():
     """The samples that this release can compile, as code objects."""
     for path in sorted(HERE.glob("samples/since_3_*.py.txt")):
-        since = path.name.split(".")[0].split("_")[-1]
-        if RELEASE >= (3, int(since)):
+        since = int(path.name.split(".")[0].split("_")[-1])
+        if since <= RELEASE[1]:
             yield from codes_in(compile(path.read_text(), path.name, "exec"))
 
 
