@@ -1,0 +1,153 @@
+"""The bytes of a state: broken ones are an error, big ones are moved without a second copy."""
+
+import os
+import sys
+
+import harness
+import pytest
+
+KEEP = """
+        import os
+        data = [os.urandom(20_000), {"a": [1, 2.5, None]}, bytearray(b"x" * 70_000)]
+        def f(n):
+            squares = (i * i for i in range(n))
+            next(squares)
+            for name in ("a", "b"):
+                try:
+                    if dump(STATE):
+                        print("RESUMED")
+                        os._exit(50)
+                finally:
+                    data.append(name)
+        f(5)
+"""
+
+
+@pytest.fixture
+def state(move):
+    path = move.folder / "state.tp"
+    run = move(KEEP.replace("STATE", repr(str(path))))
+    assert run.returncode == 0, run.stderr
+    return path
+
+
+BREAK = """
+import io, random, sys
+import pyteleport
+good = open(sys.argv[1], "rb").read()
+chosen = random.Random(int(sys.argv[3]))
+other = []
+def attempt(what, data):
+    try:
+        pyteleport.resume(io.BytesIO(data))
+    except pyteleport.PayloadError as error:
+        assert str(error), what
+    except BaseException as error:
+        other.append((what, repr(error)))
+    else:
+        other.append((what, "no error"))
+head = min(600, len(good))
+if sys.argv[2] == "flipped":
+    places = list(range(head)) + [chosen.randrange(len(good)) for _ in range(400)]
+    for place in places:
+        attempt("byte %d" % place, good[:place] + bytes([good[place] ^ chosen.choice([1, 128, 255])]) + good[place + 1:])
+elif sys.argv[2] == "cut":
+    for place in list(range(head)) + [chosen.randrange(len(good)) for _ in range(200)] + [len(good) - 1]:
+        attempt("cut at %d" % place, good[:place])
+elif sys.argv[2] == "mixed":
+    for _ in range(300):
+        a, b = sorted(chosen.randrange(len(good)) for _ in range(2))
+        attempt("without %d:%d" % (a, b + 1), good[:a] + good[b + 1:])
+        attempt("%d:%d twice" % (a, b + 1), good[:b + 1] + good[a:])
+        attempt("random %d" % a, good[:a] + chosen.randbytes(b - a + 1) + good[b + 1:])
+    attempt("nothing", b"")
+    attempt("text", b"import sys\\n" * 100)
+    attempt("more", good + b"x" * 10)
+print("tried, not a PayloadError:", other[:5], len(other))
+"""
+
+
+@pytest.mark.parametrize("how", ["flipped", "cut", "mixed"])
+def test_broken_bytes_are_a_payload_error(state, how):
+    """In one process: it is still itself after each of them. Resuming would print, and end it."""
+    process = harness.spawn([sys.executable, "-c", BREAK, state, how, "1"])
+    out, err = harness.finish(process)
+    assert process.returncode == 0, out.decode() + err.decode()
+    assert out.decode() == "tried, not a PayloadError: [] 0\n"
+
+
+def test_the_state_itself_was_fine(state):
+    process = harness.spawn([sys.executable, state])
+    out, err = harness.finish(process)
+    assert (process.returncode, out) == (50, b""), err  # os._exit() leaves the buffer unwritten
+
+
+def moved_peak(move, source):
+    """(run's stdout, peak resident memory in MB of the biggest process on the program's way)."""
+    program = move.write(source)
+    _, plan = move.plan("all", "local")
+    process = harness.spawn(
+        [sys.executable, program], env=harness.environment(PYTELEPORT_TEST_PLAN=plan), stderr=None
+    )
+    out = process.stdout.read()
+    # ru_maxrss of a reaped process is the largest of itself, also before an exec, and of those it reaped.
+    _, status, usage = os.wait4(process.pid, 0)
+    process.stdout.close()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return out.decode(), usage.ru_maxrss / 1024
+
+
+GIGABYTE = 1 << 30
+
+
+def test_a_gigabyte_of_bytes_in_a_local(move):
+    out, peak = moved_peak(
+        move,
+        """
+        import os, zlib
+        def f():
+            data = bytes(1 << 30)
+            hop()
+            return len(data), data.count(0), data[-1]
+        pid = os.getpid()
+        print(f(), os.getpid() != pid)
+    """,
+    )
+    assert out == f"({GIGABYTE}, {GIGABYTE}, 0) True\n"
+    assert peak < 1024 + 200, f"{peak:.0f} MB"
+
+
+def test_a_gigabyte_of_numpy_in_a_local(move):
+    out, peak = moved_peak(
+        move,
+        """
+        import numpy as np
+        def f():
+            data = np.arange(1 << 27, dtype=np.int64)
+            half = data[::2]
+            hop()
+            data[0] = 7
+            return data.nbytes, int(data[-1]), int(data[123456789]), bool(half[0] == 7), data.flags.writeable
+        print(f())
+    """,
+    )
+    assert out == f"({GIGABYTE}, {(1 << 27) - 1}, 123456789, True, True)\n"
+    assert peak < 1024 + 200, f"{peak:.0f} MB"
+
+
+def test_big_data_over_pipes(move, same):
+    same(
+        """
+        import hashlib
+        data = bytes(range(256)) * 200_000
+        view = bytearray(data)
+        def f():
+            copy = data[1:]
+            hop()
+            return hashlib.sha1(copy).hexdigest(), hashlib.sha1(view).hexdigest(), len(data)
+        print(f())
+    """,
+        ways=("bash", "dump"),
+        hooks=("armed",),
+    )
