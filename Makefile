@@ -12,7 +12,7 @@
 SHELL := /bin/bash
 export PYTHON ?= python3
 PYTESTS ?= pytests
-JOBS ?= 2
+JOBS ?= $(shell nproc)
 
 default := $(shell tools/find-python)
 other := $(filter-out $(default),$(shell tools/find-python 3.9))
@@ -28,9 +28,13 @@ test: test-rust test-python
 test-rust:
 	tools/test-rust $(default)
 
+# Both releases are made ready first: each is the other's "another release".
 test-python:
-	@set -e; for each in $(pythons); do \
-	    python="$$(tools/venv "$$each" pytests/requirements.txt)"; \
+	@set -e; ready=(); for each in $(pythons); do \
+	    ready+=("$$(tools/venv "$$each" pytests/requirements.txt)"); \
+	done; \
+	for python in "$${ready[@]}"; do \
+	    for other in "$${ready[@]}"; do [ "$$other" = "$$python" ] || export PYTELEPORT_TEST_OTHER="$$other"; done; \
 	    echo "== $$("$$python" -c 'import sys; print("CPython", sys.version.split()[0])')"; \
 	    "$$python" -m pytest -q -n $(JOBS) $(PYTESTS); \
 	done

@@ -160,3 +160,14 @@ def same(run, source, ways=("local",), hooks=("armed", "recording"), singles=Fal
                 assert moved.moves == (hops if moves == "all" else len(moves)), f"{what}: {moved.trail}"
                 assert moved.ended_in == "peer", what
     return moved
+
+
+def build_passer(folder):
+    """The library of passer.rs, an evaluator that is not ours: its path."""
+    library = Path(folder) / "libpasser.so"
+    if not library.exists():
+        part = library.with_suffix(f".{os.getpid()}")
+        rustc = ["rustc", "--edition", "2021", "-O", "--crate-type", "cdylib", "-o", part, HERE / "passer.rs"]
+        subprocess.run(rustc, check=True)
+        part.replace(library)
+    return library
