@@ -1,1 +1,50 @@
 //! Ways to another process, and the hand-off of a program over them.
+//!
+//! There is no Python in this crate: a program is a stream of bytes here, and a Python signal
+//! handler is a closure that says whether to give up. In the order of a move:
+//!
+//! | step | home | peer |
+//! |---|---|---|
+//! | start the peer | [`command`], `reach`, `spawn`, `side` | |
+//! | Hello, both ways | [`handshake`] | [`handshake`] |
+//! | Offer, Ready or Failed, Commit | [`home`] | [`peer`], `relay` |
+//! | afterwards | [`pump`] | `relay` |
+//!
+//! [`handoff`] draws the sequence and says what each end may rely on. `packet` has the units on
+//! the wire, `channel` the two byte halves that they travel over, `mux` the three streams of a
+//! program that share one channel after Commit. [`mod@file`] keeps a payload without any peer.
+//!
+//! Unsafe code is in `fd`, `signals` and `fork`, and nowhere else.
+#![deny(unsafe_code)]
+
+mod channel;
+pub mod command;
+pub mod error;
+#[allow(unsafe_code)]
+mod fd;
+pub mod file;
+#[allow(unsafe_code)]
+mod fork;
+pub mod handoff;
+pub mod handshake;
+pub mod home;
+mod mux;
+mod packet;
+pub mod peer;
+mod port;
+pub mod pump;
+mod reach;
+mod relay;
+mod side;
+#[allow(unsafe_code)]
+mod signals;
+mod spawn;
+mod wait;
+
+pub use command::ReceiveCommand;
+pub use error::TransportError;
+pub use handoff::PayloadSource;
+pub use handshake::{BuildIdentity, Hello};
+pub use home::{Committed, Peer, ReadyPeer};
+pub use peer::{Arriving, HeldSignals, Receiver, Standby};
+pub use spawn::Ending;

@@ -1,0 +1,118 @@
+//! Descriptors: made above 0, 1 and 2, closed on exec unless they are meant to go on.
+
+use nix::errno::Errno;
+use nix::fcntl::{fcntl, FcntlArg, FdFlag, OFlag};
+use nix::sys::socket::{setsockopt, socketpair, sockopt, AddressFamily, SockFlag, SockType};
+use nix::sys::stat::{fstat, FileStat, SFlag};
+use nix::unistd::pipe2;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// What a socket or pipe may hold; enough to keep both ends busy with large blocks.
+const BUFFER: usize = 1 << 20;
+
+/// Two connected sockets, closed on exec.
+pub(crate) fn socket_pair() -> nix::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = socketpair(
+        AddressFamily::Unix,
+        SockType::Stream,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )?;
+    for end in [&ours, &theirs] {
+        // Beyond the system's limit where this is permitted, else up to it: only speed is at stake.
+        if setsockopt(end, sockopt::SndBufForce, &BUFFER).is_err() {
+            let _ = setsockopt(end, sockopt::SndBuf, &BUFFER);
+        }
+    }
+    Ok((above_stdio(ours)?, above_stdio(theirs)?))
+}
+
+/// A pipe (reading end, writing end), closed on exec.
+pub(crate) fn pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
+    let (reading, writing) = pipe2(OFlag::O_CLOEXEC)?;
+    Ok((above_stdio(reading)?, above_stdio(writing)?))
+}
+
+/// Lets a pipe hold more. Refused over the user's quota, and then it stays as it was.
+pub(crate) fn widen(pipe: &OwnedFd) {
+    let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(BUFFER as i32));
+}
+
+/// A process may be started with 0, 1 or 2 closed; what is opened then must not take their place.
+fn above_stdio(fd: OwnedFd) -> nix::Result<OwnedFd> {
+    match fd.as_raw_fd() > 2 {
+        true => Ok(fd),
+        false => duplicate(&fd),
+    }
+}
+
+/// A copy above 2 that is closed on exec.
+pub(crate) fn duplicate(fd: impl AsFd) -> nix::Result<OwnedFd> {
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    Ok(claim(copy))
+}
+
+/// A copy of standard descriptor `number`, or EBADF if it is closed.
+pub(crate) fn duplicate_standard(number: RawFd) -> nix::Result<OwnedFd> {
+    duplicate(standard(number))
+}
+
+/// Standard descriptor 0, 1 or 2, open or not.
+pub(crate) fn standard(number: RawFd) -> BorrowedFd<'static> {
+    assert!((0..=2).contains(&number));
+    // SAFETY: the number is not -1, and nothing in this crate or in the standard library closes 0, 1
+    // or 2, so what is behind it only changes by dup2; if the process was started with it closed, a
+    // system call on it fails with EBADF.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// Takes over a descriptor that this process was given by number, if it is open.
+///
+/// The number must come from whoever made this process, for this purpose: nothing else in it may
+/// use or close that descriptor afterwards.
+pub(crate) fn inherited(number: RawFd) -> nix::Result<OwnedFd> {
+    if number < 0 {
+        return Err(Errno::EBADF);
+    }
+    let fd = claim(number);
+    if let Err(errno) = keep_on_exec(&fd, false) {
+        std::mem::forget(fd); // not open, so not ours to close
+        return Err(errno);
+    }
+    Ok(fd)
+}
+
+/// The descriptor of that number as a value that closes it.
+pub(crate) fn claim(number: RawFd) -> OwnedFd {
+    // SAFETY: callers pass a number that the kernel has just returned to them and that they keep
+    // nowhere else (`duplicate`, received with a packet), or one that `inherited` was told is this
+    // process's to use; in both cases nobody else closes it.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}
+
+/// Chooses whether a descriptor lives on through exec.
+pub(crate) fn keep_on_exec(fd: impl AsFd, keep: bool) -> nix::Result<()> {
+    let flags = if keep { FdFlag::empty() } else { FdFlag::FD_CLOEXEC };
+    fcntl(fd, FcntlArg::F_SETFD(flags)).map(drop)
+}
+
+/// Makes reads and writes return at once. For descriptors whose description nobody else uses.
+pub(crate) fn set_nonblocking(fd: impl AsFd) -> nix::Result<()> {
+    let fd = fd.as_fd();
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
+}
+
+/// Whether it is a socket.
+pub(crate) fn is_socket(fd: impl AsFd) -> bool {
+    fstat(fd).is_ok_and(|stat| file_type(&stat) == SFlag::S_IFSOCK)
+}
+
+/// The number that the kernel gave to this socket, the same in every process that has it.
+pub(crate) fn inode(fd: impl AsFd) -> nix::Result<u64> {
+    Ok(fstat(fd)?.st_ino)
+}
+
+fn file_type(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
+}

@@ -1,0 +1,228 @@
+//! Home's side of the hand-off.
+
+use crate::channel::Channel;
+use crate::command::ReceiveCommand;
+use crate::error::{ChannelError, TransportError};
+use crate::fd::duplicate_standard;
+use crate::handoff::{send_offer, OfferError, PayloadSource};
+use crate::handshake::{expect_hello, expect_preamble, out_of_turn, say_hello, Hello};
+use crate::packet::{Failed, Kind, Packet};
+use crate::pump::PumpArgs;
+use crate::reach::{Link, Started};
+use crate::signals::{self, Held};
+use crate::wait::Wait;
+use nix::errno::Errno;
+use nix::sys::signal::{SigHandler, Signal};
+use std::ffi::OsString;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// A peer that was started. Dropping it ends it.
+#[derive(Debug)]
+pub struct Peer {
+    started: Started,
+    committed: bool,
+}
+
+impl Peer {
+    /// Starts a local process. It inherits 0, 1 and 2 and one end of a socket, whose number
+    /// replaces `{fd}` in `argv`. `env` sets (or with `None` unsets) variables beside those of
+    /// this process.
+    pub fn spawn_direct(
+        argv: &[OsString],
+        env: &[(OsString, Option<OsString>)],
+    ) -> Result<Peer, TransportError> {
+        Ok(Peer {
+            started: Started::direct(argv, env)?,
+            committed: false,
+        })
+    }
+
+    /// Starts a command that leads to a peer: `argv`, and the shell command as one more argument.
+    /// What it prints before the peer answers, and on standard error at any time, is passed on.
+    pub fn spawn_command(argv: &[OsString], command: &ReceiveCommand) -> Result<Peer, TransportError> {
+        Ok(Peer {
+            started: Started::command(argv, command)?,
+            committed: false,
+        })
+    }
+
+    /// Number of the process that was started.
+    pub fn pid(&self) -> i32 {
+        self.started.child.pid().as_raw()
+    }
+
+    /// Waits for the peer's Hello, has `check` say whether it fits (its text becomes the error),
+    /// and answers with ours. `interrupted` is asked whenever a signal comes, and now and then.
+    pub fn hello(
+        &mut self,
+        ours: &Hello,
+        check: impl FnOnce(&Hello) -> Result<(), String>,
+        interrupted: &mut dyn FnMut() -> bool,
+    ) -> Result<Hello, TransportError> {
+        self.started.find_way(interrupted)?;
+        let opening = match self.with_channel(interrupted, expect_preamble) {
+            Ok(opening) => opening,
+            Err(error) => return Err(self.started.explain_start(error)),
+        };
+        opening.check()?;
+        let theirs = match self.with_channel(interrupted, expect_hello) {
+            Ok(hello) => hello,
+            Err(error) => return Err(self.started.explain_start(error)),
+        };
+        check(&theirs).map_err(TransportError::Misfit)?;
+
+        let passes_stdio = matches!(self.started.link, Link::Own { .. });
+        let answered = self.with_channel(interrupted, |channel, wait| {
+            say_hello(channel, ours, wait)?;
+            if passes_stdio {
+                pass_stdio(channel, wait)?;
+            }
+            Ok(())
+        });
+        answered.map_err(|error| self.started.explain_loss(error, "after it said Hello"))?;
+        Ok(theirs)
+    }
+
+    /// Sends the payload, and waits until the peer has taken it in. A peer that could not is
+    /// [`TransportError::PeerFailed`].
+    pub fn offer(
+        mut self,
+        payload: &dyn PayloadSource,
+        interrupted: &mut dyn FnMut() -> bool,
+    ) -> Result<ReadyPeer, TransportError> {
+        let mut source_error = None;
+        let sent = self.with_channel(interrupted, |channel, wait| {
+            match send_offer(channel, payload, wait) {
+                Ok(()) | Err(OfferError::PeerSpoke) => Ok(()),
+                // It may have said why before it went.
+                Err(OfferError::Channel(ChannelError::Gone)) => Ok(()),
+                Err(OfferError::Channel(error)) => Err(error),
+                Err(OfferError::Source(error)) => {
+                    source_error = Some(error);
+                    Ok(())
+                }
+            }
+        });
+        if let Some(error) = source_error {
+            return Err(TransportError::Payload(error));
+        }
+        let answer = sent.and_then(|()| self.with_channel(interrupted, Channel::receive));
+        match answer {
+            Ok(Packet {
+                kind: Kind::Ready, ..
+            }) => Ok(ReadyPeer { peer: self }),
+            Ok(packet) if packet.kind == Kind::Failed => {
+                let Failed { kind, text } = packet.read()?;
+                Err(TransportError::PeerFailed { kind, text })
+            }
+            Ok(packet) => Err(out_of_turn(packet.kind, "Ready or Failed").into()),
+            Err(error) => Err(self.started.explain_loss(error, "while it took the program in")),
+        }
+    }
+
+    fn with_channel<T>(
+        &mut self,
+        interrupted: &mut dyn FnMut() -> bool,
+        act: impl FnOnce(&mut Channel, &mut Wait<'_>) -> Result<T, ChannelError>,
+    ) -> Result<T, ChannelError> {
+        let channel = self.started.link.channel().ok_or(ChannelError::Gone)?;
+        act(channel, &mut Wait::beside(&mut self.started.side, interrupted))
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if !self.committed {
+            self.started.end();
+        }
+    }
+}
+
+/// Passes our standard descriptors to a local peer that does not have them. The body says which
+/// are open.
+fn pass_stdio(channel: &mut Channel, wait: &mut Wait<'_>) -> Result<(), ChannelError> {
+    let mut which = 0u8;
+    let mut descriptors: Vec<OwnedFd> = Vec::new();
+    for number in 0..=2 {
+        match duplicate_standard(number) {
+            Ok(fd) => {
+                which |= 1 << number;
+                descriptors.push(fd);
+            }
+            Err(Errno::EBADF) => {}
+            Err(errno) => return Err(ChannelError::Io(errno.into())),
+        }
+    }
+    let numbers: Vec<_> = descriptors.iter().map(|fd| fd.as_raw_fd()).collect();
+    channel.send_with(Kind::Stdio, &[which], &numbers, wait)
+}
+
+/// A peer that has taken everything in and waits for Commit. Dropping it ends it.
+#[derive(Debug)]
+pub struct ReadyPeer {
+    peer: Peer,
+}
+
+impl ReadyPeer {
+    /// Says Commit: the program is there from then on. An error means that it was not said.
+    ///
+    /// Signals for the program are held in this thread from here on.
+    pub fn commit(mut self, interrupted: &mut dyn FnMut() -> bool) -> Result<Committed, TransportError> {
+        let held = Held::new().map_err(TransportError::io("hold signals"))?;
+        let children_were_ignored = signals::stop_ignoring_children();
+        match self.say_commit(interrupted) {
+            Ok(()) => {
+                self.peer.committed = true;
+                Ok(Committed {
+                    peer: self.peer,
+                    _held: held,
+                })
+            }
+            Err(error) => {
+                if children_were_ignored {
+                    let _ = signals::set_disposition(Signal::SIGCHLD, SigHandler::SigIgn);
+                }
+                held.release();
+                Err(self
+                    .peer
+                    .started
+                    .explain_loss(error, "before it was told to go on"))
+            }
+        }
+    }
+
+    fn say_commit(&mut self, interrupted: &mut dyn FnMut() -> bool) -> Result<(), ChannelError> {
+        self.peer.with_channel(interrupted, |channel, wait| {
+            // It has nothing to say now; if there is something, it is its end.
+            if channel.is_readable(wait)? {
+                let packet = channel.receive(wait)?;
+                return Err(out_of_turn(packet.kind, "none").into());
+            }
+            channel.send(Kind::Commit, &[], wait)
+        })
+    }
+}
+
+/// The program is there; what is left here is a pump. Dropping it leaves the program on its own.
+#[derive(Debug)]
+pub struct Committed {
+    peer: Peer,
+    _held: Held,
+}
+
+impl Committed {
+    /// What the pump goes on with, as the arguments of a process that replaces this one (same
+    /// pid, by exec) and calls [`crate::pump::run`] with them; or of a call in this process.
+    ///
+    /// Its descriptors live on through exec from here on, the signals for the program stay held,
+    /// and the interval timers of this process are stopped.
+    pub fn into_pump_args(mut self) -> Result<Vec<OsString>, TransportError> {
+        signals::stop_timers();
+        let started = &mut self.peer.started;
+        let link = std::mem::replace(&mut started.link, Link::Closed);
+        let streams = std::mem::take(&mut started.side.streams);
+        PumpArgs::new(started.child.pid(), link, streams)
+            .and_then(PumpArgs::into_words)
+            .map_err(TransportError::io("keep the channel for the pump"))
+    }
+}

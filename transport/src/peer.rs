@@ -1,0 +1,362 @@
+//! The peer's side of the hand-off.
+
+use crate::channel::Channel;
+use crate::error::{ChannelError, PacketError, TransportError};
+use crate::fd::{self, duplicate_standard, inherited};
+use crate::fork::{self, Side};
+use crate::handshake::{expect_hello, expect_preamble, out_of_turn, say_hello, Hello};
+use crate::packet::{self, Failed, Kind};
+use crate::relay::{Relay, COMMITTED};
+use crate::signals::{self, Held};
+use crate::wait::Wait;
+use nix::sys::signal::{SigHandler, Signal};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, write};
+use std::io::{self, BufReader, Read, Take};
+use std::os::fd::{OwnedFd, RawFd};
+
+/// Reads below this are served from a buffer; larger ones go straight where they are wanted.
+const GATHER: usize = 128 << 10;
+
+/// The most of an error's text that is worth sending.
+const TEXT: usize = 64 << 10;
+
+/// A fresh process that is to become a program, before Hello.
+#[derive(Debug)]
+pub struct Receiver {
+    line: Line,
+}
+
+/// The channel to home and what goes with it.
+#[derive(Debug)]
+struct Line {
+    channel: Channel,
+    way: Way,
+    held: Held,
+    /// Where the relay listens for Commit.
+    relay: Option<OwnedFd>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// A child of home, with home's 0, 1 and 2.
+    Direct,
+    /// Behind a command, on its standard input and output.
+    Stdio,
+    /// Behind a command, on a socket of our own; home passes its 0, 1 and 2.
+    Own,
+}
+
+impl Receiver {
+    /// Over a socket that home's child inherited under this number.
+    ///
+    /// Signals for the program are held in this thread from here on.
+    pub fn from_fd(number: RawFd) -> Result<Receiver, TransportError> {
+        let socket = inherited(number).map_err(TransportError::io("use the inherited descriptor"))?;
+        Receiver::new(Channel::over_socket(socket), Way::Direct)
+    }
+
+    /// Over descriptor `number` if it is the socket with this inode, as it is behind a local
+    /// shell; else over standard input and output. [`Receiver::split_off_relay`] must follow.
+    pub fn from_stdio_or_fd(number: RawFd, inode: u64) -> Result<Receiver, TransportError> {
+        if let Some(socket) = own_socket(number, inode) {
+            return Receiver::new(Channel::over_socket(socket), Way::Own);
+        }
+        let half =
+            |number| duplicate_standard(number).map_err(TransportError::io("use standard input and output"));
+        let channel = Channel::over_halves(half(0)?, half(1)?, Vec::new());
+        Receiver::new(channel, Way::Stdio)
+    }
+
+    fn new(channel: Channel, way: Way) -> Result<Receiver, TransportError> {
+        let held = Held::new().map_err(TransportError::io("hold signals"))?;
+        Ok(Receiver {
+            line: Line {
+                channel,
+                way,
+                held,
+                relay: None,
+            },
+        })
+    }
+
+    /// Behind a command, forks: the parent becomes the relay between home and the program and
+    /// never returns; this returns in the child, with 0, 1 and 2 that lead to the relay. Not
+    /// behind a command this does nothing; true says that a fork took place.
+    ///
+    /// To be called while the process has one thread and holds nothing that must not be forked.
+    pub fn split_off_relay(&mut self) -> Result<bool, TransportError> {
+        let line = &mut self.line;
+        if line.way == Way::Direct {
+            return Ok(false);
+        }
+        let pipe = || fd::pipe().map_err(TransportError::io("make a pipe"));
+        let (control, told) = pipe()?;
+        let stdio = match line.way {
+            Way::Stdio => Some((pipe()?, pipe()?, pipe()?)),
+            _ => None,
+        };
+        let (input, output) = line
+            .channel
+            .copy_halves()
+            .map_err(TransportError::io("copy the channel"))?;
+        match fork::split().map_err(TransportError::io("fork"))? {
+            Side::Parent { child } => {
+                drop(told);
+                let streams = stdio.map(|(stdin, stdout, stderr)| [stdin.1, stdout.0, stderr.0]);
+                Relay {
+                    child,
+                    control,
+                    input,
+                    output,
+                    streams,
+                }
+                .run()
+            }
+            Side::Child => {
+                if let Some((stdin, stdout, stderr)) = &stdio {
+                    dup2_stdin(&stdin.0)
+                        .and_then(|()| dup2_stdout(&stdout.1))
+                        .and_then(|()| dup2_stderr(&stderr.1))
+                        .map_err(TransportError::io("put the relay's pipes in place"))?;
+                }
+                line.relay = Some(told);
+                // Home started the command with these ignored, lest ^C at its terminal end ssh.
+                // (SIGINT is Python's to set.)
+                let _ = signals::set_disposition(Signal::SIGQUIT, SigHandler::SigDfl);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Says Hello and waits for home's. Behind a local shell, 0, 1 and 2 are home's afterwards.
+    pub fn hello(&mut self, ours: &Hello) -> Result<Hello, TransportError> {
+        let line = &mut self.line;
+        line.act(|channel, wait| say_hello(channel, ours, wait))?;
+        line.act(expect_preamble)?.check()?;
+        let theirs = line.act(expect_hello)?;
+        if line.way == Way::Own {
+            line.take_stdio()?;
+        }
+        Ok(theirs)
+    }
+
+    /// Waits for Offer. What follows is the payload.
+    pub fn offer(mut self) -> Result<Arriving, TransportError> {
+        let packet = self.line.act(Channel::receive)?;
+        if packet.kind != Kind::Offer {
+            return Err(out_of_turn(packet.kind, "Offer").into());
+        }
+        let length: u64 = packet.read()?;
+        let bytes = Bytes { line: self.line }.take(length);
+        Ok(Arriving {
+            length,
+            bytes: BufReader::with_capacity(GATHER, bytes),
+        })
+    }
+
+    /// Tells home that it cannot be done: the name of an error class, and its text.
+    pub fn failed(self, kind: &str, text: &str) -> Result<(), TransportError> {
+        self.line.failed(kind, text)
+    }
+}
+
+/// The socket that home left open, if it is open here: the same number on another machine can
+/// be anything, but not a socket with the same inode.
+fn own_socket(number: RawFd, expected: u64) -> Option<OwnedFd> {
+    if number <= 2 {
+        return None;
+    }
+    let socket = inherited(number).ok()?;
+    match fd::is_socket(&socket) && fd::inode(&socket).is_ok_and(|inode| inode == expected) {
+        true => Some(socket),
+        false => {
+            // Something else's: it stays as it was.
+            let _ = fd::keep_on_exec(&socket, true);
+            std::mem::forget(socket);
+            None
+        }
+    }
+}
+
+impl Line {
+    fn act<T>(
+        &mut self,
+        act: impl FnOnce(&mut Channel, &mut Wait<'_>) -> Result<T, ChannelError>,
+    ) -> Result<T, TransportError> {
+        act(&mut self.channel, &mut Wait::new(&mut || false)).map_err(at_peer)
+    }
+
+    /// Puts home's descriptors in the place of ours.
+    fn take_stdio(&mut self) -> Result<(), TransportError> {
+        let (packet, descriptors) = self.act(Channel::receive_with)?;
+        let which = match (packet.kind, packet.body.as_slice()) {
+            (Kind::Stdio, [which]) => *which,
+            (Kind::Stdio, _) => {
+                return Err(PacketError::Body {
+                    kind: Kind::Stdio.name(),
+                }
+                .into())
+            }
+            (kind, _) => return Err(out_of_turn(kind, "Stdio").into()),
+        };
+        if which > 7 || which.count_ones() as usize != descriptors.len() {
+            return Err(PacketError::Body {
+                kind: Kind::Stdio.name(),
+            }
+            .into());
+        }
+        let mut descriptors = descriptors.into_iter();
+        for number in 0..=2 {
+            let placed = match (which & 1 << number, number) {
+                (0, _) => nix::unistd::close(number),
+                (_, 0) => descriptors.next().map_or(Ok(()), dup2_stdin),
+                (_, 1) => descriptors.next().map_or(Ok(()), dup2_stdout),
+                (_, _) => descriptors.next().map_or(Ok(()), dup2_stderr),
+            };
+            placed.map_err(TransportError::io("put home's descriptors in place"))?;
+        }
+        Ok(())
+    }
+
+    fn failed(mut self, kind: &str, text: &str) -> Result<(), TransportError> {
+        let body = Failed {
+            kind: shortened(kind),
+            text: shortened(text),
+        };
+        let mut bytes = Vec::new();
+        packet::append_value(&mut bytes, Kind::Failed, &body)?;
+        self.act(|channel, wait| channel.write_all(&bytes, wait))
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let mut end = text.len().min(TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+fn at_peer(error: ChannelError) -> TransportError {
+    match error {
+        ChannelError::Gone => TransportError::HomeGaveUp,
+        ChannelError::Interrupted => TransportError::Interrupted,
+        ChannelError::Packet(PacketError::CutOff) => TransportError::HomeGaveUp,
+        ChannelError::Packet(error) => TransportError::Packet(error),
+        ChannelError::Io(source) => TransportError::Io {
+            what: "use the channel",
+            source,
+        },
+    }
+}
+
+/// The payload on its way in. Reading it yields its bytes; if home gives up in the middle, an
+/// [`io::ErrorKind::UnexpectedEof`].
+#[derive(Debug)]
+pub struct Arriving {
+    length: u64,
+    bytes: BufReader<Take<Bytes>>,
+}
+
+/// The channel as something to read.
+#[derive(Debug)]
+struct Bytes {
+    line: Line,
+}
+
+impl Read for Bytes {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() {
+            return Ok(0);
+        }
+        match self.line.channel.read(into, &mut Wait::new(&mut || false)) {
+            Ok(0) => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "home gave up the move",
+            )),
+            Ok(length) => Ok(length),
+            Err(ChannelError::Io(error)) => Err(error),
+            Err(_) => Err(io::Error::other("the channel cannot be read")),
+        }
+    }
+}
+
+impl Read for Arriving {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.bytes.read(into)
+    }
+
+    fn read_exact(&mut self, into: &mut [u8]) -> io::Result<()> {
+        self.bytes.read_exact(into)
+    }
+}
+
+impl Arriving {
+    /// Length of the whole payload.
+    pub fn payload_len(&self) -> u64 {
+        self.length
+    }
+
+    /// Tells home that everything is here. Bytes of the payload that were not read are skipped.
+    pub fn ready(mut self) -> Result<Standby, TransportError> {
+        let skipped = io::copy(&mut self.bytes, &mut io::sink());
+        let mut line = self.bytes.into_inner().into_inner().line;
+        match skipped {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(TransportError::HomeGaveUp)
+            }
+            Err(source) => {
+                return Err(TransportError::Io {
+                    what: "read the payload",
+                    source,
+                })
+            }
+        }
+        line.act(|channel, wait| channel.send(Kind::Ready, &[], wait))?;
+        Ok(Standby { line })
+    }
+
+    /// Tells home that it cannot be done: the name of an error class, and its text.
+    pub fn failed(self, kind: &str, text: &str) -> Result<(), TransportError> {
+        self.bytes.into_inner().into_inner().line.failed(kind, text)
+    }
+}
+
+/// Everything is here; home decides.
+#[derive(Debug)]
+pub struct Standby {
+    line: Line,
+}
+
+impl Standby {
+    /// Waits for Commit, after which the program is here. [`TransportError::HomeGaveUp`] if home
+    /// closed the channel instead: the program is there, and this process has nothing to do.
+    pub fn wait_commit(mut self) -> Result<HeldSignals, TransportError> {
+        let packet = self.line.act(Channel::receive)?;
+        if packet.kind != Kind::Commit {
+            return Err(out_of_turn(packet.kind, "Commit").into());
+        }
+        // Home has taken those that its terminal sent to both of us until now.
+        self.line.held.discard();
+        if let Some(relay) = self.line.relay.take() {
+            // If the relay is gone, so are 0, 1 and 2; the program will notice like any other.
+            let _ = signals::without_sigpipe(|| write(&relay, COMMITTED));
+        }
+        Ok(HeldSignals { held: self.line.held })
+    }
+}
+
+/// Signals that came for the program since Commit and wait until it runs.
+#[derive(Debug)]
+#[must_use = "signals stay held until they are released"]
+pub struct HeldSignals {
+    held: Held,
+}
+
+impl HeldSignals {
+    /// Lets them come, in this thread; to be called when the program's handlers are in place.
+    pub fn release(self) {
+        self.held.release();
+    }
+}
