@@ -19,7 +19,8 @@ impl Objects {
         Self(objects)
     }
 
-    fn get<'py>(&self, py: Python<'py>, id: ObjectId) -> Option<Bound<'py, PyAny>> {
+    /// One of them.
+    pub fn get<'py>(&self, py: Python<'py>, id: ObjectId) -> Option<Bound<'py, PyAny>> {
         self.0.get(id.0 as usize).map(|object| object.bind(py).clone())
     }
 
@@ -231,6 +232,30 @@ fn function_of<'py>(
     let kind = py.get_type::<PyFunction>();
     let function = kind.call1((code, globals, name, py.None(), closure))?;
     Ok(function.cast_into::<PyFunction>().map_err(PyErr::from)?)
+}
+
+/// Calls a function with stand-ins for its arguments: what it would do with them is never run, or
+/// only as far as the frame's own prologue.
+pub fn call_with_stand_ins<'py>(function: &Bound<'py, PyFunction>) -> PyResult<Bound<'py, PyAny>> {
+    let py = function.py();
+    let code = function.getattr("__code__")?.cast_into::<PyCode>()?;
+    let info = CodeInfo::of(&code)?;
+    let names = code.getattr("co_varnames")?.cast_into::<PyTuple>()?;
+    let stand_in = |name: Bound<'py, PyAny>| -> PyResult<Bound<'py, PyAny>> {
+        // A comprehension's first iterator may be asked for its own at once.
+        let iterator = name.eq(".0")?;
+        Ok(if iterator { PyTuple::empty(py).into_any() } else { py.None().into_bound(py) })
+    };
+    let positional = names.iter().take(info.positional).map(stand_in);
+    let positional = PyTuple::new(py, positional.collect::<PyResult<Vec<_>>>()?)?;
+    if info.keyword_only == 0 {
+        return function.call1(positional);
+    }
+    let keywords = PyDict::new(py);
+    for name in names.iter().skip(info.positional).take(info.keyword_only) {
+        keywords.set_item(name, py.None())?;
+    }
+    function.call(positional, Some(&keywords))
 }
 
 /// Turns a fresh frame into a captured one, its instruction in progress.

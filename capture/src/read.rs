@@ -7,7 +7,7 @@ use crate::cpython::thread::{HandledItem, HandledValues, ThreadState};
 use crate::entry::{explain, Callee, Caller, Explained, Refusal};
 use crate::error::{CaptureError, Site};
 use crate::snapshot::{Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
-use crate::waiting::{self, LiveEntry};
+use crate::waiting::{self, Found, LiveEntry};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::collections::HashMap;
@@ -174,34 +174,25 @@ fn read_waiting<'py>(
         });
     }
 
-    let Explained { entry, keep } = match waiting::entry_of(py, *frame) {
-        Some(entry) => Explained { entry, keep: depth },
-        None => {
-            let caller = Caller {
-                py,
-                frame: *frame,
-                info,
-                instruction,
-                depth,
-                expected,
-            };
+    let refuse = |refusal| {
+        let info = CodeInfo::of(&callee.code());
+        let callee = info.map_or_else(
+            |_| Site { function: "?".into(), file: "?".into(), line: 0 },
+            |info| site_of(callee, &info),
+        );
+        refused(refusal, callee, site(), depth, expected, instruction.op.name())
+    };
+    let Explained { entry, keep } = match waiting::entry_of(py, *frame, callee) {
+        Found::Entry(entry) => Explained { entry, keep: depth },
+        Found::ForAnother => return Err(refuse(Refusal::Unexplained)),
+        Found::NotWaiting => {
+            let caller = Caller { py, frame: *frame, info, instruction, depth, expected };
             let called = Callee {
                 frame: callee,
                 code: callee.code().into_any(),
                 from_c: callee.entered_from_c(),
             };
-            explain(&caller, &called).map_err(|refusal| {
-                let info = CodeInfo::of(&callee.code());
-                let callee = info.map_or_else(
-                    |_| Site {
-                        function: "?".into(),
-                        file: "?".into(),
-                        line: 0,
-                    },
-                    |info| site_of(callee, &info),
-                );
-                refused(refusal, callee, site(), depth, expected, instruction.op.name())
-            })?
+            explain(&caller, &called).map_err(refuse)?
         }
     };
     let entry = match entry {

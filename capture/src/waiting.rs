@@ -35,27 +35,58 @@ impl LiveEntry {
     }
 }
 
+/// A frame that waits.
+struct Waiting {
+    frame: usize,
+    /// The frame that it waits for, once there is one.
+    callee: Option<usize>,
+    entry: LiveEntry,
+}
+
 thread_local! {
     /// The calling thread's waiting frames, outermost first.
-    static WAITING: RefCell<Vec<(usize, LiveEntry)>> = const { RefCell::new(Vec::new()) };
+    static WAITING: RefCell<Vec<Waiting>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Notes that `frame` waits; undone by [`pop`].
 pub fn push(frame: RunningFrame<'_>, entry: LiveEntry) {
-    WAITING.with_borrow_mut(|waiting| waiting.push((frame.id(), entry)));
+    let frame = Waiting { frame: frame.id(), callee: None, entry };
+    WAITING.with_borrow_mut(|waiting| waiting.push(frame));
+}
+
+/// Notes that the innermost waiting frame waits for this one, if it waits for none yet.
+pub fn started(callee: RunningFrame<'_>) {
+    WAITING.with_borrow_mut(|waiting| {
+        if let Some(last) = waiting.last_mut() {
+            last.callee.get_or_insert(callee.id());
+        }
+    });
 }
 
 /// Ends what the last [`push`] began, and gives the entry back.
 pub fn pop() -> Option<LiveEntry> {
-    WAITING
-        .with_borrow_mut(|waiting| waiting.pop())
-        .map(|(_, entry)| entry)
+    WAITING.with_borrow_mut(|waiting| waiting.pop()).map(|last| last.entry)
 }
 
 /// What the result of its callee means to `frame`, if it is one that waits.
-pub fn entry_of(py: Python<'_>, frame: RunningFrame<'_>) -> Option<LiveEntry> {
+pub enum Found {
+    /// It is none.
+    NotWaiting,
+    /// It waits for another frame: this callee was entered while that one comes or goes.
+    ForAnother,
+    /// It waits for the callee.
+    Entry(LiveEntry),
+}
+
+/// Looks for `frame` among those that wait.
+pub fn entry_of(py: Python<'_>, frame: RunningFrame<'_>, callee: RunningFrame<'_>) -> Found {
     WAITING.with_borrow(|waiting| {
-        let found = waiting.iter().rev().find(|(id, _)| *id == frame.id())?;
-        Some(found.1.clone_ref(py))
+        match waiting.iter().rev().find(|waiting| waiting.frame == frame.id()) {
+            None => Found::NotWaiting,
+            Some(found) if found.callee == Some(callee.id()) => {
+                Found::Entry(found.entry.clone_ref(py))
+            }
+            Some(_) => Found::ForAnother,
+        }
     })
 }

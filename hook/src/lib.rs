@@ -1,1 +1,43 @@
-//! The extension module.
+//! The extension module `pyteleport._native`: names and docstrings only.
+//!
+//! `evaluator` is the file to open first; `depart` and `arrive` are the two ends of a move, step for
+//! step alike; `graph` is what the Python side of the object graph asks of us.
+
+#![forbid(unsafe_code)]
+
+mod arrive;
+mod depart;
+mod encode;
+mod errors;
+mod evaluator;
+mod generators;
+mod graph;
+mod identity;
+mod install;
+mod times;
+
+use pyo3::prelude::*;
+
+/// The native half of pyteleport.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::arrive::{receive, resume_file};
+    #[pymodule_export]
+    use super::depart::{depart, dump, pump};
+    #[pymodule_export]
+    use super::encode::Capture;
+    #[pymodule_export]
+    use super::generators::{
+        await_running, generator_function, new_generator, read_generator, write_generator,
+    };
+    #[pymodule_export]
+    use super::graph::{
+        atexit_entries, buffered_unread, dead_frame, text_give_back, text_unread, GraphSink,
+        GraphSource, PersistentIds,
+    };
+    #[pymodule_export]
+    use super::install::{check_interpreter, hook_status, install_hook, uninstall_hook};
+    #[pymodule_export]
+    use super::times::last_move_times;
+}

@@ -9,12 +9,14 @@
 //! which `unsafe` stands: [`frame`] and [`generator`] for single frames, [`thread`] for the chain
 //! they hang in, [`evalframe`] for the PEP 523 function, [`objects`] for single fields of others.
 
+pub mod buffer;
 pub mod check;
 pub mod codeobject;
 pub mod evalframe;
 pub mod ffi;
 pub mod frame;
 pub mod generator;
+pub mod lifecycle;
 pub mod objects;
 pub mod thread;
 mod v3_11;
@@ -239,8 +241,13 @@ pub enum CurrentFrame {
 pub enum Recursion {
     /// Upwards (`recursion_depth`).
     Depth(usize),
-    /// Downwards (`recursion_remaining`).
-    Remaining(usize),
+    /// Downwards (`recursion_remaining`), from a limit (`recursion_limit`).
+    Remaining {
+        /// `recursion_remaining`.
+        count: usize,
+        /// `recursion_limit`.
+        limit: usize,
+    },
 }
 
 /// Where the callbacks of `atexit` are.

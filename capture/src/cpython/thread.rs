@@ -79,7 +79,14 @@ impl<'py> ThreadState<'py> {
         let (holder, offset) = self.current_field();
         let below = self.frame();
         self.set_frame(None);
+        let (count, empty) = match CURRENT.thread.recursion {
+            Recursion::Depth(offset) => (offset, 0),
+            Recursion::Remaining { count, limit } => (count, self.address.get::<c_int>(limit)),
+        };
+        let before: c_int = self.address.get(count);
+        self.address.set(count, empty);
         let result = work();
+        self.address.set(count, before);
         // The holder may be another one by now only if an evaluator was entered and not left.
         holder.set(
             offset,
@@ -106,7 +113,7 @@ impl<'py> ThreadState<'py> {
     fn count_call(self, calls: c_int) {
         let (offset, change) = match CURRENT.thread.recursion {
             Recursion::Depth(offset) => (offset, calls),
-            Recursion::Remaining(offset) => (offset, -calls),
+            Recursion::Remaining { count, .. } => (count, -calls),
         };
         self.address
             .set(offset, self.address.get::<c_int>(offset) + change);

@@ -136,7 +136,10 @@ pub const LAYOUT: Layout = Layout {
             field: offset_of!(CFrame, current_frame),
         },
         exc_info: offset_of!(Thread, exc_info),
-        recursion: Recursion::Remaining(offset_of!(Thread, recursion_remaining)),
+        recursion: Recursion::Remaining {
+            count: offset_of!(Thread, recursion_remaining),
+            limit: offset_of!(Thread, recursion_limit),
+        },
     },
     atexit: Atexit::Interpreter(3536),
     ..v3_9::LAYOUT

@@ -1,0 +1,76 @@
+//! The memory of bytes-like objects, without copies.
+
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyBufferError, PyMemoryError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyByteArray;
+use std::ops::Deref;
+
+/// The memory of a bytes-like object, which is kept alive and in place.
+///
+/// It may be read without the GIL. The program is stopped while its snapshot travels, so nobody
+/// writes to it.
+pub struct HeldBuffer(PyBuffer<u8>);
+
+impl HeldBuffer {
+    /// Takes hold of an object's memory, which must be in one piece.
+    pub fn new(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let buffer = PyBuffer::<u8>::get(object)?;
+        if !buffer.is_c_contiguous() && !buffer.is_fortran_contiguous() {
+            return Err(PyBufferError::new_err("the buffer is not in one piece"));
+        }
+        Ok(Self(buffer))
+    }
+}
+
+impl Deref for HeldBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        if self.0.len_bytes() == 0 {
+            return &[];
+        }
+        // SAFETY: the buffer protocol keeps the memory in place while the view is held; it is in one
+        // piece, and, see above, nobody writes to it meanwhile.
+        unsafe { std::slice::from_raw_parts(self.0.buf_ptr().cast(), self.0.len_bytes()) }
+    }
+}
+
+/// A bytearray whose memory `fill` writes, all of it, with the GIL released.
+pub fn filled_bytearray<'py, E: Send>(
+    py: Python<'py>,
+    length: usize,
+    fill: impl FnOnce(&mut [u8]) -> Result<(), E> + Send,
+) -> PyResult<Result<Bound<'py, PyByteArray>, E>> {
+    let size = ffi::Py_ssize_t::try_from(length)
+        .map_err(|_| PyMemoryError::new_err(format!("a buffer of {length} bytes")))?;
+    // SAFETY: with no source the memory is only allocated; the object is ours alone until it is
+    // returned, so that nobody sees or moves the memory while it is filled.
+    let (array, memory) = unsafe {
+        let raw = ffi::PyByteArray_FromStringAndSize(core::ptr::null(), size);
+        let array = Bound::from_owned_ptr_or_err(py, raw)?.cast_into_unchecked::<PyByteArray>();
+        let memory = std::slice::from_raw_parts_mut(array.data(), length);
+        (array, memory)
+    };
+    Ok(py.detach(|| fill(memory)).map(|()| array))
+}
+
+/// Lets `fill` write to the memory of a writable object, with the GIL released.
+pub fn fill_buffer<T: Send>(
+    target: &Bound<'_, PyAny>,
+    fill: impl FnOnce(&mut [u8]) -> T + Send,
+) -> PyResult<T> {
+    let buffer = PyBuffer::<u8>::get(target)?;
+    if buffer.readonly() || !buffer.is_c_contiguous() {
+        return Err(PyBufferError::new_err("not a writable buffer in one piece"));
+    }
+    if buffer.len_bytes() == 0 {
+        return Ok(target.py().detach(|| fill(&mut [])));
+    }
+    // SAFETY: writable and in one piece, as just checked; kept in place by the view. It belongs to an
+    // object that is being unpickled and that nobody else has seen.
+    let memory =
+        unsafe { std::slice::from_raw_parts_mut(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
+    Ok(target.py().detach(|| fill(memory)))
+}

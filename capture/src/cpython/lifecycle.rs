@@ -1,0 +1,86 @@
+//! The end of the interpreter, as `python script.py` has it (Modules/main.c).
+
+use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// How a program ended.
+pub enum Ended {
+    /// It came to its end.
+    Returned,
+    /// With an exception that nobody caught; it has been reported already if `reported`.
+    Raised {
+        /// The exception.
+        error: PyErr,
+        /// Whether its traceback was printed.
+        reported: bool,
+    },
+}
+
+/// Ends the process as a script's end does: the exception is reported, exit code or signal, threads
+/// waited for, atexit callbacks, streams flushed.
+pub fn end_process(py: Python<'_>, ended: Ended) -> ! {
+    let (code, interrupted) = match ended {
+        Ended::Returned => (0, false),
+        Ended::Raised { error, reported } => {
+            let interrupted = error.is_instance_of::<PyKeyboardInterrupt>(py);
+            if !reported {
+                error.restore(py);
+                // SAFETY: the GIL is held and an exception is set. For SystemExit this does not
+                // return: it ends the process by itself, in the same way.
+                unsafe { ffi::PyErr_PrintEx(1) };
+            }
+            (1, interrupted)
+        }
+    };
+    // SAFETY: the GIL is held by the thread that the interpreter was started in, and nothing of
+    // Python is used afterwards.
+    let flushed = unsafe { ffi::Py_FinalizeEx() } == 0;
+    if interrupted {
+        // SAFETY: plain system calls; the interpreter is gone.
+        unsafe {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            libc::kill(libc::getpid(), libc::SIGINT);
+        }
+    }
+    let code = match (interrupted, flushed) {
+        (true, _) => 128 + libc::SIGINT,
+        (false, true) => code,
+        (false, false) => 120,
+    };
+    // SAFETY: ends the process; destructors of C run, nothing of ours is in use.
+    unsafe { libc::exit(code) }
+}
+
+/// Tells the interpreter that this is the child of a fork.
+pub fn after_fork_in_child(_py: Python<'_>) {
+    // SAFETY: the GIL is held, and this is the only thread of a process that was just forked.
+    unsafe { ffi::PyOS_AfterFork_Child() }
+}
+
+/// What one resumed frame takes of the C stack, generously: the evaluator's own activation, and
+/// ours, which starts the next frame. Measured: 1.7 to 2.3 KB.
+const STACK_PER_FRAME: u64 = 4 << 10;
+
+/// Lets the main thread's stack grow by what `frames` resumed frames take, beyond the room that any
+/// program has.
+///
+/// At home they may have taken none at all (3.11 and later). Linux looks at the limit when the stack
+/// grows, and keeps at least 128 MB free below it.
+pub fn make_room_for(frames: usize) {
+    const FREE_BELOW_STACK: u64 = 120 << 20;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: fills a local struct.
+    if unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) } != 0 {
+        return;
+    }
+    let more = limit.rlim_cur.saturating_add(frames as u64 * STACK_PER_FRAME);
+    let wanted = more.min(FREE_BELOW_STACK.max(limit.rlim_cur)).min(limit.rlim_max);
+    if limit.rlim_cur == libc::RLIM_INFINITY || wanted <= limit.rlim_cur {
+        return;
+    }
+    limit.rlim_cur = wanted;
+    // SAFETY: reads a local struct. If it is refused the stack stays as it is, and a program that
+    // is too deep for it is told so by the guard page, as at home.
+    unsafe { libc::setrlimit(libc::RLIMIT_STACK, &limit) };
+}

@@ -1,0 +1,288 @@
+//! A captured stack comes back to life.
+//!
+//! Each frame is started by a call of its function with stand-ins for arguments, so that CPython
+//! itself allocates it. The evaluator hook sees it before it runs, turns it into the captured one,
+//! and starts the next one above it; the innermost gets the value that the program waits for, and
+//! is evaluated from where it stood. Then everything returns the way it always does:
+//!
+//! ```text
+//! start(0) → CPython → enter(0): morph, wait ─▶ start(1) → CPython → enter(1): morph, …
+//!                      push what came back, evaluate ◀─ result ─┘
+//! ```
+//!
+//! A frame whose [`Entry`] is [`Entry::Again`] does not wait here: it is evaluated at once, its
+//! instruction runs again and enters the next frame by itself.
+
+use crate::errors::raise;
+use capture::cpython::evalframe::{self, Next, Resumer};
+use capture::cpython::frame::RunningFrame;
+use capture::cpython::objects::{eval_code, set_traceback_frame};
+use capture::cpython::thread::ThreadState;
+use capture::morph::{self, Objects, Prepared, Start};
+use capture::snapshot::{Entry, Handled};
+use capture::waiting::{self, LiveEntry};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// A stack that is being brought back.
+struct Resume {
+    /// The frames, outermost first.
+    frames: Vec<Prepared>,
+    /// What they refer to; let go once the last frame has taken its share.
+    objects: RefCell<Option<Objects>>,
+    /// Tracebacks that point at captured frames, with the frame's index.
+    tracebacks: RefCell<Vec<(Py<PyAny>, usize)>>,
+    /// What the call that stopped the program is worth.
+    value: RefCell<Option<Py<PyAny>>>,
+    /// The frame that has to start next.
+    expected: Cell<Option<usize>>,
+}
+
+thread_local! {
+    /// Owned by [`run`], which sets it and whose last frame takes it away.
+    static RESUME: RefCell<Option<Rc<Resume>>> = const { RefCell::new(None) };
+}
+
+/// All that a stack needs to go on.
+pub struct Arrival {
+    /// The frames, checked.
+    pub frames: Vec<Prepared>,
+    /// The exception that the outermost runs under.
+    pub handled: Handled,
+    /// The objects.
+    pub objects: Objects,
+    /// Tracebacks that point at captured frames.
+    pub tracebacks: Vec<(Py<PyAny>, usize)>,
+    /// What the call that stopped the program is worth here.
+    pub value: Py<PyAny>,
+}
+
+/// Runs the program on, as the only thing on this thread's stack, and gives its end to `end`, which
+/// runs there too and does not return.
+pub fn run(py: Python<'_>, arrival: Arrival, end: impl FnOnce(PyResult<()>) -> std::convert::Infallible) -> ! {
+    let thread = ThreadState::current(py);
+    let ended: std::convert::Infallible = thread.with_empty_stack(|| {
+        let Arrival { frames, handled, objects, tracebacks, value } = arrival;
+        thread.with_own_handled(|item| {
+            item.write(py, objects.handled(py, &handled));
+            let resume = Rc::new(Resume {
+                frames,
+                objects: RefCell::new(Some(objects)),
+                tracebacks: RefCell::new(tracebacks),
+                value: RefCell::new(Some(value)),
+                expected: Cell::new(None),
+            });
+            RESUME.set(Some(resume.clone()));
+            let result = evalframe::start_resuming::<StackResumer>(py)
+                .map_err(|error| raise(py, "ResumeError", error.to_string()))
+                .and_then(|()| start(py, resume, 0));
+            end(result.map(drop))
+        })
+    });
+    match ended {}
+}
+
+/// Starts frame `index` and everything above it; its result, once it has returned.
+fn start(py: Python<'_>, resume: Rc<Resume>, index: usize) -> PyResult<Py<PyAny>> {
+    resume.expected.set(Some(index));
+    let result = match &resume.frames[index].start {
+        Start::Body(code, globals, namespace) => {
+            let (code, globals, namespace) =
+                (code.bind(py).clone(), globals.bind(py).clone(), namespace.bind(py).clone());
+            let waits = Rc::downgrade(&resume);
+            drop(resume);
+            let result = eval_code(&code, &globals, &namespace);
+            (result, waits)
+        }
+        Start::Call(function) => {
+            let function = function.bind(py).clone();
+            let waits = Rc::downgrade(&resume);
+            drop(resume);
+            (morph::call_with_stand_ins(&function), waits)
+        }
+        Start::Generator(_) => {
+            return Err(raise(py, "ResumeError", "a generator cannot be called".into()))
+        }
+    };
+    let (result, waits) = result;
+    let taken_over = waits.upgrade().is_none_or(|resume| resume.expected.get() != Some(index));
+    if !taken_over {
+        result?;
+        return Err(raise(py, "ResumeError", format!("frame {index} was not taken over")));
+    }
+    result.map(Bound::unbind)
+}
+
+/// Offers CPython's fresh frames to the stack that waits for them.
+struct StackResumer;
+
+impl Resumer for StackResumer {
+    fn enter<'py>(py: Python<'py>, frame: RunningFrame<'py>) -> Next {
+        let expected = RESUME.with_borrow(|resume| {
+            let resume = resume.as_ref()?;
+            let index = resume.expected.get()?;
+            is_expected(py, frame, &resume.frames[index]).then(|| (resume.clone(), index))
+        });
+        match expected {
+            None => Next::PassOn,
+            Some((resume, index)) => {
+                resume.expected.set(None);
+                waiting::started(frame);
+                take_over(py, frame, resume, index)
+            }
+        }
+    }
+}
+
+/// Whether this is the frame that was started for a captured one.
+fn is_expected<'py>(py: Python<'py>, frame: RunningFrame<'py>, prepared: &Prepared) -> bool {
+    if !frame.runs(prepared.code.bind(py)) {
+        return false;
+    }
+    match (&prepared.start, frame.generator()) {
+        (Start::Generator(expected), Some(generator)) => generator.is(expected.bind(py)),
+        (Start::Generator(_), None) | (_, Some(_)) => false,
+        (_, None) => true,
+    }
+}
+
+/// What a frame needs to know when what is above it has returned.
+#[derive(Clone, Copy)]
+struct Place {
+    slots: usize,
+    /// The instruction in progress.
+    at: i32,
+    /// The one after it.
+    next: u32,
+    with_block: Option<capture::snapshot::Block>,
+}
+
+/// Turns a fresh frame into captured frame `index` and has what is above it run.
+fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index: usize) -> Next {
+    let prepared = &resume.frames[index];
+    let facts = &prepared.info.facts;
+    let at = prepared.state.instruction;
+    let Some(instruction) = u32::try_from(at).ok().and_then(|unit| facts.instruction_covering(unit))
+    else {
+        return Next::Raise(raise(py, "ResumeError", format!("frame {index} stands nowhere")));
+    };
+    let place = Place {
+        slots: prepared.info.slots,
+        at,
+        next: instruction.next,
+        with_block: morph::with_block(prepared),
+    };
+    let entry = {
+        let objects = resume.objects.borrow();
+        let Some(objects) = objects.as_ref() else {
+            return Next::Raise(raise(py, "ResumeError", "the stack was resumed already".into()));
+        };
+        morph::morph(py, frame, prepared, objects);
+        if let Err(error) = adopt_tracebacks(py, frame, &resume, index) {
+            return Next::Raise(error);
+        }
+        match prepared.state.entry {
+            Entry::Value => LiveEntry::Value,
+            Entry::Instance(id) => match objects.get(py, id) {
+                Some(instance) => LiveEntry::Instance(instance.unbind()),
+                None => LiveEntry::Value,
+            },
+            Entry::WithEnter => LiveEntry::WithEnter,
+            Entry::WithExit => LiveEntry::WithExit,
+            Entry::Again => LiveEntry::Again,
+        }
+    };
+    if index + 1 == resume.frames.len() {
+        return give_value(py, frame, resume, entry, place);
+    }
+    if matches!(entry, LiveEntry::Again) {
+        resume.expected.set(Some(index + 1));
+        frame.run_at(facts.reexecute_from(&instruction));
+        return Next::Run;
+    }
+    waiting::push(frame, entry);
+    let result =
+        ThreadState::current(py).with_waiting(frame, move || start(py, resume, index + 1));
+    let entry = waiting::pop().unwrap_or(LiveEntry::Value);
+    go_on(py, frame, result, entry, place)
+}
+
+/// The innermost frame: gets the value, and from here on the program runs by itself.
+fn give_value(
+    py: Python<'_>,
+    frame: RunningFrame<'_>,
+    resume: Rc<Resume>,
+    entry: LiveEntry,
+    place: Place,
+) -> Next {
+    evalframe::stop_resuming(py);
+    RESUME.set(None);
+    let value = resume.value.take().unwrap_or_else(|| py.None());
+    // References that only the snapshot holds go now, before the program goes on.
+    drop(resume.objects.take());
+    drop(resume);
+    go_on(py, frame, Ok(value), entry, place)
+}
+
+/// Makes the tracebacks that point at this captured frame point at the frame it has become.
+fn adopt_tracebacks(
+    py: Python<'_>,
+    frame: RunningFrame<'_>,
+    resume: &Resume,
+    index: usize,
+) -> PyResult<()> {
+    let mine = {
+        let mut tracebacks = resume.tracebacks.borrow_mut();
+        let (mine, others) = tracebacks.drain(..).partition(|(_, owner)| *owner == index);
+        *tracebacks = others;
+        mine
+    };
+    let mine: Vec<(Py<PyAny>, usize)> = mine;
+    for (traceback, _) in mine {
+        let object = ThreadState::current(py).frame_object_of(frame, py);
+        set_traceback_frame(traceback.bind(py), object)?;
+    }
+    Ok(())
+}
+
+/// Puts the callee's result where it belongs; the frame is evaluated from there.
+fn go_on(
+    py: Python<'_>,
+    frame: RunningFrame<'_>,
+    result: PyResult<Py<PyAny>>,
+    entry: LiveEntry,
+    place: Place,
+) -> Next {
+    let result = match result {
+        Ok(result) => result,
+        Err(error) => {
+            frame.stand_at(place.at);
+            return Next::Raise(error);
+        }
+    };
+    let pushed = match entry {
+        LiveEntry::Instance(instance) => {
+            if !result.is_none(py) {
+                let kind = result.bind(py).get_type();
+                let kind = kind.name().map_or_else(|_| "?".into(), |name| name.to_string());
+                frame.stand_at(place.at);
+                return Next::Raise(PyTypeError::new_err(format!(
+                    "__init__() should return None, not '{kind}'"
+                )));
+            }
+            instance
+        }
+        LiveEntry::WithEnter => {
+            let mut blocks = frame.blocks();
+            blocks.extend(place.with_block);
+            frame.write_blocks(&blocks);
+            result
+        }
+        LiveEntry::Value | LiveEntry::WithExit | LiveEntry::Again => result,
+    };
+    frame.push(place.slots, Some(pushed));
+    frame.run_at(place.next);
+    Next::Run
+}

@@ -1,0 +1,43 @@
+"""Move a running program: stop here, go on there, in the middle of whatever it was doing.
+
+>>> from pyteleport import teleport, bash_teleport, dump
+>>> teleport()                          # goes on in a fresh process of this machine
+>>> bash_teleport("ssh", "host")        # goes on there
+>>> dump("state.tp")                    # goes on here, and from the file whenever you like
+"""
+
+from __future__ import annotations
+
+from ._native import hook_status, install_hook, uninstall_hook
+from .api import bash_teleport, dump, resume, teleport, tp_bash, tp_dummy, tp_shell
+from .errors import (
+    BoundaryError,
+    CaptureError,
+    PayloadError,
+    ResumeError,
+    TeleportError,
+    TransportError,
+    UnmovableError,
+)
+
+__all__ = [
+    "BoundaryError",
+    "CaptureError",
+    "PayloadError",
+    "ResumeError",
+    "TeleportError",
+    "TransportError",
+    "UnmovableError",
+    "bash_teleport",
+    "dump",
+    "hook_status",
+    "install_hook",
+    "resume",
+    "teleport",
+    "tp_bash",
+    "tp_dummy",
+    "tp_shell",
+    "uninstall_hook",
+]
+
+__version__ = "0.4.0"

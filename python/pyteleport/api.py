@@ -1,0 +1,177 @@
+"""The public calls: arguments are looked at here, the rest is one call into the hook."""
+
+from __future__ import annotations
+
+import sys
+
+from . import _native
+
+# Kept lazy: `os` and `sys` are there at start-up, everything else is imported when it is needed.
+
+
+def teleport(target=None, *, env=None, cwd=None, files=()):
+    """Stops the program here and goes on with it in another process.
+
+    The call returns there. Here nothing of the program runs any more: this process forwards
+    signals and ends with the program's exit status.
+
+    Args:
+        target: ``None`` for a fresh process of this interpreter on this machine, or a command (a
+            list of strings) that takes one more argument, a shell command, as
+            ``["ssh", "host"]`` does.
+        env: environment variables to set there, on top of those that travel.
+        cwd: the directory to go on in; the same as here if it exists there.
+        files: paths of files to take along, written to the directory that the program goes on in.
+
+    Raises:
+        CaptureError: the program cannot be captured here; :exc:`BoundaryError` and
+            :exc:`UnmovableError` say more.
+        TransportError: the peer could not be reached, does not fit, or went away.
+        ResumeError: the peer could not bring the program back to life.
+        TypeError: the target is neither of the above.
+
+    Whatever is raised, nothing moved, and the program goes on here.
+    """
+    extras = _extras(env, cwd, files)
+    if target is None:
+        return _native.depart(_local_command(), None, extras)
+    if isinstance(target, (list, tuple)) and all(isinstance(part, str) for part in target):
+        return _native.depart([*target], _shell("python", "", env, cwd), extras)
+    raise TypeError(f"target must be None or a list of strings, not {target!r}")
+
+
+def bash_teleport(*argv, python="python", before="", env=None, cwd=None, files=()):
+    """Goes on with the program in the shell that a command opens.
+
+    ``bash_teleport("ssh", "host", "conda activate py39;")`` runs that command with one argument
+    more: the shell command that starts Python there.
+
+    Args:
+        argv: the command; what it runs is appended as its last argument.
+        python: the interpreter to start there, as a shell word or words.
+        before: shell commands, or a list of them, to run before it.
+        env, cwd, files: as for :func:`teleport`.
+
+    Raises:
+        As :func:`teleport`.
+    """
+    if not argv or not all(isinstance(part, str) for part in argv):
+        raise TypeError("bash_teleport() takes the words of a command, each a string")
+    if not isinstance(before, str):
+        before = "; ".join(before)
+    return _native.depart(list(argv), _shell(python, before, env, cwd), _extras(env, cwd, files))
+
+
+tp_bash = tp_shell = bash_teleport
+
+
+def tp_dummy(dry_run=False, **options):
+    """Goes on with the program in a fresh process of this machine, as in the original package.
+
+    Args:
+        dry_run: do nothing at all.
+        options: ``python`` (the interpreter, this one if left out), ``before``, ``env``, ``cwd``
+            and ``files``, as for :func:`bash_teleport`.
+
+    Raises:
+        As :func:`teleport`.
+    """
+    if dry_run:
+        return None
+    if "python" in options or "before" in options:
+        options.setdefault("python", _quoted(sys.executable))
+        return bash_teleport("bash", "-c", **options)
+    return teleport(**options)
+
+
+def dump(path_or_file):
+    """Keeps the running program in a file, and goes on.
+
+    ``python state.tp`` goes on from there, any number of times, as does :func:`resume`.
+
+    Args:
+        path_or_file: a path, which is written as a whole or not at all, or an open binary file.
+
+    Returns:
+        ``None`` here; a true value in a program that goes on from the file.
+
+    Raises:
+        CaptureError: the program cannot be captured here.
+        OSError: the file cannot be written.
+    """
+    extras = _extras(None, None, ())
+    if hasattr(path_or_file, "write"):
+        return _native.dump_to(path_or_file, extras, _trailer())
+    return _native.dump(path_or_file, extras, _trailer())
+
+
+def resume(path, value=True):
+    """Goes on from a file in this process, for good: what runs here now is left where it is.
+
+    Args:
+        path: a file that :func:`dump` wrote.
+        value: what the call of :func:`dump` returns in the program that goes on.
+
+    Raises:
+        PayloadError: the file is damaged, or was made by another interpreter.
+        ResumeError: the program cannot go on here.
+        OSError: the file cannot be read.
+    """
+    _native.resume_file(path, value)
+
+
+def _extras(env, cwd, files):
+    """What travels beside the program, as plain data."""
+    import os
+
+    if env is not None:
+        env = {os.fspath(name): os.fspath(value) for name, value in dict(env).items()}
+    taken = []
+    for path in files or ():
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode & 0o777
+            taken.append((os.path.basename(os.fspath(path)), mode, file.read()))
+    return {
+        "env": env,
+        "cwd": None if cwd is None else os.fspath(cwd),
+        "files": taken,
+        "value": None,
+    }
+
+
+def _local_command():
+    """How to start this interpreter once more, to receive."""
+    from .interpreter import same_flags
+
+    start = "from pyteleport.arrival import receive; receive(['--fd', '{fd}'])"
+    return [sys.executable, *same_flags(), "-c", start]
+
+
+def _shell(python, before, env, cwd):
+    return {"python": python, "before": before, "env": dict(env or {}), "cwd": cwd}
+
+
+def _quoted(word):
+    from shlex import quote
+
+    return quote(word)
+
+
+def _trailer():
+    """A zip file behind the payload: with it Python takes the file for a program."""
+    import io
+    import zipfile
+
+    source = (
+        "import sys\n"
+        "try:\n"
+        "    from pyteleport.arrival import resume_from_command_line\n"
+        "except ImportError as error:\n"
+        "    sys.exit(f'{sys.argv[0]} holds a stopped program, and pyteleport is not installed "
+        "here to go on with it: {error}')\n"
+        "sys.exit(resume_from_command_line(sys.argv[0]))\n"
+    )
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("__main__.py"), source)
+    return file.getvalue()

@@ -1,0 +1,31 @@
+"""The far end: how a process begins that a program is going to move into."""
+
+from __future__ import annotations
+
+import sys
+
+
+def receive(arguments):
+    """Receives a program and goes on with it; returns an exit status only if none came.
+
+    Args:
+        arguments: ``--fd N``, the descriptor to home; behind a shell also ``--inode I``, which
+            tells whether that descriptor is the one that home meant.
+    """
+    from . import _native
+
+    options = dict(zip(arguments[::2], arguments[1::2]))
+    inode = options.get("--inode")
+    return _native.receive(int(options["--fd"]), None if inode is None else int(inode))
+
+
+def resume_from_command_line(path):
+    """Goes on from a file; returns an exit status only if that is impossible."""
+    from . import _native
+    from .errors import TeleportError
+
+    try:
+        _native.resume_file(path, True)
+    except (TeleportError, OSError) as error:
+        print(f"pyteleport: {path}: {error}", file=sys.stderr)
+    return 1
