@@ -1,0 +1,483 @@
+"""Classes and their instances.
+
+A class of the program is built without running any of its code: first a skeleton with its name,
+bases and slots, then its functions, then the rest of its namespace, in its order. No metaclass,
+`__init_subclass__` or `__set_name__` is called. Its instances are made the same way, unless their
+class brings reducers of its own: then these are asked, as pickle asks them.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import sys
+from types import (
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    WrapperDescriptorType,
+)
+
+_HEAP_TYPE = 1 << 9
+_MADE_WITH_CLASS = (GetSetDescriptorType, MemberDescriptorType)
+_SINGLETON_TYPES = (type(None), type(Ellipsis), type(NotImplemented))
+
+read_namespace = type.__dict__["__dict__"].__get__
+read_bases = type.__dict__["__bases__"].__get__
+read_name = type.__dict__["__name__"].__get__
+read_qualname = type.__dict__["__qualname__"].__get__
+read_order = type.__dict__["__mro__"].__get__
+
+
+class Gone:
+    """Made to be dropped at once: what a dead weak reference refers to."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Step:
+    """Something to do while the graph is read, at the place where it stands in the stream."""
+
+    __slots__ = ("args", "function")
+
+    def __init__(self, function, *args):
+        self.function = function
+        self.args = args
+
+
+def take_step(_pickler, step):
+    """A step is done when it is read."""
+    return step.function, step.args
+
+
+# ------------------------------------------------------------------------- building, at the peer
+
+
+def attribute(found, *path):
+    """What a path of attributes leads to."""
+    for name in path:
+        found = getattr(found, name)
+    return found
+
+
+def nothing(*_ignored):
+    """Set the state of a class: its steps have done it."""
+
+
+def make_class(meta, name, bases, namespace):
+    """The skeleton of a class."""
+    quiet = classmethod(nothing)
+    shadowed = []
+    for base in {owner: None for one in bases for owner in read_order(one)}:
+        if base.__flags__ & _HEAP_TYPE and "__init_subclass__" in read_namespace(base):
+            try:
+                kept = read_namespace(base)["__init_subclass__"]
+                type.__setattr__(base, "__init_subclass__", quiet)
+                shadowed.append((base, kept))
+            except TypeError:  # a type in C that may not be changed
+                pass
+    try:
+        made = type.__new__(meta, name, bases, namespace)
+    finally:
+        for base, kept in shadowed:
+            type.__setattr__(base, "__init_subclass__", kept)
+    abc = sys.modules.get("abc")
+    if abc is not None and issubclass(meta, abc.ABCMeta):
+        import _abc
+
+        _abc._abc_init(made)
+    return made
+
+
+def fill_class(cls, items, order=None):
+    """Fill the namespace of a class; with an order, put it into that."""
+    for key, value in items.items():
+        type.__setattr__(cls, key, value)
+    if order is not None:
+        from gc import get_referents
+
+        namespace = get_referents(read_namespace(cls))[0]
+        if list(namespace) != order:
+            found = {key: namespace[key] for key in order if key in namespace}
+            found.update((key, namespace[key]) for key in namespace if key in ("_abc_impl",))
+            namespace.clear()
+            namespace.update(found)
+            # tell the interpreter, whose caches know the class by its version
+            type.__setattr__(cls, "__module__", found["__module__"])
+
+
+def register_all(cls, others):
+    """Register classes with an abstract one."""
+    import _abc
+
+    for other in others:
+        _abc._abc_register(cls, other)
+
+
+def make_plain(base, cls, *value):
+    """An instance of a class, of which only the built-in base knows."""
+    return base.__new__(cls, *value)
+
+
+def fill(thing, state):
+    """Fill an instance: its dictionary, its slots, and what its built-in base holds."""
+    _steps, attributes, slots, contents = state
+    if attributes:
+        object.__getattribute__(thing, "__dict__").update(attributes)
+    if slots:
+        for name, value in slots.items():
+            object.__setattr__(thing, name, value)
+    if contents is not None:
+        if isinstance(thing, dict):
+            dict.update(thing, contents)
+        elif isinstance(thing, list):
+            list.extend(thing, contents)
+        else:
+            set.update(thing, contents)
+
+
+def set_state(thing, state):
+    """Give an instance its state as pickle does, after its class got its contents."""
+    _steps, state = state
+    setter = getattr(thing, "__setstate__", None)
+    if setter is not None:
+        setter(state)
+        return
+    slots = None
+    if type(state) is tuple and len(state) == 2:
+        state, slots = state
+    if state:
+        thing.__dict__.update(state)
+    for name, value in (slots or {}).items():
+        setattr(thing, name, value)
+
+
+# -------------------------------------------------------------------------- taking apart, at home
+
+
+def take_class(pickler, cls):
+    """A class by name if it is installed, else by value."""
+    if is_by_name(pickler, cls):
+        return NotImplemented
+    if not is_made_in_python(cls):
+        return _hidden_class(pickler, cls)
+    promised = pickler.keep_promise(cls)
+    steps = () if promised else tuple(class_steps(pickler, cls))
+    if cls in pickler.refused_classes:
+        return pickler.refuse(cls, pickler.refused_classes[cls])
+    slots = _slot_names(cls)
+    namespace = {"__module__": read_namespace(cls).get("__module__")}
+    namespace["__qualname__"] = read_qualname(cls)
+    if slots is not None:
+        namespace["__slots__"] = slots
+    made = make_class, (type(cls), read_name(cls), read_bases(cls), namespace)
+    return (*made, steps, None, None, nothing) if steps else made
+
+
+def class_steps(pickler, cls):
+    """The steps that fill a class, and first its metaclass and its bases where that is not done."""
+    waiting = []
+    _collect(pickler, cls, waiting)
+    steps = []
+    for one in waiting:
+        if one is not cls:
+            pickler.promise(one)
+        steps.extend(_own_steps(pickler, one))
+    return steps
+
+
+def _collect(pickler, cls, waiting):
+    if id(cls) in pickler.begun or is_by_name(pickler, cls) or not is_made_in_python(cls):
+        return
+    pickler.begun[id(cls)] = cls
+    _collect(pickler, type(cls), waiting)
+    for base in read_bases(cls):
+        _collect(pickler, base, waiting)
+    if not _is_plain_meta(type(cls)):
+        pickler.refused_classes[cls] = "its metaclass is written in C and cannot be passed by"
+    waiting.append(cls)
+
+
+def _own_steps(pickler, cls):
+    functions, rest, order = {}, {}, []
+    for key, value in read_namespace(cls).items():
+        order.append(key)
+        if key == "_abc_impl":
+            order.pop()
+            _defer_registry(pickler, cls)
+        elif type(value) in _MADE_WITH_CLASS and value.__objclass__ is cls:
+            continue
+        elif type(value) in (FunctionType, classmethod, staticmethod, property):
+            functions[key] = value
+        elif key != "__module__" or "__module__" not in rest:
+            rest[key] = value
+    if functions:
+        yield Step(fill_class, cls, functions)
+    yield Step(fill_class, cls, rest, order)
+
+
+def _defer_registry(pickler, cls):
+    import _abc
+
+    found = [ref() for ref in _abc._get_dump(cls)[0]]
+    found = [other for other in found if other is not None]
+    if found:
+        pickler.deferred.append(("registry", cls, found))
+
+
+def is_by_name(pickler, cls):
+    """Whether a class is found by its name at the peer."""
+    if cls in _SINGLETON_TYPES:
+        return True
+    return pickler.modules.has(cls, read_namespace(cls).get("__module__", cls.__module__), read_qualname(cls))
+
+
+def is_made_in_python(cls):
+    """Whether a class statement, or a call of a metaclass, made the class."""
+    if not cls.__flags__ & _HEAP_TYPE:
+        return False
+    for value in read_namespace(cls).values():
+        if type(value) in (MethodDescriptorType, WrapperDescriptorType) and value.__objclass__ is cls:
+            return False
+    return True
+
+
+def _is_plain_meta(meta):
+    """Whether `type.__new__` may make the instances of a metaclass."""
+    return all(base is object or base is type or is_made_in_python(base) for base in read_order(meta))
+
+
+def _hidden_class(pickler, cls):
+    """A type in C that its module does not offer under its name."""
+    module = cls.__module__
+    pid = pickler.modules.search(cls, ("types", "_collections_abc", module, "_" + module))
+    if pid is None:
+        return pickler.refuse(cls, "a type that no module offers by name; leave it out")
+    return attribute, (sys.modules[pid[1]], pid[2])
+
+
+def _slot_names(cls):
+    namespace = read_namespace(cls)
+    if "__slots__" not in namespace:
+        return None
+    return tuple(
+        key
+        for key, value in namespace.items()
+        if type(value) in _MADE_WITH_CLASS and value.__objclass__ is cls
+    )
+
+
+# ------------------------------------------------------------------------------------- instances
+
+_VALUES = {
+    tuple: lambda thing: tuple.__getitem__(thing, slice(None)),
+    int: int.__int__,
+    float: float.__float__,
+    complex: lambda thing: complex.__add__(thing, 0j),
+    str: str.__str__,
+    bytes: lambda thing: bytes.__getitem__(thing, slice(None)),
+    frozenset: lambda thing: tuple(frozenset.__iter__(thing)),
+}
+_CONTENTS = {
+    list: lambda thing: list.__getitem__(thing, slice(None)),
+    dict: dict.copy,
+    set: lambda thing: list(set.__iter__(thing)),
+}
+_OBJECT = read_namespace(object)
+_REDUCES = (object.__reduce__, set.__reduce__, frozenset.__reduce__)
+_WORD = 8
+
+
+def take_bare(pickler, thing):
+    """An `object()`: often a mark that a module compares with."""
+    pid = pickler.modules.search_bare(thing)
+    if pid is not None:
+        return attribute, (sys.modules[pid[1]], pid[2])
+    return object, ()
+
+
+def choose(pickler, cls):
+    """The taker for the instances of a class."""
+    module = cls.__module__
+    namespace = {}
+    if not pickler.modules.owns(module):
+        # What the module of a class holds of its instances is there at the peer, too.
+        namespace = {
+            id(value): key
+            for key, value in vars(sys.modules[module]).copy().items()
+            if type(value) is cls and type(key) is str
+        }
+    taker = _taker(pickler, cls)
+    if namespace:
+        return _or_global(sys.modules[module], namespace, taker)
+    return taker
+
+
+def _or_global(module, namespace, taker):
+    def take(pickler, thing):
+        name = namespace.get(id(thing))
+        return (attribute, (module, name)) if name is not None else taker(pickler, thing)
+
+    return take
+
+
+def _taker(pickler, cls):
+    base = _plain_base(pickler, cls)
+    if base is None:
+        return ask
+    if (
+        base is object
+        and find(cls, "__new__") is _OBJECT["__new__"]
+        and find(cls, "__getattribute__") is _OBJECT["__getattribute__"]
+        and find(cls, "__getattr__") is None
+        and not _slot_count(cls)
+    ):
+        if not cls.__dictoffset__:
+            return _take_empty
+        if pickler.flat and find(cls, "__hash__") is _OBJECT["__hash__"]:
+            return _take_open_flat
+        return take_open
+    if base in _VALUES:
+        value = _VALUES[base]
+
+        def take(pickler, thing):
+            made = make_plain, (base, cls, value(thing))
+            state = own_state(pickler, thing)
+            return made if state is None else (*made, state, None, None, fill)
+
+        return take
+    contents = _CONTENTS.get(base)
+
+    def take_filled(pickler, thing):
+        state = own_state(pickler, thing, contents)
+        made = make_plain, (base, cls)
+        return made if state is None else (*made, state, None, None, fill)
+
+    return take_filled
+
+
+def take_open(pickler, thing):
+    """An instance whose state is its dictionary, and whose class meddles with nothing."""
+    state = thing.__dict__
+    cls = type(thing)
+    steps = pickler.late_class(cls)
+    if steps:
+        return make_plain, (object, cls), (steps, state, None, None), None, None, fill
+    return copyreg.__newobj__, (cls,), state or None
+
+
+def _take_open_flat(pickler, thing):
+    made = take_open(pickler, thing)
+    if len(made) > 3 or made[2] is None:
+        return made
+    if id(thing) not in pickler.deferred_ids:
+        pickler.deferred_ids[id(thing)] = thing
+        pickler.deferred.append(("attributes", thing, made[2]))
+    return made[:2]
+
+
+def _take_empty(_pickler, thing):
+    return copyreg.__newobj__, (type(thing),)
+
+
+def own_state(pickler, thing, contents=None):
+    """The state that the Python side of an object holds, or None; with a pickler, its class too."""
+    steps = pickler.late_class(type(thing)) if pickler is not None else None
+    try:
+        attributes = object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        attributes = None
+    slots = {}
+    for cls in read_order(type(thing)):
+        if cls.__flags__ & _HEAP_TYPE and "__slots__" in read_namespace(cls):
+            for name, member in read_namespace(cls).items():
+                if type(member) is MemberDescriptorType:
+                    try:
+                        slots[name] = member.__get__(thing)
+                    except AttributeError:
+                        continue
+    held = contents(thing) if contents is not None else None
+    if not attributes and not slots and not held and not steps:
+        return None
+    return steps, attributes or None, slots or None, held or None
+
+
+def find(cls, name):
+    """What a class or one of its bases has under a name; neither it nor its metaclass is asked."""
+    for owner in read_order(cls):
+        namespace = read_namespace(owner)
+        if name in namespace:
+            return namespace[name]
+    return None
+
+
+def _slot_count(cls):
+    count = 0
+    for owner in read_order(cls):
+        if owner.__flags__ & _HEAP_TYPE:
+            for value in read_namespace(owner).values():
+                if type(value) is MemberDescriptorType and value.__objclass__ is owner:
+                    count += 1
+    return count
+
+
+def _plain_base(pickler, cls):
+    """The built-in base of a class whose instances need not be asked, else None."""
+    base = cls
+    while base.__flags__ & _HEAP_TYPE and base is not object:
+        base = base.__base__
+    if base is object:
+        # Whatever is larger than its Python side explains has state that only C knows.
+        words = (cls.__dictoffset__ > 0) + (cls.__weakrefoffset__ > 0) + _slot_count(cls)
+        if cls.__basicsize__ > object.__basicsize__ + words * _WORD:
+            return None
+    elif base not in _VALUES and base not in _CONTENTS:
+        return None
+    enum = sys.modules.get("enum")
+    if enum is not None and issubclass(cls, enum.Enum) and not is_by_name(pickler, cls):
+        return base
+    if cls.__name__ == "WeakSet" and cls.__module__ == "_weakrefset":
+        return base
+    if find(cls, "__reduce_ex__") is not _OBJECT["__reduce_ex__"]:
+        return None
+    if find(cls, "__reduce__") not in _REDUCES:
+        return None
+    for name in ("__getstate__", "__getnewargs__", "__getnewargs_ex__", "__setstate__"):
+        if find(cls, name) is not find(base, name):
+            return None
+    return None if cls in copyreg.dispatch_table else base
+
+
+def ask(pickler, thing):
+    """Let an object take itself apart, as pickle does."""
+    cls = type(thing)
+    reduce = copyreg.dispatch_table.get(cls)
+    try:
+        found = reduce(thing) if reduce is not None else thing.__reduce_ex__(5)
+    except Exception as problem:
+        return pickler.could_not_ask(thing, problem)
+    if type(found) is str:
+        module = getattr(thing, "__module__", None)
+        if pickler.modules.has(thing, module, found):
+            return attribute, (sys.modules[module], *found.split("."))
+        pid = pickler.modules.search(thing)
+        if pid is not None:
+            return attribute, (sys.modules[pid[1]], pid[2])
+        try:
+            found = _by_fields(thing)
+        except Exception as problem:
+            return pickler.could_not_ask(thing, problem)
+        if type(found) is not tuple:
+            return pickler.refuse(thing, "no module offers it by its name; leave it out")
+    if type(found) is not tuple or not 2 <= len(found) <= 6 or not callable(found[0]):
+        return pickler.refuse(thing, "its reducer returned %.40r; leave it out" % (found,))
+    if len(found) == 3:
+        steps = pickler.late_class(cls)
+        if steps:
+            return (*found[:2], (steps, found[2]), None, None, set_state)
+    return found
+
+
+def _by_fields(thing):
+    """An object that only gives its name, taken apart as if it had no reducer."""
+    return copyreg.__newobj__, (type(thing),), object.__getattribute__(thing, "__dict__")

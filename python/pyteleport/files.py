@@ -1,0 +1,356 @@
+"""Open files: path, mode and position travel; the peer opens the file again, and only opens it.
+
+A closed file comes back closed and never touches the disk. What the peer lacks, or has with other
+contents, is refused there by name before anything runs. Each of the three layers (text, buffer,
+raw) is an object of its own in the graph.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from binascii import crc32
+from stat import S_ISCHR, S_ISFIFO, S_ISREG, S_ISSOCK
+
+from . import _native
+
+_EDGE = 4096
+
+# ------------------------------------------------------------------------- building, at the peer
+
+problems = []
+
+
+def reopen(mode, facts):
+    """A raw file on what is already there."""
+    path = facts["path"]
+    name = facts["name"]
+    if not os.path.isabs(name) and os.path.exists(name):
+        path = os.path.abspath(name)
+    try:
+        access = {"r": os.O_RDONLY, "w": os.O_WRONLY, "+": os.O_RDWR}[facts["access"]]
+        appends = os.O_APPEND if "a" in mode else 0
+        descriptor = os.open(path, access | appends | os.O_CLOEXEC)
+    except OSError as problem:
+        problems.append("%s: %s" % (path, problem.strerror))
+        return _placeholder(mode, facts["name"])
+    difference = _difference(descriptor, facts)
+    if difference:
+        problems.append("%s: %s" % (path, difference))
+    raw = io.FileIO(descriptor, mode)
+    raw.name = facts["name"]
+    os.set_inheritable(descriptor, facts["inheritable"])
+    raw.seek(facts["position"])
+    return raw
+
+
+def _difference(descriptor, facts):
+    size = os.fstat(descriptor).st_size
+    if facts["access"] == "r":
+        if size != facts["size"]:
+            return "it has %d bytes, where it had %d" % (size, facts["size"])
+        if _edges(descriptor, size) != facts["edges"]:
+            return "its contents are not those that the program was reading"
+    elif size < facts["position"]:
+        return "it has %d bytes, and the program stood behind %d" % (size, facts["position"])
+    return None
+
+
+def _placeholder(mode, name):
+    raw = io.FileIO(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), mode)
+    raw.name = name
+    return raw
+
+
+def make_closed_raw(mode, name):
+    """A raw file that is closed as soon as the layers above it are made."""
+    return _placeholder(mode, name)
+
+
+def make_standard_raw(descriptor, mode, closes):
+    """One more raw file on a standard stream."""
+    return io.FileIO(descriptor, mode, closefd=closes)
+
+
+def make_buffered(cls, raw):
+    """A buffer over a raw file."""
+    return cls(raw)
+
+
+def fill_buffered(buffered, position):
+    """Go to where the program stood."""
+    buffered.seek(position)
+
+
+def make_text_layer(buffer, options):
+    """A text layer over a buffer."""
+    return io.TextIOWrapper(buffer, **options)
+
+
+def fill_text(text, state):
+    """Go to where the program stood, in the middle of what was decoded but not read."""
+    attributes, cookie, unread, decoder_state = state
+    if attributes:
+        text.__dict__.update(attributes)
+    if cookie is not None:
+        text.seek(cookie)
+    give_back_text(text, unread, decoder_state)
+
+
+def give_back_text(text, unread, decoder_state):
+    """Put decoded text and the decoder's state back into a text layer that has read nothing."""
+    if decoder_state is not None:
+        decoder = _decoder_of(text)
+        if decoder is not None:
+            decoder.setstate(decoder_state)
+    if unread:
+        _native.text_give_back(text, unread)
+
+
+# -------------------------------------------------------------------------- taking apart, at home
+
+
+def _take_raw(pickler, raw):
+    if raw.closed:
+        pickler.close_later(raw)
+        return make_closed_raw, (raw.mode, getattr(raw, "name", None))
+    descriptor = raw.fileno()
+    status = os.fstat(descriptor)
+    if not S_ISREG(status.st_mode):
+        standard = _standard(descriptor, status)
+        if standard is not None:
+            return make_standard_raw, (standard, raw.mode, raw.closefd and descriptor == standard)
+        return pickler.refuse(raw, _kind(status.st_mode))
+    path = _path_of(raw, status)
+    if path is None:
+        return pickler.refuse(raw, "its file was deleted or has no name; write it under one first")
+    readable, writable = raw.readable(), raw.writable()
+    access = "+" if readable and writable else "w" if writable else "r"
+    name = raw.name
+    facts = {
+        "path": path,
+        "name": os.fsdecode(name) if not isinstance(name, int) else path,
+        "access": access,
+        "position": os.lseek(descriptor, 0, os.SEEK_CUR),
+        "inheritable": os.get_inheritable(descriptor),
+        "size": status.st_size,
+        "edges": _edges(descriptor, status.st_size) if access == "r" else None,
+    }
+    return reopen, (raw.mode, facts)
+
+
+def _edges(descriptor, size):
+    first = crc32(os.pread(descriptor, _EDGE, 0))
+    return crc32(os.pread(descriptor, _EDGE, max(0, size - _EDGE)), first)
+
+
+def _kind(mode):
+    if S_ISFIFO(mode):
+        return "a pipe stays with its process; close it before the move, or leave it out"
+    if S_ISSOCK(mode):
+        return "a connection stays with its process; close it before the move, or leave it out"
+    if S_ISCHR(mode):
+        return "a device stays with its machine; close it before the move, or leave it out"
+    return "only regular files can move; close it before the move, or leave it out"
+
+
+def _standard(descriptor, status):
+    """The standard descriptor that shares an open file with this one."""
+    for number in (descriptor, 0, 1, 2):
+        if number in (0, 1, 2):
+            try:
+                other = os.fstat(number)
+            except OSError:
+                continue
+            if (other.st_dev, other.st_ino, other.st_rdev) == (
+                status.st_dev,
+                status.st_ino,
+                status.st_rdev,
+            ):
+                return number
+    return None
+
+
+def _path_of(raw, status):
+    candidates = []
+    name = raw.name
+    if not isinstance(name, int):
+        candidates.append(os.path.abspath(os.fsdecode(name)))
+    try:
+        candidates.append(os.readlink("/proc/self/fd/%d" % raw.fileno()))
+    except OSError:
+        pass
+    for path in candidates:
+        try:
+            found = os.stat(path)
+        except OSError:
+            continue
+        if (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino):
+            return path
+    return None
+
+
+def _take_buffered(pickler, buffered):
+    try:
+        raw = buffered.raw
+    except ValueError:
+        return pickler.refuse(buffered, "its raw file was detached; leave it out")
+    made = make_buffered, (type(buffered), raw)
+    if buffered.closed:
+        return made
+    if buffered.writable():
+        buffered.flush()
+    if type(raw) is io.FileIO and not S_ISREG(os.fstat(raw.fileno()).st_mode):
+        return made  # the raw file says what is wrong with it, or is a standard stream
+    if not buffered.seekable():
+        return pickler.refuse(buffered, "what it has read ahead cannot be found again; read it all")
+    return (*made, buffered.tell(), None, None, fill_buffered)
+
+
+def _take_text(pickler, text):
+    try:
+        buffer = text.buffer
+    except ValueError:
+        return pickler.refuse(text, "its buffer was detached; leave it out")
+    options = {
+        "encoding": text.encoding,
+        "errors": text.errors,
+        "newline": _newline_of(text),
+        "line_buffering": text.line_buffering,
+    }
+    if text.write_through:
+        options["write_through"] = True
+    made = make_text_layer, (buffer, options)
+    attributes = text.__dict__ or None
+    if text.closed:
+        return (*made, (attributes, None, None, None), None, None, fill_text)
+    if text.writable():
+        text.flush()
+    cookie = unread = decoder_state = None
+    try:
+        cookie = text.tell()
+    except (OSError, ValueError):  # in the middle of a loop over its lines, or not seekable
+        unread, decoder_state = unread_text(text)
+    return (*made, (attributes, cookie, unread, decoder_state), None, None, fill_text)
+
+
+_READNL = 64
+
+
+def _newline_of(text):
+    """The argument `newline` of a text layer, which only C keeps: in `readnl`, on 3.8 to 3.15."""
+    ask = getattr(_native, "text_newline", None)
+    if ask is not None:
+        return ask(text)
+    from ctypes import c_void_p, cast, py_object
+
+    address = c_void_p.from_address(id(text) + _READNL).value
+    return None if not address else cast(address, py_object).value
+
+
+def unread_text(text):
+    """What a text layer has decoded but not given, and the state of its decoder."""
+    decoder = _decoder_of(text)
+    state = decoder.getstate() if decoder is not None else None
+    if state is not None and state == type(decoder)(*_fresh(decoder)).getstate():
+        state = None
+    return _native.text_unread(text), state
+
+
+def _fresh(decoder):
+    return (None, False) if isinstance(decoder, io.IncrementalNewlineDecoder) else ()
+
+
+def _decoder_of(text):
+    """The decoder inside a text layer, which only the collector shows."""
+    from gc import get_referents
+
+    for part in get_referents(text):
+        if hasattr(part, "setstate") and hasattr(part, "decode"):
+            return part
+    return None
+
+
+TAKERS = (
+    ("FileIO", _take_raw),
+    ("BufferedReader", _take_buffered),
+    ("BufferedWriter", _take_buffered),
+    ("BufferedRandom", _take_buffered),
+    ("TextIOWrapper", _take_text),
+)
+
+
+# ------------------------------------------------------------------------------ copies of files
+
+
+def unpack(packed):
+    """Write the files that came along, (path, mode, contents) each, where they are not there yet."""
+    for path, mode, contents in packed:
+        try:
+            with open(path, "rb") as file:
+                if file.read() == contents:
+                    continue
+        except OSError:
+            pass
+        folder = os.path.dirname(path)
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(contents)
+        os.chmod(path, mode)
+
+
+# ---------------------------------------------------------------------------------- standard input
+
+
+def take_stdin():
+    """What standard input has read ahead: bytes, text, and the decoder's state; None if nothing."""
+    text = sys.__stdin__
+    try:
+        if type(text) is not io.TextIOWrapper or text.closed:
+            return None
+        buffer = text.buffer
+        ahead = _native.buffered_unread(buffer) if type(buffer) is io.BufferedReader else b""
+        unread, state = unread_text(text)
+    except ValueError:  # detached
+        return None
+    return (ahead, unread, state) if ahead or unread or state else None
+
+
+def give_back_stdin(taken):
+    """Let standard input go on with what was read ahead, then with its descriptor."""
+    ahead, unread, state = taken
+    text = sys.__stdin__
+    if text is None:
+        return
+    if ahead and not _prefill(text.buffer, ahead):
+        larger = io.BufferedReader(text.buffer.raw, len(ahead))
+        _prefill(larger, ahead)
+        replaced = io.TextIOWrapper(larger, text.encoding, text.errors)
+        replaced.mode = "r"
+        if sys.stdin is text:
+            sys.stdin = replaced
+        sys.__stdin__ = text = replaced
+    give_back_text(text, unread, state)
+
+
+def _prefill(buffer, ahead):
+    """Have a buffer read `ahead` from a stand-in for its descriptor."""
+    descriptor = buffer.fileno()
+    source = os.memfd_create("pyteleport")
+    kept = os.dup(descriptor)
+    try:
+        os.write(source, ahead)
+        os.lseek(source, 0, os.SEEK_SET)
+        os.dup2(source, descriptor)
+        try:
+            buffer.peek(1)
+        finally:
+            os.dup2(kept, descriptor)
+    finally:
+        os.close(kept)
+        os.close(source)
+    if buffer.seekable():
+        buffer.tell()  # look again where the descriptor stands
+    return len(_native.buffered_unread(buffer)) == len(ahead)

@@ -1,0 +1,250 @@
+"""Which modules travel by name, and which by value.
+
+By name: what the peer has installed: the standard library, site-packages, extension modules and
+pyteleport. By value: `__main__` and the program's own modules, whose namespace is the very
+dictionary that their functions use as globals.
+
+A persistent id stands for an object that both ends find by themselves:
+
+    ("m", module)               a module
+    ("d", module)               its namespace, the dictionary
+    ("a", module, attribute…)   what an attribute of it names
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+ModuleType = type(sys)
+
+namespace_of = ModuleType.__dict__["__dict__"].__get__
+
+_STDLIB = tuple(
+    {
+        os.path.dirname(os.__file__) + os.sep,
+        os.path.dirname(os.path.realpath(os.__file__)) + os.sep,
+        "%s/lib/python%d.%d/" % ((sys.base_prefix, *sys.version_info[:2])),
+    }
+)
+_SITE = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
+
+# What the program may hold that belongs to the interpreter itself.
+_INTERPRETER = (
+    ("sys", "modules"),
+    ("sys", "argv"),
+    ("sys", "path"),
+    ("sys", "meta_path"),
+    ("sys", "path_hooks"),
+    ("sys", "path_importer_cache"),
+    ("sys", "flags"),
+    ("sys", "version_info"),
+    ("sys", "hash_info"),
+    ("sys", "float_info"),
+    ("sys", "int_info"),
+    ("sys", "thread_info"),
+    ("sys", "implementation"),
+    ("sys", "warnoptions"),
+    ("sys", "_xoptions"),
+    ("os", "environ"),
+    ("warnings", "filters"),
+    ("warnings", "onceregistry"),
+)
+_STREAMS = ("__stdin__", "__stdout__", "__stderr__")
+
+
+def installed(path):
+    """Whether a file is part of what is installed, so that a peer has its own."""
+    return path.startswith(_STDLIB) or _SITE[0] in path or _SITE[1] in path
+
+
+def _is_own(name, namespace):
+    """Whether a module is part of the program itself: pure Python, and not installed."""
+    path = namespace.get("__file__")
+    if path is None:
+        spec = namespace.get("__spec__")
+        if spec is None:
+            # Made by the program while it ran, unless a package that is installed made it.
+            package = name.partition(".")[0]
+            owner = sys.modules.get(package)
+            return package == name or owner is None or _is_own(package, namespace_of(owner))
+        if spec.origin in ("built-in", "frozen"):
+            return False
+        folders = list(spec.submodule_search_locations or ())
+        return bool(folders) and not any(installed(folder + os.sep) for folder in folders)
+    if type(path) is not str or installed(path):
+        return False
+    return path.endswith((".py", ".pyc")) and name.partition(".")[0] != "pyteleport"
+
+
+class Modules:
+    """The modules of this process, sorted.
+
+    Attributes:
+        by_value: name → module, each module once.
+        aliases: further names in `sys.modules` of modules in `by_value`.
+        by_id: id of an object → its persistent id; all these objects live as long as the process.
+    """
+
+    def __init__(self):
+        self.by_value = {}
+        self.aliases = []
+        self.by_id = by_id = {}
+        self._index = None
+        names = {}
+        for name, module in sys.modules.copy().items():
+            if not isinstance(module, ModuleType):
+                continue
+            key = id(module)
+            if key in by_id:
+                if names[key] in self.by_value:
+                    self.aliases.append((name, names[key]))
+                continue
+            names[key] = name
+            namespace = namespace_of(module)
+            by_id[key] = ("m", name)
+            by_id[id(namespace)] = ("d", name)
+            if name == "__main__" or _is_own(name, namespace):
+                self.by_value[name] = module
+        for owner, attribute in _INTERPRETER:
+            module = sys.modules.get(owner)
+            if module is not None:
+                value = namespace_of(module).get(attribute)
+                if value is not None:
+                    by_id[id(value)] = ("a", owner, attribute)
+        for attribute in _STREAMS:
+            _add_stream(by_id, attribute)
+
+    def owns(self, name):
+        """Whether the module of this name travels by value, or is no module at all."""
+        return type(name) is not str or name in self.by_value or name not in sys.modules
+
+    def has(self, thing, module, qualname):
+        """Whether `qualname` in a module that travels by name is this very object."""
+        if self.owns(module) or type(qualname) is not str:
+            return False
+        found = sys.modules[module]
+        try:
+            for part in qualname.split("."):
+                found = getattr(found, part)
+        except AttributeError:
+            return False
+        return found is thing
+
+    def search(self, thing, places=None):
+        """The persistent id of an object that is a global of a module that travels by name."""
+        for name in places or list(sys.modules):
+            module = sys.modules.get(name)
+            if isinstance(module, ModuleType) and name not in self.by_value:
+                for attribute, value in namespace_of(module).copy().items():
+                    if value is thing and type(attribute) is str:
+                        return ("a", name, attribute)
+        return None
+
+    def search_bare(self, thing):
+        """As `search`, for marks made by `object()`; the modules are read only once."""
+        if self._index is None:
+            self._index = {}
+            for name, module in sys.modules.copy().items():
+                if isinstance(module, ModuleType) and name not in self.by_value:
+                    for attribute, value in namespace_of(module).copy().items():
+                        if type(value) is object:
+                            self._index.setdefault(id(value), ("a", name, attribute))
+        return self._index.get(id(thing))
+
+
+def _add_stream(by_id, attribute):
+    stream = getattr(sys, attribute, None)
+    path = ("a", "sys", attribute)
+    for layer in ("buffer", "raw"):
+        if stream is None:
+            return
+        by_id[id(stream)] = path
+        try:
+            stream = getattr(stream, layer, None)
+        except ValueError:  # detached
+            return
+        path += (layer,)
+    if stream is not None:
+        by_id[id(stream)] = path
+
+
+class Missing:
+    """Stands for what a peer lacks while the rest is read, so that all of it can be listed."""
+
+    def __new__(cls, *_args, **_options):
+        return object.__new__(cls)
+
+    def __init__(self, *_args, **_options):
+        pass
+
+    def __call__(self, *_args, **_options):
+        return Missing()
+
+    def __setstate__(self, state):
+        pass
+
+    def __setitem__(self, key, value):
+        pass
+
+    def append(self, item):
+        """Take an item, as a list does."""
+
+    def extend(self, items):
+        """Take items, as a list does."""
+
+    update = extend
+
+
+class Finder:
+    """Finds by name at the peer; remembers what is missing."""
+
+    def __init__(self):
+        self.missing = {}
+
+    def module(self, name):
+        """The module of this name, imported if need be."""
+        module = sys.modules.get(name)
+        if module is None:
+            try:
+                __import__(name)
+                module = sys.modules[name]
+            except Exception as problem:  # whatever a module's body raises, the peer lacks it
+                self.missing.setdefault(name, problem)
+                module = ModuleType(name)
+        return module
+
+    def attribute(self, name, path):
+        """What the attributes of `path` lead to, from the module of this name."""
+        found = self.module(name)
+        if name in self.missing:
+            return Missing
+        try:
+            for part in path:
+                found = getattr(found, part)
+        except AttributeError as problem:
+            self.missing.setdefault(".".join((name, *path)), problem)
+            return Missing
+        return found
+
+    def persistent_load(self, pid):
+        """The object that a persistent id stands for."""
+        kind = pid[0]
+        if kind == "d":
+            return namespace_of(self.module(pid[1]))
+        if kind == "m":
+            return self.module(pid[1])
+        return self.attribute(pid[1], pid[2:])
+
+
+def make_shells(names, aliases):
+    """Put empty modules for those that travel by value into `sys.modules`."""
+    for name in names:
+        if name == "__main__":
+            namespace = namespace_of(sys.modules[name])
+            namespace.clear()
+            namespace.update(__name__=name, __builtins__=sys.modules["builtins"])
+        else:
+            sys.modules[name] = ModuleType(name)
+    for alias, name in aliases:
+        sys.modules[alias] = sys.modules[name]

@@ -1,0 +1,470 @@
+"""The state of the interpreter that belongs to the program: a table of (take, give back) pairs.
+
+`EARLY` is plain data, given back before any object of the program is built, because building may
+import. `LATE` travels in the graph, since handlers and hooks are objects of the program. What acts
+on the world outside is given back last of all (`SETTLE`), when the program is there for good.
+
+Each `take` returns None where there is nothing to say, which must cost next to nothing; nothing is
+imported to ask. Each `give_back` gets what `take` returned.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import _native, files, modules, sources
+from .sources import when_imported
+
+# -------------------------------------------------------------------------------------- early
+
+
+def take_environ():
+    """The environment, as bytes."""
+    return dict(os.environ._data)
+
+
+def give_back_environ(taken):
+    """Make the environment equal; only differences are touched."""
+    environ = os.environb
+    zone = environ.get(b"TZ")
+    for key in [key for key in environ if key not in taken]:
+        del environ[key]
+    for key, value in taken.items():
+        if environ.get(key) != value:
+            environ[key] = value
+    if environ.get(b"TZ") != zone:
+        import time
+
+        time.tzset()
+
+
+def take_cwd():
+    """The working folder, unless it is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+def give_back_cwd(path):
+    """Go to the working folder; a peer without it stays where it is, and says so."""
+    try:
+        os.chdir(path)
+    except OSError as problem:
+        sys.stderr.write("pyteleport: cannot go to %s: %s\n" % (path, problem.strerror))
+        sys.stderr.flush()
+
+
+def take_path():
+    """`sys.path`: each entry, and whether it is part of what is installed."""
+    return [
+        (entry, modules.installed(entry + os.sep) or entry.endswith(".zip"))
+        for entry in sys.path
+        if type(entry) is str
+    ]
+
+
+def give_back_path(taken):
+    """`sys.path` of home, where the peer's own installed folders take the place of home's."""
+    here = [entry for entry in sys.path if type(entry) is str]
+    known = {entry for entry, _installed in taken}
+    own = [
+        entry
+        for entry in here
+        if entry not in known and (modules.installed(entry + os.sep) or entry.endswith(".zip"))
+    ]
+    path = []
+    for entry, installed in taken:
+        if not installed or entry in here:
+            path.append(entry)
+        elif own:
+            path.extend(own)
+            own = []
+    sys.path[:] = path + own
+
+
+def take_argv():
+    """The program's arguments."""
+    return list(sys.argv)
+
+
+def give_back_argv(taken):
+    """Put the arguments into the list that is there."""
+    sys.argv[:] = taken
+
+
+EARLY = (
+    ("cwd", take_cwd, give_back_cwd),
+    ("environ", take_environ, give_back_environ),
+    ("path", take_path, give_back_path),
+    ("argv", take_argv, give_back_argv),
+)
+
+# --------------------------------------------------------------------------------------- late
+
+_SETTINGS = (
+    ("getswitchinterval", "setswitchinterval", 0.005),
+    ("get_int_max_str_digits", "set_int_max_str_digits", 4300),
+)
+
+
+def take_settings():
+    """Settings of the interpreter that are not the usual ones."""
+    changed = {}
+    for getter, setter, usual in _SETTINGS:
+        value = getattr(sys, getter, lambda: None)()
+        if value is not None and value != usual:
+            changed[setter] = value
+    if sys.dont_write_bytecode:
+        changed["dont_write_bytecode"] = True
+    return changed or None
+
+
+def give_back_settings(taken):
+    """Set what was set."""
+    for name, value in taken.items():
+        setter = getattr(sys, name, None)
+        if callable(setter):
+            setter(value)
+        else:
+            setattr(sys, name, value)
+
+
+def take_random():
+    """The state of the generator behind the functions of `random`."""
+    random = sys.modules.get("random")
+    return random._inst.getstate() if random is not None else None
+
+
+def give_back_random(taken):
+    """Go on with the same numbers."""
+    when_imported("random", lambda random: random._inst.setstate(taken))
+
+
+def take_numpy_random():
+    """The state of the generator behind the functions of `numpy.random`."""
+    random = sys.modules.get("numpy.random")
+    return random.get_state(legacy=False) if random is not None else None
+
+
+def give_back_numpy_random(taken):
+    """Go on with the same numbers."""
+    when_imported("numpy.random", lambda random: random.set_state(taken))
+
+
+def take_decimal():
+    """The decimal context in force."""
+    decimal = sys.modules.get("decimal")
+    return decimal.getcontext() if decimal is not None else None
+
+
+def give_back_decimal(taken):
+    """Put the decimal context in force."""
+    sys.modules["decimal"].setcontext(taken)
+
+
+_USUAL_FILTERS = [
+    ("default", None, DeprecationWarning, "__main__", 0),
+    ("ignore", None, DeprecationWarning, None, 0),
+    ("ignore", None, PendingDeprecationWarning, None, 0),
+    ("ignore", None, ImportWarning, None, 0),
+    ("ignore", None, ResourceWarning, None, 0),
+]
+
+
+def take_warnings():
+    """The filters for warnings, where they are not the usual ones."""
+    warnings = sys.modules.get("warnings")
+    if warnings is None or warnings.filters == _USUAL_FILTERS:
+        return None
+    return list(warnings.filters)
+
+
+def give_back_warnings(taken):
+    """Put the filters into the list that C looks at."""
+
+    def put(warnings):
+        warnings.filters[:] = taken
+        mutated = getattr(warnings, "_filters_mutated", None)
+        if mutated is not None:
+            mutated()
+        else:
+            with warnings._lock:
+                warnings._filters_mutated_lock_held()
+
+    when_imported("warnings", put)
+
+
+def take_locale():
+    """The locale, once the program has set one."""
+    if "locale" not in sys.modules:
+        return None
+    import _locale
+
+    return _locale.setlocale(_locale.LC_ALL, None)
+
+
+def give_back_locale(taken):
+    """Set the locale; a peer without it says so."""
+    import _locale
+
+    try:
+        _locale.setlocale(_locale.LC_ALL, taken)
+    except _locale.Error:
+        sys.stderr.write("pyteleport: the locale %s is not installed here\n" % taken)
+
+
+def take_context_variables(pickler):
+    """The values of the context variables that travel, or that a module here and there has."""
+    contextvars = sys.modules.get("contextvars") or sys.modules.get("_contextvars")
+    if contextvars is None:
+        return None
+    values = []
+    for variable, value in contextvars.copy_context().items():
+        if id(variable) in pickler.variables or pickler.modules.search(variable) is not None:
+            values.append((variable, value))
+    return values or None
+
+
+def give_back_context_variables(taken):
+    """Set the context variables."""
+    for variable, value in taken:
+        variable.set(value)
+
+
+_STREAM_OPTIONS = ("encoding", "errors", "line_buffering", "write_through")
+_STREAMS = ("stdin", "stdout", "stderr")
+
+
+def take_streams():
+    """How the standard streams are set up, and what stands in their places."""
+    taken = {}
+    for name in _STREAMS:
+        original = getattr(sys, "__%s__" % name)
+        current = getattr(sys, name, None)
+        options = None
+        if hasattr(original, "reconfigure"):
+            try:
+                options = [getattr(original, option) for option in _STREAM_OPTIONS]
+            except ValueError:  # detached
+                pass
+        replaced = (current,) if current is not original else None
+        closed = getattr(original, "closed", False)
+        taken[name] = (options, replaced, closed)
+    return taken
+
+
+def give_back_streams(taken):
+    """Set up the standard streams as they were."""
+    for name, (options, replaced, closed) in taken.items():
+        original = getattr(sys, "__%s__" % name)
+        if options is not None and hasattr(original, "reconfigure"):
+            have = [getattr(original, option) for option in _STREAM_OPTIONS]
+            change = {
+                option: value
+                for option, value, other in zip(_STREAM_OPTIONS, options, have)
+                if value != other
+            }
+            if change:
+                original.reconfigure(**change)
+        if replaced is not None:
+            setattr(sys, name, replaced[0])
+        if closed and original is not None:
+            original.close()
+
+
+LATE = (
+    ("settings", take_settings, give_back_settings),
+    ("random", take_random, give_back_random),
+    ("numpy.random", take_numpy_random, give_back_numpy_random),
+    ("decimal", take_decimal, give_back_decimal),
+    ("warnings", take_warnings, give_back_warnings),
+    ("locale", take_locale, give_back_locale),
+)
+
+# ------------------------------------------------------------------------------------- settle
+
+
+def take_signals():
+    """The handlers that differ from those of a fresh interpreter."""
+    signal = sys.modules.get("_signal")
+    if signal is None:
+        return None
+    usual = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGPIPE: 1,
+        getattr(signal, "SIGXFSZ", -1): 1,
+    }
+    handlers = {}
+    for number in range(1, signal.NSIG):
+        try:
+            handler = signal.getsignal(number)
+        except ValueError:
+            continue
+        if handler is not None and handler != usual.get(number, 0):
+            handlers[number] = handler
+    return handlers or None
+
+
+def give_back_signals(taken):
+    """Set the handlers."""
+    from _signal import signal
+
+    for number, handler in taken.items():
+        try:
+            signal(number, handler)
+        except (OSError, ValueError):
+            pass
+
+
+# Modules register these when they are imported, at the peer as at home.
+_REGISTERED_BY_IMPORT = {
+    ("logging", "shutdown"),
+    ("weakref", "finalize._exitfunc"),
+    ("threading", "_shutdown"),
+    ("multiprocessing.util", "_exit_function"),
+    ("concurrent.futures.thread", "_python_exit"),
+    ("concurrent.futures.process", "_python_exit"),
+}
+
+
+def take_atexit():
+    """The callbacks that the program registered, oldest first."""
+    if "atexit" not in sys.modules:
+        return None
+    entries = []
+    for function, args, kwargs in _native.atexit_entries():
+        module = getattr(function, "__module__", None)
+        name = getattr(function, "__qualname__", None)
+        if (module, name) in _REGISTERED_BY_IMPORT:
+            continue
+        if type(module) is str and module.partition(".")[0] == "pyteleport":
+            continue
+        entries.append((function, tuple(args), dict(kwargs or {})))
+    return entries or None
+
+
+def give_back_atexit(taken):
+    """Register the callbacks that no import at the peer has registered already."""
+    import atexit
+
+    here = [(function, tuple(args)) for function, args, _kwargs in _native.atexit_entries()]
+    for function, args, kwargs in taken:
+        if not args and not kwargs and any(function is one and not given for one, given in here):
+            continue
+        atexit.register(function, *args, **kwargs)
+
+
+_HOOKS = ("excepthook", "displayhook", "unraisablehook", "breakpointhook")
+
+
+def take_hooks():
+    """The hooks in `sys` and `threading` that the program replaced."""
+    hooks = {}
+    for name in _HOOKS:
+        value = getattr(sys, name, None)
+        if value is not getattr(sys, "__%s__" % name, None):
+            hooks["sys", name] = value
+    threading = sys.modules.get("threading")
+    original = getattr(threading, "__excepthook__", None)
+    if original is not None and threading.excepthook is not original:
+        hooks["threading", "excepthook"] = threading.excepthook
+    return hooks or None
+
+
+def give_back_hooks(taken):
+    """Set the hooks."""
+    for (module, name), value in taken.items():
+        __import__(module)
+        setattr(sys.modules[module], name, value)
+
+
+SETTLE = (
+    ("hooks", take_hooks, give_back_hooks),
+    ("atexit", take_atexit, give_back_atexit),
+    ("signals", take_signals, give_back_signals),
+)
+
+
+# ---------------------------------------------------------------------------------------- all
+
+
+def take_early(found, capture, extras, by_value, aliases):
+    """Everything that the peer needs before it builds the first object."""
+    for name, take, _give_back in EARLY:
+        value = take()
+        if value is not None:
+            found[name] = value
+    found["modules"] = list(by_value)
+    if aliases:
+        found["aliases"] = aliases
+    found["sources"] = sources.take(by_value, capture.codes)
+    if extras.get("files"):
+        found["files"] = extras["files"]
+    return found
+
+
+def give_back_early(found, extras):
+    """Prepare the process for the program; the options of the move come on top."""
+    for name, _take, give_back in EARLY:
+        if name in found and not (name == "cwd" and extras.get("cwd")):
+            give_back(found[name])
+    if extras.get("cwd"):
+        os.chdir(extras["cwd"])
+    os.environ.update(extras.get("env") or {})
+    files.unpack(found.get("files", ()))
+    sources.give_back(found["sources"])
+    modules.make_shells(found["modules"], found.get("aliases", ()))
+
+
+def flush_streams():
+    """Write out what the standard streams hold: its place is home's."""
+    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+        stream = getattr(sys, name, None)
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass
+
+
+def take_late(recursion_limit, collecting):
+    """Everything that travels in the graph: name → value."""
+    import gc
+
+    found = {
+        "recursion limit": recursion_limit,
+        "collecting": collecting,
+        "gc": (gc.get_threshold(), gc.get_debug()),
+        "streams": take_streams(),
+        "stdin": files.take_stdin(),
+    }
+    for name, take, _give_back in LATE + SETTLE:
+        value = take()
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def give_back_late(found):
+    """Give back what does not act on the world outside."""
+    import gc
+
+    if found["recursion limit"] > sys.getrecursionlimit():
+        sys.setrecursionlimit(found["recursion limit"])
+    threshold, debug = found["gc"]
+    gc.set_threshold(*threshold)
+    gc.set_debug(debug)
+    give_back_streams(found["streams"])
+    if found["stdin"] is not None:
+        files.give_back_stdin(found["stdin"])
+    for name, _take, give_back in LATE:
+        if name in found:
+            give_back(found[name])
+
+
+def settle(found):
+    """Give back what acts on the world outside: the program is here for good."""
+    for name, _take, give_back in SETTLE:
+        if name in found:
+            give_back(found[name])

@@ -1,0 +1,165 @@
+"""The text of the program's source files, for tracebacks and `inspect` at a peer without them.
+
+What the peer has on its disk is taken from there, as Python does. Only where a file is missing or
+differs, its text goes into `linecache`, as soon as somebody imports that.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from . import modules
+
+# File name → bytes: what came with the program and is not on this machine's disk.
+carried = {}
+
+
+def take(by_value, codes):
+    """File name → bytes, for the sources of the program itself."""
+    names = {}
+    for module in by_value.values():
+        namespace = modules.namespace_of(module)
+        path = namespace.get("__file__")
+        if type(path) is str:
+            names[path] = None
+    for code in codes:
+        path = code.co_filename
+        if path not in names and not path.startswith("<") and not modules.installed(path):
+            names[path] = None
+    found = {}
+    for path in names:
+        text = carried.get(path)
+        if text is None:
+            text = _read(path)
+        if text is not None:
+            found[path] = text
+    lines = sys.modules.get("linecache")
+    if lines is not None:
+        for code in codes:
+            entry = lines.cache.get(code.co_filename)
+            if code.co_filename not in found and entry is not None and len(entry) == 4:
+                if entry[1] is None:
+                    found[code.co_filename] = "".join(entry[2]).encode()
+    return found
+
+
+def _read(path):
+    if not path.endswith((".py", ".pyw")) and "." in path.rpartition("/")[2]:
+        return None
+    try:
+        with open(path, "rb", 0) as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def give_back(found):
+    """Keep what is not on the disk here, for whoever asks `linecache`."""
+    for path, text in found.items():
+        if _read(path) != text:
+            carried[path] = text
+    if carried:
+        when_imported("linecache", _fill_linecache)
+
+
+def _fill_linecache(linecache):
+    for path, text in carried.items():
+        lines = _decode(text).splitlines(True)
+        if lines and not lines[-1].endswith("\n"):
+            lines[-1] += "\n"
+        linecache.cache[path] = (len(text), None, lines, path)
+
+
+def _decode(text):
+    from io import BytesIO, TextIOWrapper
+    from tokenize import detect_encoding
+
+    try:
+        encoding = detect_encoding(BytesIO(text).readline)[0]
+        return TextIOWrapper(BytesIO(text), encoding).read()
+    except (SyntaxError, UnicodeDecodeError):
+        return text.decode("utf-8", "replace")
+
+
+def print_exception_like_python(exception):
+    """Print an uncaught exception through `traceback` where C could not show its lines.
+
+    Returns True if it was printed; False if the interpreter's own way is as good or `sys.excepthook`
+    is not the default, so that the caller should leave it to that.
+    """
+    if not carried or sys.excepthook is not sys.__excepthook__ or not _shows_carried(exception):
+        return False
+    import traceback
+
+    traceback.print_exception(type(exception), exception, exception.__traceback__)
+    return True
+
+
+def _shows_carried(exception):
+    waiting, seen = [exception], set()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        entry = one.__traceback__
+        while entry is not None:
+            if entry.tb_frame.f_code.co_filename in carried:
+                return True
+            entry = entry.tb_next
+        waiting.extend((one.__cause__, one.__context__))
+        waiting.extend(getattr(one, "exceptions", None) or ())
+    return False
+
+
+# ------------------------------------------------------------------------------- imported later
+
+
+class _Watcher:
+    """A finder that finds nothing itself: it does what waits for a module once that is imported."""
+
+    def __init__(self):
+        self.waiting = {}
+
+    def find_spec(self, name, path=None, target=None):
+        """Let the others find the module, and act when it has been executed."""
+        actions = self.waiting.pop(name, None)
+        if not self.waiting and self in sys.meta_path:
+            sys.meta_path.remove(self)
+        if actions is None:
+            return None
+        for finder in list(sys.meta_path):
+            find = getattr(finder, "find_spec", None)
+            spec = find(name, path, target) if find is not None and finder is not self else None
+            if spec is not None:
+                break
+        else:
+            return None
+        execute = getattr(spec.loader, "exec_module", None)
+        if execute is not None:
+
+            def exec_module(module):
+                del spec.loader.exec_module
+                execute(module)
+                for action in actions:
+                    action(module)
+
+            try:
+                spec.loader.exec_module = exec_module
+            except (AttributeError, TypeError):
+                pass
+        return spec
+
+
+_watcher = _Watcher()
+
+
+def when_imported(name, action):
+    """Call an action with a module: now if it is loaded, else when it is."""
+    module = sys.modules.get(name)
+    if module is not None:
+        action(module)
+        return
+    _watcher.waiting.setdefault(name, []).append(action)
+    if _watcher not in sys.meta_path:
+        sys.meta_path.insert(0, _watcher)
