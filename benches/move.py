@@ -1,0 +1,172 @@
+"""What a local move costs: its stages, for stacks of 1 to 1,000 frames and data of 1 KB to 1 GB.
+
+    python benches/move.py [--repeat N] [--quick] [--check]
+
+Home's stages are capture, encode (which pickles, and sums the checks up), spawn and hello (which overlap the
+rest of starting a Python); the peer's are decode and build. "all" is a whole program, from its start to its exit
+status, over the time of `python -c pass`, side by side. `--check` holds the figures against what they must reach.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+# Its stages are printed by the program where it ends; the payload's size is that of a state kept in memory.
+STACK = """
+import io, json, sys
+sys.setrecursionlimit(20000)
+from pyteleport import dump, teleport
+def down(n, carry):
+    name, share, half = "local %d" % n, carry, n / 2
+    if n > 1:
+        return down(n - 1, carry)
+    memory = io.BytesIO()
+    if measure:
+        dump(memory)
+    teleport()
+    return len(memory.getvalue())
+def stages():
+    from pyteleport import _native
+    return _native.last_move_times()
+measure = sys.argv[2] == "size"
+size = down(int(sys.argv[1]), [])
+print(json.dumps({"size": size, **stages()}))
+"""
+
+DATA = """
+import json, sys, time
+from pyteleport import teleport
+def f(n):
+    data = bytes(n)
+    started = time.clock_gettime(time.CLOCK_MONOTONIC)
+    teleport()
+    arrived = time.clock_gettime(time.CLOCK_MONOTONIC)
+    return len(data), arrived - started
+n, seconds = f(int(sys.argv[1]))
+from pyteleport import _native
+print(json.dumps({"size": n, "move": seconds, **_native.last_move_times()}))
+"""
+
+TRIVIAL = "from pyteleport import teleport\nteleport()\n"
+
+
+def run(*argv):
+    """(stdout, seconds, peak resident MB of the biggest process on its way)."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *argv], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    out = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.WEXITSTATUS(status)
+    process.stdout.close()
+    if status:
+        sys.exit(f"a measured program ended with status {status}")
+    return out.decode(), seconds, usage.ru_maxrss / 1024
+
+
+def stage_medians(program, repeat, *args):
+    runs = [json.loads(run(program, *args)[0]) for _ in range(repeat)]
+    return {name: median(r.get(name, 0) for r in runs) for name in runs[0]}
+
+
+def table(title, rows):
+    names = [n for n in rows[0][1]]
+    print(f"\n{title:>12}" + "".join(f"{n:>12}" for n in names))
+    for label, values in rows:
+        print(f"{label:>12}" + "".join(f"{values[n]:>12}" for n in names))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--repeat", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="no data beyond 64 MB")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    broken = []
+
+    def must(holds, what):
+        if not holds:
+            broken.append(what)
+
+    with tempfile.TemporaryDirectory() as folder:
+        stack, data, trivial = (Path(folder) / f"{n}.py" for n in ("stack", "data", "trivial"))
+        stack.write_text(STACK)
+        data.write_text(DATA)
+        trivial.write_text(TRIVIAL)
+        print("CPython", sys.version.split()[0], "- milliseconds, medians of", options.repeat)
+
+        rows = []
+        for frames in (1, 10, 100, 1000):
+            size = json.loads(run(stack, str(frames), "size")[0])["size"]
+            stages = stage_medians(stack, options.repeat, str(frames), "move")
+            stages.pop("size")
+            rows.append((frames, {"payload KB": f"{size / 1024:.1f}", **ms(stages)}))
+            if frames == 100:
+                work = 1000 * (stages["capture"] + stages["encode"])
+                must(work < 1, f"100 frames: capture and encode in {work:.2f} ms, not 1")
+                must(size < 16 * 1024, f"100 frames: a payload of {size / 1024:.1f} KB, not 16")
+        table("frames", rows)
+
+        rows = []
+        sizes = [1 << 10, 1 << 20, 64 << 20] + ([] if options.quick else [1 << 30])
+        for size in sizes:
+            repeat = options.repeat if size < 1 << 28 else 3
+            results = [run(data, str(size)) for _ in range(repeat)]
+            measured = [json.loads(out) for out, _, _ in results]
+            peak = max(peak for _, _, peak in results)
+            stages = {n: median(m[n] for m in measured) for n in measured[0] if n != "size"}
+            speed = size / stages["move"] / 1e9
+            rows.append((human(size), {"GB/s": f"{speed:.2f}", "peak MB": f"{peak:.0f}", **ms(stages)}))
+            if size == 1 << 30:
+                must(speed >= 1, f"1 GB moved at {speed:.2f} GB/s, not 1")
+                must(peak < 1024 + 200, f"1 GB moved with a peak of {peak:.0f} MB, not data + 200")
+        table("data", rows)
+
+        pairs = [(run("-c", "pass")[1], run(trivial)[1]) for _ in range(4 * options.repeat)]
+        plain, whole = median(a for a, _ in pairs), median(b for _, b in pairs)
+        times = median(b / a for a, b in pairs)
+        print(
+            f"\nall of a trivial program: {1000 * whole:.1f} ms, python -c pass: {1000 * plain:.1f} ms: {times:.2f}x"
+        )
+        must(times <= 5, f"a trivial program took {times:.2f} times python -c pass, not 5")
+
+        pairs = [(run("-c", "pass")[1], run("-c", "import pyteleport")[1]) for _ in range(4 * options.repeat)]
+        extra = 1000 * median(b - a for a, b in pairs)
+        print(f"import pyteleport: {extra:.1f} ms over python -c pass")
+        must(extra < 10, f"import pyteleport costs {extra:.1f} ms, not 10")
+
+        line = startup_line()
+        code = f"import time; start = time.perf_counter(); exec({line!r}); print(time.perf_counter() - start)"
+        seconds = median(float(run("-c", code)[0]) for _ in range(options.repeat))
+        print(f"the startup line in an ordinary Python: {1000 * seconds:.3f} ms")
+        must(seconds < 0.001, f"the startup line costs {1000 * seconds:.2f} ms, not 1")
+
+    if options.check and broken:
+        sys.exit("\n".join(["beyond the limits:", *broken]))
+
+
+def ms(stages):
+    return {name: f"{1000 * seconds:.2f}" for name, seconds in stages.items()}
+
+
+def human(size):
+    for unit, factor in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
+        if size >= factor:
+            return f"{size // factor} {unit}"
+    return str(size)
+
+
+def startup_line():
+    import pyteleport
+
+    return (Path(pyteleport.__file__).parent.parent / "pyteleport.pth").read_text().strip()
+
+
+if __name__ == "__main__":
+    main()
