@@ -244,7 +244,11 @@ pub fn call_with_stand_ins<'py>(function: &Bound<'py, PyFunction>) -> PyResult<B
     let stand_in = |name: Bound<'py, PyAny>| -> PyResult<Bound<'py, PyAny>> {
         // A comprehension's first iterator may be asked for its own at once.
         let iterator = name.eq(".0")?;
-        Ok(if iterator { PyTuple::empty(py).into_any() } else { py.None().into_bound(py) })
+        Ok(if iterator {
+            PyTuple::empty(py).into_any()
+        } else {
+            py.None().into_bound(py)
+        })
     };
     let positional = names.iter().take(info.positional).map(stand_in);
     let positional = PyTuple::new(py, positional.collect::<PyResult<Vec<_>>>()?)?;

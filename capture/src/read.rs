@@ -177,7 +177,11 @@ fn read_waiting<'py>(
     let refuse = |refusal| {
         let info = CodeInfo::of(&callee.code());
         let callee = info.map_or_else(
-            |_| Site { function: "?".into(), file: "?".into(), line: 0 },
+            |_| Site {
+                function: "?".into(),
+                file: "?".into(),
+                line: 0,
+            },
             |info| site_of(callee, &info),
         );
         refused(refusal, callee, site(), depth, expected, instruction.op.name())
@@ -186,7 +190,14 @@ fn read_waiting<'py>(
         Found::Entry(entry) => Explained { entry, keep: depth },
         Found::ForAnother => return Err(refuse(Refusal::Unexplained)),
         Found::NotWaiting => {
-            let caller = Caller { py, frame: *frame, info, instruction, depth, expected };
+            let caller = Caller {
+                py,
+                frame: *frame,
+                info,
+                instruction,
+                depth,
+                expected,
+            };
             let called = Callee {
                 frame: callee,
                 code: callee.code().into_any(),

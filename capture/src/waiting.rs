@@ -50,7 +50,11 @@ thread_local! {
 
 /// Notes that `frame` waits; undone by [`pop`].
 pub fn push(frame: RunningFrame<'_>, entry: LiveEntry) {
-    let frame = Waiting { frame: frame.id(), callee: None, entry };
+    let frame = Waiting {
+        frame: frame.id(),
+        callee: None,
+        entry,
+    };
     WAITING.with_borrow_mut(|waiting| waiting.push(frame));
 }
 
@@ -65,7 +69,9 @@ pub fn started(callee: RunningFrame<'_>) {
 
 /// Ends what the last [`push`] began, and gives the entry back.
 pub fn pop() -> Option<LiveEntry> {
-    WAITING.with_borrow_mut(|waiting| waiting.pop()).map(|last| last.entry)
+    WAITING
+        .with_borrow_mut(|waiting| waiting.pop())
+        .map(|last| last.entry)
 }
 
 /// What the result of its callee means to `frame`, if it is one that waits.
@@ -80,13 +86,11 @@ pub enum Found {
 
 /// Looks for `frame` among those that wait.
 pub fn entry_of(py: Python<'_>, frame: RunningFrame<'_>, callee: RunningFrame<'_>) -> Found {
-    WAITING.with_borrow(|waiting| {
-        match waiting.iter().rev().find(|waiting| waiting.frame == frame.id()) {
+    WAITING.with_borrow(
+        |waiting| match waiting.iter().rev().find(|waiting| waiting.frame == frame.id()) {
             None => Found::NotWaiting,
-            Some(found) if found.callee == Some(callee.id()) => {
-                Found::Entry(found.entry.clone_ref(py))
-            }
+            Some(found) if found.callee == Some(callee.id()) => Found::Entry(found.entry.clone_ref(py)),
             Some(_) => Found::ForAnother,
-        }
-    })
+        },
+    )
 }

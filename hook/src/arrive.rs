@@ -1,18 +1,21 @@
 //! The peer's side of a move: decode, say so, wait for the word, go on.
 
-use crate::errors::{morph_error, payload_error, raise};
+use crate::errors::{morph_error, payload_error, raise, transport_error};
 use crate::evaluator::{run, Arrival};
 use crate::graph::{GraphSource, Input};
-use crate::identity::build_identity;
+use crate::identity::{build_identity, hello};
 use crate::times;
 use capture::cpython::buffer::filled_bytearray;
 use capture::cpython::evalframe;
-use capture::cpython::lifecycle::{end_process, make_room_for, Ended};
+use capture::cpython::lifecycle::{after_fork_in_child, end_process, leave, make_room_for, Ended};
 use capture::morph::{self, Objects};
 use capture::payload::PayloadReader;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use transport::{Arriving, HeldSignals, Receiver, TransportError};
 
 /// A program that is decoded and has not gone on yet.
 struct Decoded {
@@ -39,13 +42,19 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
         buffers.append(array.map_err(failed)?)?;
     }
     let source = Bound::new(py, GraphSource::new(reader.into_graph().map_err(failed)?))?;
-    let decoded = py.import("pyteleport.graph")?.call_method1("decode", (&source, &buffers));
+    let decoded = py
+        .import("pyteleport.graph")?
+        .call_method1("decode", (&source, &buffers));
     if let Some(failure) = source.borrow().take_failure() {
         return Err(failed(failure));
     }
     let graph = decoded?;
     if source.borrow().remaining() != 0 {
-        return Err(raise(py, "PayloadError", "there are bytes behind the object graph".into()));
+        return Err(raise(
+            py,
+            "PayloadError",
+            "there are bytes behind the object graph".into(),
+        ));
     }
     let extras = graph.getattr("extras")?;
     times::clear();
@@ -56,8 +65,7 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
     times::note("decode", started.elapsed().as_secs_f64());
     times::timed("build", || {
         let objects = Objects::new(graph.getattr("objects")?.extract()?);
-        let frames =
-            morph::prepare(py, &snapshot, &objects).map_err(|error| morph_error(py, error))?;
+        let frames = morph::prepare(py, &snapshot, &objects).map_err(|error| morph_error(py, error))?;
         let value = match value {
             Some(value) => value,
             None => extras.get_item("value")?.unbind(),
@@ -79,30 +87,33 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
 /// A stack of so many frames has room anyway.
 const MANY_FRAMES: usize = 500;
 
-/// The last things before the program goes on; from here on its exceptions are its own.
+/// Gives the program its surroundings back; everything that can fail has been tried after this.
+fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
+    decoded.late.bind(py).call_method0("give_back")?;
+    evalframe::set_recording(py, decoded.recording)
+        .map_err(|error| raise(py, "ResumeError", error.to_string()))
+}
+
+/// The program goes on; from here on its exceptions are its own.
 fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
-    let Decoded { arrival, late, recording } = decoded;
-    let prepared = late
-        .bind(py)
-        .call_method0("give_back")
-        .and_then(|_| {
-            evalframe::set_recording(py, recording)
-                .map_err(|error| raise(py, "ResumeError", error.to_string()))
-        });
+    let Decoded { arrival, late, .. } = decoded;
     drop(late);
-    if let Err(error) = prepared {
-        end_process(py, Ended::Raised { error, reported: false });
-    }
     if arrival.frames.len() > MANY_FRAMES {
         make_room_for(arrival.frames.len());
     }
-    run(py, arrival, |result| match result {
+    run(py, arrival, end);
+    leave(0)
+}
+
+/// The program's end, and this process's.
+fn end(py: Python<'_>, result: PyResult<()>) -> ! {
+    match result {
         Ok(()) => end_process(py, Ended::Returned),
         Err(error) => {
             let reported = report(py, &error);
             end_process(py, Ended::Raised { error, reported })
         }
-    })
+    }
 }
 
 /// Lets the Python side print an exception whose source lines are not in files here; says whether
@@ -110,7 +121,9 @@ fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
 fn report(py: Python<'_>, error: &PyErr) -> bool {
     let module = py.import("pyteleport.sources");
     let reported = module.and_then(|module| {
-        module.call_method1("print_exception_like_python", (error.value(py),))?.extract::<bool>()
+        module
+            .call_method1("print_exception_like_python", (error.value(py),))?
+            .extract::<bool>()
     });
     match reported {
         Ok(reported) => reported,
@@ -131,14 +144,126 @@ fn report(py: Python<'_>, error: &PyErr) -> bool {
 #[pyfunction]
 pub fn resume_file(py: Python<'_>, path: PathBuf, value: Py<PyAny>) -> PyResult<()> {
     crate::install::ready(py)?;
-    let file = std::fs::File::open(&path)?;
+    let (file, _) = transport::file::open(&path)?;
     let decoded = decode(py, Box::new(file), None, Some(value))?;
+    settle(py, &decoded)?;
     go_on(py, decoded)
 }
 
-/// Receives a program from home and goes on with it; returns only if none came.
+/// Receives a program from home and goes on with it.
+///
+/// Args:
+///     fd: the descriptor to home.
+///     inode: behind a shell: which socket that has to be; if it is not, standard input and output
+///         lead home.
+///
+/// Returns:
+///     An exit status, if no program came.
 #[pyfunction]
-pub fn receive(py: Python<'_>) -> PyResult<()> {
-    let _ = py;
-    Ok(())
+pub fn receive(py: Python<'_>, fd: i32, inode: Option<u64>) -> PyResult<i32> {
+    match receive_program(py, fd, inode) {
+        Ok((decoded, signals)) => {
+            signals.release();
+            go_on(py, decoded)
+        }
+        Err(Refused::Quietly) => leave(1),
+        Err(Refused::Told(error)) => {
+            // Home was told, or cannot be; what is left is for whoever reads this end's stderr.
+            Err(transport_error(py, error))
+        }
+    }
+}
+
+/// Why no program came.
+enum Refused {
+    /// Home gave up, or was told why: there is nobody else to tell.
+    Quietly,
+    /// The way home is broken.
+    Told(TransportError),
+}
+
+impl From<TransportError> for Refused {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::HomeGaveUp => Self::Quietly,
+            error => Self::Told(error),
+        }
+    }
+}
+
+fn receive_program(py: Python<'_>, fd: i32, inode: Option<u64>) -> Result<(Decoded, HeldSignals), Refused> {
+    let mut receiver = match inode {
+        None => Receiver::from_fd(fd)?,
+        Some(inode) => Receiver::from_stdio_or_fd(fd, inode)?,
+    };
+    // This splits the process in two, and has to come before anything else does.
+    if receiver.split_off_relay()? {
+        after_fork_in_child(py);
+    }
+    let ready = crate::install::ready(py).and_then(|()| hello(py));
+    let (ours, _) = match ready {
+        Ok(ready) => ready,
+        Err(error) => {
+            receiver.failed(&kind_of(py, &error), &text_of(py, &error))?;
+            return Err(Refused::Quietly);
+        }
+    };
+    py.detach(|| receiver.hello(&ours))?;
+    let prepared = py.import("pyteleport.arrival").and_then(|arrival| {
+        if inode.is_some() {
+            arrival.call_method0("renew_surroundings")?;
+        }
+        py.import("pyteleport.graph")
+    });
+    let arriving = py.detach(|| receiver.offer())?;
+    let length = arriving.payload_len();
+    let shared = Arc::new(Mutex::new(Some(arriving)));
+    let decoded = prepared
+        .and_then(|_| decode(py, Box::new(SharedInput(shared.clone())), Some(length), None))
+        .and_then(|decoded| settle(py, &decoded).map(|()| decoded));
+    let arriving = shared.lock().ok().and_then(|mut arriving| arriving.take());
+    let Some(arriving) = arriving else {
+        return Err(Refused::Quietly);
+    };
+    match decoded {
+        Ok(decoded) => {
+            let standby = py.detach(|| arriving.ready())?;
+            let signals = py.detach(|| standby.wait_commit())?;
+            Ok((decoded, signals))
+        }
+        Err(error) => {
+            arriving.failed(&kind_of(py, &error), &text_of(py, &error))?;
+            Err(Refused::Quietly)
+        }
+    }
+}
+
+/// The payload that is arriving, which the decoder reads and `receive` takes back.
+struct SharedInput(Arc<Mutex<Option<Arriving>>>);
+
+impl Read for SharedInput {
+    fn read(&mut self, memory: &mut [u8]) -> io::Result<usize> {
+        let mut arriving = self
+            .0
+            .lock()
+            .map_err(|_| io::Error::other("the stream is in use"))?;
+        match arriving.as_mut() {
+            Some(arriving) => arriving.read(memory),
+            None => Ok(0),
+        }
+    }
+}
+
+/// The name of an exception's class, by which home raises the same.
+fn kind_of(py: Python<'_>, error: &PyErr) -> String {
+    let name = error.get_type(py).name();
+    name.map_or_else(|_| "Exception".into(), |name| name.to_string())
+}
+
+fn text_of(py: Python<'_>, error: &PyErr) -> String {
+    let text = error.value(py).str();
+    text.map_or_else(
+        |_| "an exception that has no text".into(),
+        |text| text.to_string(),
+    )
 }

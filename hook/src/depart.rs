@@ -1,33 +1,236 @@
 //! Home's side of a move: reach the peer, capture, offer, commit, become the pump.
 
-use crate::encode::encode;
+use crate::encode::{encode, Encoded};
+use crate::errors::transport_error;
+use crate::identity::hello;
+use crate::times::{self, timed};
+use capture::cpython::lifecycle::replace_process;
+use capture::payload::PayloadWriter;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
-use std::io::Write;
+use pyo3::types::{PyBytes, PyDict};
+use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
+use transport::{PayloadSource, Peer, ReceiveCommand, TransportError};
 
-/// Keeps the state in a file.
+/// Goes on with the program in another process; returns only if it raises.
+///
+/// Args:
+///     argv: the command that leads to the peer.
+///     shell: ``None`` if it is a Python of this machine, in whose words ``{fd}`` stands for the
+///         descriptor to home; else a dict with ``python``, ``before`` and ``env``, from which the
+///         last word, a shell command, is made.
+///     extras: what travels beside the program.
 #[pyfunction]
-pub fn dump(py: Python<'_>, path: PathBuf, extras: &Bound<'_, PyDict>) -> PyResult<()> {
+pub fn depart(
+    py: Python<'_>,
+    argv: Vec<OsString>,
+    shell: Option<&Bound<'_, PyDict>>,
+    extras: &Bound<'_, PyDict>,
+) -> PyResult<()> {
     crate::install::ready(py)?;
+    times::clear();
+    let command = shell.map(receive_command).transpose()?;
+    let mut calls = Calls::default();
+    let failed = |py: Python<'_>, error: TransportError, calls: Calls| match calls.raised {
+        Some(raised) => raised,
+        None => transport_error(py, error),
+    };
+
+    let peer = timed("spawn", || py.detach(|| spawn(&argv, command.as_ref())));
+    let mut peer = peer.map_err(|error| transport_error(py, error))?;
+    // The peer starts meanwhile.
+    py.import("pyteleport.graph")?;
+    let (ours, check) = hello(py)?;
+    let greeted = timed("hello", || {
+        py.detach(|| peer.hello(&ours, check, &mut || calls.signalled()))
+    });
+    greeted.map_err(|error| failed(py, error, std::mem::take(&mut calls)))?;
+
     let encoded = encode(py, extras)?;
-    let writer = encoded.writer(py)?;
-    let mut file = std::fs::File::create(path)?;
-    writer.write_to(&mut file)?;
-    file.flush()?;
+    let payload = Payload(encoded.writer(py)?);
+    let ready = timed("send", || {
+        py.detach(|| peer.offer(&payload, &mut || calls.signalled()))
+    });
+    let ready = ready.map_err(|error| failed(py, error, std::mem::take(&mut calls)))?;
+    drop(payload);
+    let committed = py.detach(|| ready.commit(&mut || calls.signalled()));
+    let committed = committed.map_err(|error| failed(py, error, calls))?;
+
+    // From here on the program is there, and nothing of it runs here: no destructor, no `finally`.
+    // What the snapshot was made of goes with the rest of the memory.
+    let encoded: std::mem::ManuallyDrop<Encoded> = std::mem::ManuallyDrop::new(encoded);
+    let _ = &encoded;
+    let arguments = match committed.into_pump_args() {
+        Ok(arguments) => arguments,
+        // The peer is on its own; its exit status is lost, and no Python may run here to say so.
+        Err(_) => capture::cpython::lifecycle::leave(LOST),
+    };
+    become_pump(py, arguments)
+}
+
+/// The exit status of a home that cannot know the program's.
+const LOST: i32 = 255;
+
+fn spawn(argv: &[OsString], command: Option<&ReceiveCommand>) -> Result<Peer, TransportError> {
+    match command {
+        None => Peer::spawn_direct(argv, &[]),
+        Some(command) => Peer::spawn_command(argv, command),
+    }
+}
+
+fn receive_command(shell: &Bound<'_, PyDict>) -> PyResult<ReceiveCommand> {
+    let part = |name: &str| shell.as_any().get_item(name);
+    let before = part("before")?.extract::<OsString>()?;
+    Ok(ReceiveCommand {
+        python: part("python")?.extract()?,
+        before: (!before.is_empty()).then_some(before),
+        cwd: None,
+        env: part("env")?
+            .call_method0("items")?
+            .try_iter()?
+            .map(|item| item?.extract())
+            .collect::<PyResult<_>>()?,
+    })
+}
+
+/// Calls back into Python while the transport waits.
+#[derive(Default)]
+struct Calls {
+    raised: Option<PyErr>,
+}
+
+impl Calls {
+    /// Runs the program's signal handlers if signals came; whether one of them raised.
+    fn signalled(&mut self) -> bool {
+        self.raised = Python::attach(|py| py.check_signals().err());
+        self.raised.is_some()
+    }
+}
+
+/// A payload as the transport takes it.
+struct Payload<'a>(PayloadWriter<'a>);
+
+impl PayloadSource for Payload<'_> {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.0.write_to(out)
+    }
+}
+
+/// Replaces this process by a small one with the same pid and descriptors, which forwards what
+/// belongs to the program.
+fn become_pump(py: Python<'_>, arguments: Vec<OsString>) -> ! {
+    if let Ok((python, script)) = pump_command(py) {
+        let words = [python.clone(), "-I".into(), "-S".into(), "-E".into(), script];
+        let words: Vec<OsString> = words.into_iter().chain(arguments.iter().cloned()).collect();
+        // Returns only if it failed: then this process serves as it is, with its memory.
+        replace_process(&python, &words);
+    }
+    py.detach(|| transport::pump::run(&arguments))
+}
+
+/// The interpreter and the script of the pump.
+fn pump_command(py: Python<'_>) -> PyResult<(OsString, OsString)> {
+    let python = py.import("sys")?.getattr("executable")?.extract::<OsString>()?;
+    let package = py
+        .import("pyteleport")?
+        .getattr("__file__")?
+        .extract::<PathBuf>()?;
+    Ok((python, package.with_file_name("_pump.py").into_os_string()))
+}
+
+/// Forwards stdio, signals and the exit status of a program that has moved away, and ends as it
+/// ends. The whole of what ``_pump.py`` does.
+#[pyfunction]
+pub fn pump(py: Python<'_>, arguments: Vec<OsString>) -> PyResult<()> {
+    py.detach(|| transport::pump::run(&arguments))
+}
+
+/// Keeps the running program in a file, whole or not at all.
+///
+/// Args:
+///     path: the file.
+///     extras: what travels beside the program.
+///     trailer: bytes to put behind the payload.
+#[pyfunction]
+pub fn dump(py: Python<'_>, path: PathBuf, extras: &Bound<'_, PyDict>, trailer: &[u8]) -> PyResult<()> {
+    crate::install::ready(py)?;
+    times::clear();
+    let encoded = encode(py, extras)?;
+    let kept = Kept {
+        payload: encoded.writer(py)?,
+        trailer,
+    };
+    py.detach(|| transport::file::write(&path, &kept))?;
     Ok(())
 }
 
-/// TBD
-#[pyfunction]
-pub fn depart(py: Python<'_>) -> PyResult<()> {
-    let _ = py;
-    Ok(())
+/// A payload with what follows it in a file.
+struct Kept<'a> {
+    payload: PayloadWriter<'a>,
+    trailer: &'a [u8],
 }
 
-/// TBD
+impl PayloadSource for Kept<'_> {
+    fn len(&self) -> u64 {
+        self.payload.len() + self.trailer.len() as u64
+    }
+
+    fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.payload.write_to(out)?;
+        out.write_all(self.trailer)
+    }
+}
+
+/// Writes the running program to an open binary file; arguments as for ``dump``.
 #[pyfunction]
-pub fn pump(py: Python<'_>) -> PyResult<()> {
-    let _ = py;
-    Ok(())
+pub fn dump_to(file: &Bound<'_, PyAny>, extras: &Bound<'_, PyDict>, trailer: &[u8]) -> PyResult<()> {
+    let py = file.py();
+    crate::install::ready(py)?;
+    times::clear();
+    let encoded = encode(py, extras)?;
+    let mut out = PythonFile { file, raised: None };
+    let written = encoded
+        .writer(py)?
+        .write_to(&mut out)
+        .and_then(|()| out.write_all(trailer));
+    match (written, out.raised) {
+        (_, Some(raised)) => Err(raised),
+        (Err(error), None) => Err(error.into()),
+        (Ok(()), None) => Ok(()),
+    }
+}
+
+/// A Python file object as a writer.
+struct PythonFile<'a, 'py> {
+    file: &'a Bound<'py, PyAny>,
+    raised: Option<PyErr>,
+}
+
+impl Write for PythonFile<'_, '_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let data_len = data.len();
+        let written = self
+            .file
+            .call_method1("write", (PyBytes::new(self.file.py(), data),))
+            .and_then(|count| {
+                if count.is_none() {
+                    Ok(data_len)
+                } else {
+                    count.extract()
+                }
+            });
+        written.map_err(|error| {
+            self.raised = Some(error);
+            io::Error::other("the file object raised an exception")
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

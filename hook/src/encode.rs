@@ -2,7 +2,7 @@
 
 use crate::errors::{capture_error, payload_error, raise};
 use crate::graph::{GraphSink, Piece};
-use crate::identity::build_identity;
+use crate::identity::{build_identity, host};
 use crate::times::timed;
 use capture::cpython::buffer::HeldBuffer;
 use capture::cpython::evalframe;
@@ -36,7 +36,10 @@ pub struct Capture {
 impl Capture {
     /// For each object the variable that it was found in first, as in ``main() → job``.
     fn labels(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        self.places.iter().map(|(frame, place)| self.label(py, *frame, *place)).collect()
+        self.places
+            .iter()
+            .map(|(frame, place)| self.label(py, *frame, *place))
+            .collect()
     }
 }
 
@@ -44,7 +47,11 @@ impl Capture {
     fn label(&self, py: Python<'_>, frame: u32, place: Place) -> PyResult<String> {
         let code = self.codes.bind(py).get_item(frame as usize)?;
         let name = code.getattr("co_name")?.extract::<String>()?;
-        let frame = if name.starts_with('<') { name } else { format!("{name}()") };
+        let frame = if name.starts_with('<') {
+            name
+        } else {
+            format!("{name}()")
+        };
         let what = match place {
             Place::Slot(slot) => variable(&code, slot)?,
             Place::Stack => "(value stack)".into(),
@@ -95,8 +102,7 @@ impl Encoded {
 /// Nothing of the program is changed, whatever comes out.
 pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
     refuse_threads(py)?;
-    let captured = timed("capture", || read_stack(py, is_ours))
-        .map_err(|error| capture_error(py, error))?;
+    let captured = timed("capture", || read_stack(py, is_ours)).map_err(|error| capture_error(py, error))?;
     let running = PyDict::new(py);
     for (index, frame) in captured.frames.iter().enumerate() {
         if let Some(generator) = frame.generator() {
@@ -118,9 +124,12 @@ pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
     extras.set_item("times", crate::times::last_move_times(py)?)?;
     let sink = Bound::new(py, GraphSink::default())?;
     let buffers = timed("encode", || {
-        py.import("pyteleport.graph")?.call_method1("encode", (capture, &sink, extras))
+        py.import("pyteleport.graph")?
+            .call_method1("encode", (capture, &sink, extras))
     })?;
-    let buffers = buffers.try_iter()?.map(|buffer| HeldBuffer::new(&raw_of(&buffer?)?));
+    let buffers = buffers
+        .try_iter()?
+        .map(|buffer| HeldBuffer::new(&raw_of(&buffer?)?));
     let header = Header {
         build: build_identity(py)?,
         host: host(py)?,
@@ -150,7 +159,8 @@ fn is_ours(frame: &RunningFrame<'_>) -> bool {
     let name = frame.globals().get_item("__name__");
     let name = name.and_then(|name| name.cast_into::<PyString>().map_err(PyErr::from));
     name.is_ok_and(|name| {
-        name.to_str().is_ok_and(|name| name == "pyteleport" || name.starts_with("pyteleport."))
+        name.to_str()
+            .is_ok_and(|name| name == "pyteleport" || name.starts_with("pyteleport."))
     })
 }
 
@@ -161,16 +171,21 @@ fn refuse_threads(py: Python<'_>) -> PyResult<()> {
         return Ok(());
     }
     let names = thread_names(py).unwrap_or_default();
-    let names = if names.is_empty() { format!("{others} unnamed") } else { names.join(", ") };
-    let message = format!(
-        "other threads are running and cannot be moved: {names}; join them before the move"
-    );
+    let names = if names.is_empty() {
+        format!("{others} unnamed")
+    } else {
+        names.join(", ")
+    };
+    let message =
+        format!("other threads are running and cannot be moved: {names}; join them before the move");
     Err(raise(py, "CaptureError", message))
 }
 
 fn thread_names(py: Python<'_>) -> PyResult<Vec<String>> {
     let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
-    let Some(threading) = modules.get_item("threading")? else { return Ok(Vec::new()) };
+    let Some(threading) = modules.get_item("threading")? else {
+        return Ok(Vec::new());
+    };
     let current = threading.call_method0("current_thread")?;
     let mut names = Vec::new();
     for thread in threading.call_method0("enumerate")?.try_iter()? {
@@ -180,10 +195,6 @@ fn thread_names(py: Python<'_>) -> PyResult<Vec<String>> {
         }
     }
     Ok(names)
-}
-
-pub(crate) fn host(py: Python<'_>) -> PyResult<String> {
-    py.import("posix")?.call_method0("uname")?.getattr("nodename")?.extract()
 }
 
 fn program(py: Python<'_>) -> PyResult<String> {

@@ -60,11 +60,17 @@ pub struct Arrival {
 }
 
 /// Runs the program on, as the only thing on this thread's stack, and gives its end to `end`, which
-/// runs there too and does not return.
-pub fn run(py: Python<'_>, arrival: Arrival, end: impl FnOnce(PyResult<()>) -> std::convert::Infallible) -> ! {
+/// runs there too.
+pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -> !) {
     let thread = ThreadState::current(py);
-    let ended: std::convert::Infallible = thread.with_empty_stack(|| {
-        let Arrival { frames, handled, objects, tracebacks, value } = arrival;
+    thread.with_empty_stack(|| {
+        let Arrival {
+            frames,
+            handled,
+            objects,
+            tracebacks,
+            value,
+        } = arrival;
         thread.with_own_handled(|item| {
             item.write(py, objects.handled(py, &handled));
             let resume = Rc::new(Resume {
@@ -78,10 +84,9 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: impl FnOnce(PyResult<()>) -> s
             let result = evalframe::start_resuming::<StackResumer>(py)
                 .map_err(|error| raise(py, "ResumeError", error.to_string()))
                 .and_then(|()| start(py, resume, 0));
-            end(result.map(drop))
+            end(py, result.map(drop))
         })
-    });
-    match ended {}
+    })
 }
 
 /// Starts frame `index` and everything above it; its result, once it has returned.
@@ -89,8 +94,11 @@ fn start(py: Python<'_>, resume: Rc<Resume>, index: usize) -> PyResult<Py<PyAny>
     resume.expected.set(Some(index));
     let result = match &resume.frames[index].start {
         Start::Body(code, globals, namespace) => {
-            let (code, globals, namespace) =
-                (code.bind(py).clone(), globals.bind(py).clone(), namespace.bind(py).clone());
+            let (code, globals, namespace) = (
+                code.bind(py).clone(),
+                globals.bind(py).clone(),
+                namespace.bind(py).clone(),
+            );
             let waits = Rc::downgrade(&resume);
             drop(resume);
             let result = eval_code(&code, &globals, &namespace);
@@ -102,15 +110,19 @@ fn start(py: Python<'_>, resume: Rc<Resume>, index: usize) -> PyResult<Py<PyAny>
             drop(resume);
             (morph::call_with_stand_ins(&function), waits)
         }
-        Start::Generator(_) => {
-            return Err(raise(py, "ResumeError", "a generator cannot be called".into()))
-        }
+        Start::Generator(_) => return Err(raise(py, "ResumeError", "a generator cannot be called".into())),
     };
     let (result, waits) = result;
-    let taken_over = waits.upgrade().is_none_or(|resume| resume.expected.get() != Some(index));
+    let taken_over = waits
+        .upgrade()
+        .is_none_or(|resume| resume.expected.get() != Some(index));
     if !taken_over {
         result?;
-        return Err(raise(py, "ResumeError", format!("frame {index} was not taken over")));
+        return Err(raise(
+            py,
+            "ResumeError",
+            format!("frame {index} was not taken over"),
+        ));
     }
     result.map(Bound::unbind)
 }
@@ -164,7 +176,9 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
     let prepared = &resume.frames[index];
     let facts = &prepared.info.facts;
     let at = prepared.state.instruction;
-    let Some(instruction) = u32::try_from(at).ok().and_then(|unit| facts.instruction_covering(unit))
+    let Some(instruction) = u32::try_from(at)
+        .ok()
+        .and_then(|unit| facts.instruction_covering(unit))
     else {
         return Next::Raise(raise(py, "ResumeError", format!("frame {index} stands nowhere")));
     };
@@ -203,8 +217,7 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
         return Next::Run;
     }
     waiting::push(frame, entry);
-    let result =
-        ThreadState::current(py).with_waiting(frame, move || start(py, resume, index + 1));
+    let result = ThreadState::current(py).with_waiting(frame, move || start(py, resume, index + 1));
     let entry = waiting::pop().unwrap_or(LiveEntry::Value);
     go_on(py, frame, result, entry, place)
 }
@@ -227,12 +240,7 @@ fn give_value(
 }
 
 /// Makes the tracebacks that point at this captured frame point at the frame it has become.
-fn adopt_tracebacks(
-    py: Python<'_>,
-    frame: RunningFrame<'_>,
-    resume: &Resume,
-    index: usize,
-) -> PyResult<()> {
+fn adopt_tracebacks(py: Python<'_>, frame: RunningFrame<'_>, resume: &Resume, index: usize) -> PyResult<()> {
     let mine = {
         let mut tracebacks = resume.tracebacks.borrow_mut();
         let (mine, others) = tracebacks.drain(..).partition(|(_, owner)| *owner == index);

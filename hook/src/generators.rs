@@ -24,8 +24,8 @@ pub fn read_generator<'py>(
     let py = object.py();
     let (state, table) =
         read::read_generator(&generator(object)?).map_err(|error| capture_error(py, error))?;
-    let bytes = postcard::to_allocvec(&state)
-        .map_err(|error| raise(py, "CaptureError", error.to_string()))?;
+    let bytes =
+        postcard::to_allocvec(&state).map_err(|error| raise(py, "CaptureError", error.to_string()))?;
     Ok((PyBytes::new(py, &bytes), PyTuple::new(py, table.into_objects())?))
 }
 
@@ -45,11 +45,7 @@ pub fn new_generator<'py>(function: &Bound<'py, PyFunction>) -> PyResult<Bound<'
 
 /// Turns a fresh generator into the one that `read_generator` read.
 #[pyfunction]
-pub fn write_generator(
-    object: &Bound<'_, PyAny>,
-    state: &[u8],
-    objects: Vec<Py<PyAny>>,
-) -> PyResult<()> {
+pub fn write_generator(object: &Bound<'_, PyAny>, state: &[u8], objects: Vec<Py<PyAny>>) -> PyResult<()> {
     let py = object.py();
     let state: FrameState = postcard::from_bytes(state)
         .map_err(|error| raise(py, "PayloadError", format!("a generator's frame: {error}")))?;
@@ -57,15 +53,16 @@ pub fn write_generator(
     if generator.state() != GeneratorState::Created {
         return Err(PyTypeError::new_err("the generator is not a fresh one"));
     }
-    morph_generator(&generator, &state, &Objects::new(objects))
-        .map_err(|error| morph_error(py, error))
+    morph_generator(&generator, &state, &Objects::new(objects)).map_err(|error| morph_error(py, error))
 }
 
 /// Prepares a fresh generator that stands for one that runs on the captured stack.
 #[pyfunction]
 pub fn await_running(object: &Bound<'_, PyAny>) -> PyResult<()> {
     let generator = generator(object)?;
-    let Some(frame) = generator.frame().filter(|_| generator.state() == GeneratorState::Created)
+    let Some(frame) = generator
+        .frame()
+        .filter(|_| generator.state() == GeneratorState::Created)
     else {
         return Err(PyTypeError::new_err("the generator is not a fresh one"));
     };

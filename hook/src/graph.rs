@@ -104,7 +104,10 @@ pub struct GraphSource {
 impl GraphSource {
     /// The rest of a payload.
     pub fn new(reader: GraphReader<Input>) -> Self {
-        Self { reader: Mutex::new(reader), failure: Mutex::new(None) }
+        Self {
+            reader: Mutex::new(reader),
+            failure: Mutex::new(None),
+        }
     }
 
     /// What went wrong with the bytes, if anything.

@@ -2,6 +2,7 @@
 
 use capture::payload::BuildIdentity;
 use pyo3::prelude::*;
+use transport::Hello;
 
 /// The identity of the running interpreter and of this build.
 pub fn build_identity(py: Python<'_>) -> PyResult<BuildIdentity> {
@@ -20,4 +21,47 @@ pub fn build_identity(py: Python<'_>) -> PyResult<BuildIdentity> {
         byte_order: sys.getattr("byteorder")?.extract()?,
         pyteleport: env!("CARGO_PKG_VERSION").to_owned(),
     })
+}
+
+/// What this end says of itself, and how it judges what the other end says.
+pub fn hello(py: Python<'_>) -> PyResult<(Hello, impl FnOnce(&Hello) -> Result<(), String>)> {
+    let ours = build_identity(py)?;
+    let hello = Hello {
+        build: transport::BuildIdentity {
+            implementation: ours.implementation.clone(),
+            version: (ours.version.0 as u8, ours.version.1 as u8, ours.version.2 as u8),
+            cache_tag: ours.abi.clone(),
+            platform: ours.platform.clone(),
+            machine: ours.machine.clone(),
+            pyteleport: ours.pyteleport.clone(),
+        },
+        host: host(py)?,
+        pid: std::process::id(),
+    };
+    let check = move |theirs: &Hello| {
+        let build = &theirs.build;
+        let theirs = BuildIdentity {
+            implementation: build.implementation.clone(),
+            version: (
+                build.version.0.into(),
+                build.version.1.into(),
+                build.version.2.into(),
+            ),
+            abi: build.cache_tag.clone(),
+            platform: build.platform.clone(),
+            machine: build.machine.clone(),
+            pyteleport: build.pyteleport.clone(),
+            ..ours.clone()
+        };
+        theirs.fits(&ours)
+    };
+    Ok((hello, check))
+}
+
+/// The name of this machine.
+pub fn host(py: Python<'_>) -> PyResult<String> {
+    py.import("posix")?
+        .call_method0("uname")?
+        .getattr("nodename")?
+        .extract()
 }

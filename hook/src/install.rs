@@ -20,8 +20,7 @@ pub fn install_hook(py: Python<'_>) -> PyResult<()> {
 /// Leaves the interpreter as `install_hook` found it; without it nothing is changed.
 #[pyfunction]
 pub fn uninstall_hook(py: Python<'_>) -> PyResult<()> {
-    evalframe::set_recording(py, false)
-        .map_err(|error| raise(py, "TeleportError", error.to_string()))
+    evalframe::set_recording(py, false).map_err(|error| raise(py, "TeleportError", error.to_string()))
 }
 
 /// How things stand: ``"armed"`` (nothing is installed until a move needs it) or ``"recording"``.

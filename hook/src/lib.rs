@@ -24,7 +24,7 @@ mod _native {
     #[pymodule_export]
     use super::arrive::{receive, resume_file};
     #[pymodule_export]
-    use super::depart::{depart, dump, pump};
+    use super::depart::{depart, dump, dump_to, pump};
     #[pymodule_export]
     use super::encode::Capture;
     #[pymodule_export]
@@ -33,8 +33,8 @@ mod _native {
     };
     #[pymodule_export]
     use super::graph::{
-        atexit_entries, buffered_unread, dead_frame, text_give_back, text_unread, GraphSink,
-        GraphSource, PersistentIds,
+        atexit_entries, buffered_unread, dead_frame, text_give_back, text_unread, GraphSink, GraphSource,
+        PersistentIds,
     };
     #[pymodule_export]
     use super::install::{check_interpreter, hook_status, install_hook, uninstall_hook};

@@ -141,9 +141,16 @@ def _extras(env, cwd, files):
 
 def _local_command():
     """How to start this interpreter once more, to receive."""
+    import os
+
     from .interpreter import same_flags
 
-    start = "from pyteleport.arrival import receive; receive(['--fd', '{fd}'])"
+    # The program may have found this package by a path of its own.
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    start = (
+        f"import sys; sys.path.append({here!r}); "
+        "from pyteleport.arrival import receive; receive(['--fd', '{fd}'])"
+    )
     return [sys.executable, *same_flags(), "-c", start]
 
 

@@ -29,3 +29,29 @@ def resume_from_command_line(path):
     except (TeleportError, OSError) as error:
         print(f"pyteleport: {path}: {error}", file=sys.stderr)
     return 1
+
+
+def renew_surroundings():
+    """Behind a shell: the standard descriptors have changed under Python, and so have signals.
+
+    The stream objects were made for what was there at start-up, and a shell may start commands
+    with Ctrl-C ignored.
+    """
+    import io
+    import signal
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        old = getattr(sys, name)
+        if old is None:
+            continue
+        raw = open(fd, mode + "b", buffering=-1, closefd=False)
+        stream = io.TextIOWrapper(
+            raw,
+            encoding=old.encoding,
+            errors=old.errors,
+            line_buffering=name == "stderr" or raw.isatty(),
+        )
+        stream.mode = mode
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)

@@ -70,7 +70,6 @@ pub fn fill_buffer<T: Send>(
     }
     // SAFETY: writable and in one piece, as just checked; kept in place by the view. It belongs to an
     // object that is being unpickled and that nobody else has seen.
-    let memory =
-        unsafe { std::slice::from_raw_parts_mut(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
+    let memory = unsafe { std::slice::from_raw_parts_mut(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
     Ok(target.py().detach(|| fill(memory)))
 }

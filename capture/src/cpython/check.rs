@@ -37,9 +37,7 @@ pub enum CheckError {
         kind: &'static str,
     },
     /// A field is not where it should be.
-    #[error(
-        "the structs of this CPython are not those of {release}: {field} is not where it should be"
-    )]
+    #[error("the structs of this CPython are not those of {release}: {field} is not where it should be")]
     Layout {
         /// The release of the layout.
         release: String,
@@ -66,7 +64,10 @@ pub fn interpreter(py: Python<'_>) -> Result<(), CheckError> {
 /// What the interpreter says of itself.
 fn build(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
     let sys = py.import("sys")?;
-    let name = sys.getattr("implementation")?.getattr("name")?.extract::<String>()?;
+    let name = sys
+        .getattr("implementation")?
+        .getattr("name")?
+        .extract::<String>()?;
     let version = py.version_info();
     let release = layout.release;
     if name != "cpython" || (version.major, version.minor) != (release.major, release.minor) {
@@ -79,7 +80,9 @@ fn build(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
         return Err(CheckError::Build { kind: "debug" });
     }
     if sys.getattr("abiflags")?.extract::<String>()?.contains('t') {
-        return Err(CheckError::Build { kind: "free-threaded" });
+        return Err(CheckError::Build {
+            kind: "free-threaded",
+        });
     }
     Ok(())
 }
@@ -93,7 +96,10 @@ def waits(argument):
 /// What the public ways give, compared with what lies where the layout says.
 pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
     let release = format!("{}.{}", layout.release.major, layout.release.minor);
-    let wrong = |field| CheckError::Layout { release: release.clone(), field };
+    let wrong = |field| CheckError::Layout {
+        release: release.clone(),
+        field,
+    };
     let same = |field, found: usize, wanted: usize| match found == wanted {
         true => Ok(()),
         false => Err(wrong(field)),
@@ -106,28 +112,54 @@ pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
     let function = module.getattr("waits")?;
     let generator = function.call1((&argument,))?;
     generator.call_method0("__next__")?;
-    let code = function.getattr("__code__")?.cast_into::<PyCode>().map_err(PyErr::from)?;
+    let code = function
+        .getattr("__code__")?
+        .cast_into::<PyCode>()
+        .map_err(PyErr::from)?;
     let at = address(&generator);
     let frame = match layout.generator.frame {
         GeneratorFrame::Pointer { frame, running } => {
-            same("gi_frame", at.get(frame), address_of(&generator.getattr("gi_frame")?))?;
+            same(
+                "gi_frame",
+                at.get(frame),
+                address_of(&generator.getattr("gi_frame")?),
+            )?;
             same("gi_running", at.get::<u8>(running).into(), 0)?;
             Address::new(at.get::<*mut c_void>(frame)).ok_or_else(|| wrong("gi_frame"))?
         }
         GeneratorFrame::Inside { frame, state, states } => {
-            same("gi_frame_state", at.get::<i8>(state) as usize, states.suspended as usize)?;
+            same(
+                "gi_frame_state",
+                at.get::<i8>(state) as usize,
+                states.suspended as usize,
+            )?;
             Address::new(at.at(frame)).ok_or_else(|| wrong("gi_iframe"))?
         }
     };
-    same("gi_exc_state", at.get(layout.generator.handled + layout.handled.value), 0)?;
+    same(
+        "gi_exc_state",
+        at.get(layout.generator.handled + layout.handled.value),
+        0,
+    )?;
     same("f_code", frame.get(layout.frame.code), address_of(&code))?;
-    same("f_globals", frame.get(layout.frame.globals), address_of(&function.getattr("__globals__")?))?;
+    same(
+        "f_globals",
+        frame.get(layout.frame.globals),
+        address_of(&function.getattr("__globals__")?),
+    )?;
     if let Some(offset) = layout.frame.function {
         same("f_func", frame.get(offset), address_of(&function))?;
     }
-    same("f_localsplus", frame.get(layout.frame.slots), address_of(&argument))?;
+    same(
+        "f_localsplus",
+        frame.get(layout.frame.slots),
+        address_of(&argument),
+    )?;
     match layout.frame.owner {
-        Owner::Field { generator: field, executing } => {
+        Owner::Field {
+            generator: field,
+            executing,
+        } => {
             same("f_gen", frame.get(field), address_of(&generator))?;
             same("f_executing", frame.get::<u8>(executing).into(), 0)?;
         }
@@ -143,14 +175,24 @@ pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
             same("stacktop", frame.get::<c_int>(offset) as usize, slots)?;
         }
     }
-    same("co_name", address(&code).get(layout.code_object.name), address_of(&code.getattr("co_name")?))?;
-    let last = generator.getattr("gi_frame")?.getattr("f_lasti")?.extract::<i32>()?;
+    same(
+        "co_name",
+        address(&code).get(layout.code_object.name),
+        address_of(&code.getattr("co_name")?),
+    )?;
+    let last = generator
+        .getattr("gi_frame")?
+        .getattr("f_lasti")?
+        .extract::<i32>()?;
     match layout.frame.instruction {
         Instruction::LastByte(offset) => {
             same("f_lasti", frame.get::<c_int>(offset) as usize, last as usize)?;
         }
         Instruction::LastUnit(offset) => {
-            let start = layout.code_object.instructions.ok_or_else(|| wrong("co_code_adaptive"))?;
+            let start = layout
+                .code_object
+                .instructions
+                .ok_or_else(|| wrong("co_code_adaptive"))?;
             let place = address_of(&code) + start + last as usize;
             same("prev_instr", frame.get(offset), place)?;
         }
@@ -167,7 +209,10 @@ fn running(
 ) -> Result<(), CheckError> {
     let thread = ThreadState::current(py);
     let state = Address::new(thread.raw().cast()).ok_or_else(|| wrong("the thread state"))?;
-    let limit = py.import("sys")?.call_method0("getrecursionlimit")?.extract::<c_int>()?;
+    let limit = py
+        .import("sys")?
+        .call_method0("getrecursionlimit")?
+        .extract::<c_int>()?;
     let (count, stored) = match layout.thread.recursion {
         Recursion::Depth(offset) => (state.get::<c_int>(offset), limit),
         Recursion::Remaining { count, limit } => (state.get(count), state.get(limit)),

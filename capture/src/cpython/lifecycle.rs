@@ -3,6 +3,8 @@
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 /// How a program ended.
 pub enum Ended {
@@ -69,7 +71,10 @@ const STACK_PER_FRAME: u64 = 4 << 10;
 /// grows, and keeps at least 128 MB free below it.
 pub fn make_room_for(frames: usize) {
     const FREE_BELOW_STACK: u64 = 120 << 20;
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: fills a local struct.
     if unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) } != 0 {
         return;
@@ -83,4 +88,25 @@ pub fn make_room_for(frames: usize) {
     // SAFETY: reads a local struct. If it is refused the stack stays as it is, and a program that
     // is too deep for it is told so by the guard page, as at home.
     unsafe { libc::setrlimit(libc::RLIMIT_STACK, &limit) };
+}
+
+/// Ends the process at once: no Python code, no destructor, no flush.
+pub fn leave(code: i32) -> ! {
+    // SAFETY: ends the process; nothing of it runs any more.
+    unsafe { libc::_exit(code) }
+}
+
+/// Replaces the process by another program, with the same pid, descriptors and blocked signals (the
+/// standard library's way unblocks them, and one that came in between would be lost). Returns only
+/// if that failed.
+pub fn replace_process(program: &OsStr, words: &[OsString]) {
+    let text = |word: &OsStr| CString::new(word.as_bytes()).ok();
+    let words: Option<Vec<CString>> = words.iter().map(|word| text(word)).collect();
+    let (Some(program), Some(words)) = (text(program), words) else {
+        return;
+    };
+    let mut pointers: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();
+    pointers.push(core::ptr::null());
+    // SAFETY: a path and a list of words that ends with NULL, all alive for the call.
+    unsafe { libc::execv(program.as_ptr(), pointers.as_ptr()) };
 }
