@@ -37,11 +37,11 @@ pub enum CaptureError {
     )]
     Boundary {
         /// The frame above.
-        callee: Site,
+        callee: Box<Site>,
         /// The C function, or what the instruction does.
         c_function: String,
         /// The frame below.
-        caller: Site,
+        caller: Box<Site>,
     },
 
     /// The caller's instruction has nothing to do with the callee.
@@ -51,9 +51,9 @@ pub enum CaptureError {
     )]
     Unexplained {
         /// The frame above.
-        callee: Site,
+        callee: Box<Site>,
         /// The frame below.
-        caller: Site,
+        caller: Box<Site>,
         /// What the caller was doing.
         instruction: String,
     },
@@ -65,14 +65,14 @@ pub enum CaptureError {
     )]
     Instance {
         /// The `__init__`.
-        callee: Site,
+        callee: Box<Site>,
     },
 
     /// CPython and the analysis of the code disagree.
     #[error("{site} holds {found} stack values where its code says {expected}")]
     DepthMismatch {
         /// The frame.
-        site: Site,
+        site: Box<Site>,
         /// What was found.
         found: usize,
         /// What the code says.
@@ -83,7 +83,7 @@ pub enum CaptureError {
     #[error("{site} stands at no instruction of its code that is ever reached")]
     Nowhere {
         /// The frame.
-        site: Site,
+        site: Box<Site>,
     },
 
     /// The chain of handled exceptions is not that of the frames.

@@ -159,7 +159,7 @@ fn read_waiting<'py>(
     index: usize,
 ) -> Result<FrameState, CaptureError> {
     let Read { frame, info } = read;
-    let site = || site_of(*frame, info);
+    let site = || Box::new(site_of(*frame, info));
     let raw = u32::try_from(frame.raw_instruction()).ok();
     let instruction = raw.and_then(|unit| info.facts.instruction_covering(unit));
     let instruction = instruction.ok_or_else(|| CaptureError::Nowhere { site: site() })?;
@@ -176,14 +176,14 @@ fn read_waiting<'py>(
 
     let refuse = |refusal| {
         let info = CodeInfo::of(&callee.code());
-        let callee = info.map_or_else(
+        let callee = Box::new(info.map_or_else(
             |_| Site {
                 function: "?".into(),
                 file: "?".into(),
                 line: 0,
             },
             |info| site_of(callee, &info),
-        );
+        ));
         refused(refusal, callee, site(), depth, expected, instruction.op.name())
     };
     let Explained { entry, keep } = match waiting::entry_of(py, *frame, callee) {
@@ -268,8 +268,8 @@ fn read_fields<'py>(
 
 fn refused(
     refusal: Refusal,
-    callee: Site,
-    caller: Site,
+    callee: Box<Site>,
+    caller: Box<Site>,
     found: usize,
     expected: usize,
     instruction: &str,
@@ -349,7 +349,7 @@ pub fn read_generator<'py>(generator: &Generator<'py>) -> Result<(FrameState, Ob
     let depth = frame.stored_depth(info.slots);
     let depth = depth.ok_or_else(|| refuse("is suspended, but the depth of its stack is not known"))?;
     if depth > info.stack_size {
-        let site = site_of(frame, &info);
+        let site = Box::new(site_of(frame, &info));
         return Err(CaptureError::DepthMismatch {
             site,
             found: depth,

@@ -11,7 +11,7 @@ use capture::cpython::lifecycle::{after_fork_in_child, end_process, leave, make_
 use capture::morph::{self, Objects};
 use capture::payload::PayloadReader;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyBytes, PyList};
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -132,22 +132,66 @@ fn report(py: Python<'_>, error: &PyErr) -> bool {
     }
 }
 
-/// Goes on from a file that `dump` wrote, in this process, for good.
+/// Goes on from a file that ``dump`` wrote, in this process, for good.
 ///
 /// Args:
-///     path: the file.
+///     file: its path, or an open binary file.
 ///     value: what the call of ``dump`` is worth in the resumed program.
 ///
 /// Raises:
 ///     PayloadError: the file is damaged, or was made by another interpreter.
 ///     ResumeError: the program cannot go on here.
+///     OSError: the file cannot be read.
 #[pyfunction]
-pub fn resume_file(py: Python<'_>, path: PathBuf, value: Py<PyAny>) -> PyResult<()> {
+pub fn resume_file(file: &Bound<'_, PyAny>, value: Py<PyAny>) -> PyResult<()> {
+    let py = file.py();
     crate::install::ready(py)?;
-    let (file, _) = transport::file::open(&path)?;
-    let decoded = decode(py, Box::new(file), None, Some(value))?;
+    let mut raised = None;
+    let decoded = if file.hasattr("read")? {
+        let slot = Arc::new(Mutex::new(None));
+        let input = PythonFile {
+            file: file.clone().unbind(),
+            raised: slot.clone(),
+        };
+        let decoded = decode(py, Box::new(input), None, Some(value));
+        raised = slot.lock().ok().and_then(|mut raised| raised.take());
+        decoded
+    } else {
+        let (file, _) = transport::file::open(&file.extract::<PathBuf>()?)?;
+        decode(py, Box::new(file), None, Some(value))
+    };
+    let decoded = match raised {
+        Some(raised) => return Err(raised),
+        None => decoded?,
+    };
     settle(py, &decoded)?;
     go_on(py, decoded)
+}
+
+/// A Python file object as a reader.
+struct PythonFile {
+    file: Py<PyAny>,
+    /// What the file object raised.
+    raised: Arc<Mutex<Option<PyErr>>>,
+}
+
+impl Read for PythonFile {
+    fn read(&mut self, memory: &mut [u8]) -> io::Result<usize> {
+        Python::attach(|py| {
+            let data = self.file.bind(py).call_method1("read", (memory.len(),))?;
+            let data = data.cast_into::<PyBytes>()?;
+            let data = data.as_bytes();
+            let length = data.len().min(memory.len());
+            memory[..length].copy_from_slice(&data[..length]);
+            Ok(length)
+        })
+        .map_err(|error: PyErr| {
+            if let Ok(mut raised) = self.raised.lock() {
+                raised.get_or_insert(error);
+            }
+            io::Error::other("the file object raised an exception")
+        })
+    }
 }
 
 /// Receives a program from home and goes on with it.

@@ -189,9 +189,6 @@ pub fn text_give_back(stream: &Bound<'_, PyAny>, text: Bound<'_, PyString>) -> P
 
 /// The callbacks registered with ``atexit``, oldest first: ``(function, args, kwargs)`` each.
 #[pyfunction]
-#[allow(clippy::type_complexity)]
-pub fn atexit_entries<'py>(
-    py: Python<'py>,
-) -> PyResult<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+pub fn atexit_entries(py: Python<'_>) -> PyResult<Vec<objects::AtexitEntry<'_>>> {
     objects::atexit_entries(py)
 }

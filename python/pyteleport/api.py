@@ -105,11 +105,11 @@ def dump(path_or_file):
     return _native.dump(path_or_file, extras, _trailer())
 
 
-def resume(path, value=True):
+def resume(path_or_file, value=True):
     """Goes on from a file in this process, for good: what runs here now is left where it is.
 
     Args:
-        path: a file that :func:`dump` wrote.
+        path_or_file: what :func:`dump` wrote: its path, or an open binary file.
         value: what the call of :func:`dump` returns in the program that goes on.
 
     Raises:
@@ -117,7 +117,7 @@ def resume(path, value=True):
         ResumeError: the program cannot go on here.
         OSError: the file cannot be read.
     """
-    _native.resume_file(path, value)
+    _native.resume_file(path_or_file, value)
 
 
 def _extras(env, cwd, files):

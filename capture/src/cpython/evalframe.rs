@@ -182,7 +182,12 @@ unsafe fn eval_frame_of(interpreter: *mut ffi::PyInterpreterState) -> EvalFrame 
 
 unsafe fn set_eval_frame(interpreter: *mut ffi::PyInterpreterState, function: Option<EvalFrame>) {
     // SAFETY: as in `eval_frame_of`.
-    unsafe { ffi::_PyInterpreterState_SetEvalFrameFunc(interpreter, core::mem::transmute(function)) }
+    unsafe {
+        ffi::_PyInterpreterState_SetEvalFrameFunc(
+            interpreter,
+            core::mem::transmute::<Option<EvalFrame>, Option<ffi::_PyFrameEvalFunction>>(function),
+        )
+    }
 }
 
 /// Evaluates a frame as it would have been without us.

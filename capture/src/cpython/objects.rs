@@ -126,15 +126,16 @@ pub fn is_called_as_type(kind: &Bound<'_, PyType>) -> bool {
     // SAFETY: reads a slot of two live type objects.
     unsafe {
         let meta = ffi::Py_TYPE(kind.as_ptr());
-        (*meta).tp_call.map(|call| call as usize)
-            == (*(&raw mut ffi::PyType_Type)).tp_call.map(|call| call as usize)
+        let plain = &raw mut ffi::PyType_Type;
+        (*meta).tp_call.map(|call| call as usize) == (*plain).tp_call.map(|call| call as usize)
     }
 }
 
-/// The callbacks registered with `atexit`, oldest first: function, arguments, keywords.
-pub fn atexit_entries<'py>(
-    py: Python<'py>,
-) -> PyResult<Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+/// A callback of `atexit`: function, arguments, keywords.
+pub type AtexitEntry<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+/// The callbacks registered with `atexit`, oldest first.
+pub fn atexit_entries(py: Python<'_>) -> PyResult<Vec<AtexitEntry<'_>>> {
     let (array, count): (*mut *mut c_void, c_int) = match CURRENT.atexit {
         Atexit::ModuleState => {
             let module = py.import("atexit")?;

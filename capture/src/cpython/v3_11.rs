@@ -8,7 +8,7 @@
 
 use super::v3_9::Head;
 use super::{
-    v3_9, Activation, Atexit, Blocks, CodeObjectLayout, CurrentFrame, Depth, FrameLayout, GeneratorFrame,
+    Activation, Atexit, Blocks, CodeObjectLayout, CurrentFrame, Depth, FrameLayout, GeneratorFrame,
     GeneratorLayout, GeneratorStates, HandledLayout, Instruction, Layout, Owner, Recursion, Release,
     ThreadLayout,
 };
@@ -142,5 +142,4 @@ pub const LAYOUT: Layout = Layout {
         },
     },
     atexit: Atexit::Interpreter(3536),
-    ..v3_9::LAYOUT
 };
