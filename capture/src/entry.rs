@@ -204,6 +204,10 @@ fn explain_call<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<E
             entry: LiveEntry::Instance(instance),
             keep: caller.below_result(),
         }),
+        // What was unpacked for the call lies in C, and what is left on the stack may dangle.
+        Passage::Again if caller.instruction.op == Op::CallFunctionEx => Err(Refusal::Boundary(
+            boundary::name_of(&callable) + " called with unpacked arguments",
+        )),
         Passage::Again => Ok(caller.again()),
     }
 }

@@ -8,10 +8,9 @@
 use super::ffi::{_PyEval_EvalFrameDefault, EvalFrame};
 use super::frame::RunningFrame;
 use super::CURRENT;
-use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::ptr::{null_mut, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use pyo3::exceptions::PySystemError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -41,36 +40,21 @@ pub enum InstallError {
     Covered,
 }
 
-/// What is installed, and what stood there before. Only touched with the GIL held.
-struct Installed {
-    recording: bool,
-    resuming: Option<EvalFrame>,
-    before: Option<EvalFrame>,
-}
+/// What is wanted and what is there. Written with the GIL held, which orders it; atomics only
+/// because the evaluators read it in every call.
+static RECORDING: AtomicBool = AtomicBool::new(false);
 
-struct Guarded(UnsafeCell<Installed>);
+/// The address of `resume` for the [`Resumer`] that waits, null if none does.
+static RESUMING: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
-// SAFETY: the cell is only reached through `installed`, which asks for the GIL.
-unsafe impl Sync for Guarded {}
+/// The address of the function of ours that is set in the interpreter, null for none.
+static SET: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
-static INSTALLED: Guarded = Guarded(UnsafeCell::new(Installed {
-    recording: false,
-    resuming: None,
-    before: None,
-}));
-
-/// The function that `record` and `resume` call on, as an address: read in every call.
+/// The address of the function that was there before: what ours call on. Null while ours is not set.
 static CALL_ON: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// The interned string `__init__`, compared by address with each frame's name.
 static INIT_NAME: AtomicUsize = AtomicUsize::new(0);
-
-#[allow(clippy::mut_from_ref)]
-fn installed(_py: Python<'_>) -> &'static mut Installed {
-    // SAFETY: the GIL makes us the only user, and no reference is kept across a call that could
-    // give it away or come back here.
-    unsafe { &mut *INSTALLED.0.get() }
-}
 
 /// How things stand with the eval-frame function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +66,11 @@ pub struct Status {
 }
 
 /// How things stand.
-pub fn status(py: Python<'_>) -> Status {
-    let installed = installed(py);
+pub fn status(_py: Python<'_>) -> Status {
+    let before = CALL_ON.load(Ordering::Relaxed);
     Status {
-        recording: installed.recording,
-        calls_on: installed.before.is_some(),
+        recording: RECORDING.load(Ordering::Relaxed),
+        calls_on: !before.is_null() && before != address_of(_PyEval_EvalFrameDefault),
     }
 }
 
@@ -97,96 +81,80 @@ pub fn set_recording(py: Python<'_>, recording: bool) -> Result<(), InstallError
         // Interned strings that nobody holds go; this one has to stay.
         INIT_NAME.store(name.into_ptr() as usize, Ordering::Relaxed);
     }
-    let before = installed(py).recording;
-    installed(py).recording = recording;
-    apply(py).inspect_err(|_| installed(py).recording = before)
+    let before = RECORDING.swap(recording, Ordering::Relaxed);
+    apply(py).inspect_err(|_| RECORDING.store(before, Ordering::Relaxed))
 }
 
 /// Offers every frame that starts to `R`, until [`stop_resuming`].
 pub fn start_resuming<R: Resumer>(py: Python<'_>) -> Result<(), InstallError> {
-    installed(py).resuming = Some(resume::<R>);
-    apply(py).inspect_err(|_| installed(py).resuming = None)
+    RESUMING.store(address_of(resume::<R>), Ordering::Relaxed);
+    apply(py).inspect_err(|_| RESUMING.store(null_mut(), Ordering::Relaxed))
 }
 
 /// Ends what [`start_resuming`] began; frames that were taken over go on.
 pub fn stop_resuming(py: Python<'_>) {
-    installed(py).resuming = None;
+    RESUMING.store(null_mut(), Ordering::Relaxed);
     // Nothing can have been set above ours between the two, and if it was it calls us: harmless.
     let _covered = apply(py);
 }
 
-/// Sets the function that the state asks for.
-fn apply(py: Python<'_>) -> Result<(), InstallError> {
-    let wanted = {
-        let state = installed(py);
-        match (state.resuming, state.recording) {
-            (Some(resume), _) => Some(resume),
-            (None, true) => Some(record as EvalFrame),
-            (None, false) => None,
-        }
+/// Sets the function that is wanted.
+fn apply(_py: Python<'_>) -> Result<(), InstallError> {
+    let wanted = match RESUMING.load(Ordering::Relaxed) {
+        resume if !resume.is_null() => resume,
+        _ if RECORDING.load(Ordering::Relaxed) => address_of(record),
+        _ => null_mut(),
     };
-    // SAFETY: the GIL is held. Both functions only read or write a field of the interpreter; all
-    // pointers that are set are functions of this type that live as long as the process.
-    unsafe {
+    let set = SET.load(Ordering::Relaxed);
+    // SAFETY: the GIL is held, so there is an interpreter and nobody else changes the field.
+    let (interpreter, now) = unsafe {
         let interpreter = ffi::PyInterpreterState_Get();
-        let now = eval_frame_of(interpreter);
-        let ours = CALL_ON.load(Ordering::Relaxed);
-        if ours.is_null() {
-            // Ours is not set: what is there is what we call on.
-            if wanted.is_none() {
-                return Ok(());
-            }
-            installed(py).before = (now as usize != default_address()).then_some(now);
-            CALL_ON.store(now as *mut c_void, Ordering::Relaxed);
-            SET.store(wanted.map_or(0, |function| function as usize), Ordering::Relaxed);
-            set_eval_frame(interpreter, wanted);
-            return Ok(());
-        }
-        if now as usize != SET.load(Ordering::Relaxed) {
-            return Err(InstallError::Covered);
-        }
-        match wanted {
-            Some(function) => {
-                SET.store(function as usize, Ordering::Relaxed);
-                set_eval_frame(interpreter, wanted);
-            }
-            None => {
-                let before = installed(py).before.take();
-                SET.store(0, Ordering::Relaxed);
-                set_eval_frame(interpreter, Some(before.unwrap_or(default_function())));
-                // Frames that were entered through ours may still be running, but they have
-                // called on already; `call_on` takes the default for a null.
-                CALL_ON.store(null_mut(), Ordering::Relaxed);
-            }
-        }
+        (interpreter, get_eval_frame(interpreter))
+    };
+    if !set.is_null() && now != set {
+        return Err(InstallError::Covered);
+    }
+    if set == wanted {
+        return Ok(());
+    }
+    if set.is_null() {
+        CALL_ON.store(now, Ordering::Relaxed);
+    }
+    let next = if wanted.is_null() {
+        CALL_ON.load(Ordering::Relaxed)
+    } else {
+        wanted
+    };
+    // SAFETY: as above; `next` is a function of ours or the one that was there before us, and lives
+    // as long as the process.
+    unsafe { set_eval_frame(interpreter, next) };
+    SET.store(wanted, Ordering::Relaxed);
+    if wanted.is_null() {
+        // Frames that were entered through ours may still be running, but have called on already.
+        CALL_ON.store(null_mut(), Ordering::Relaxed);
     }
     Ok(())
 }
 
-/// The address of the function of ours that is set; 0 for none.
-static SET: AtomicUsize = AtomicUsize::new(0);
-
-fn default_function() -> EvalFrame {
-    _PyEval_EvalFrameDefault
+fn address_of(function: EvalFrame) -> *mut c_void {
+    function as *mut c_void
 }
 
-fn default_address() -> usize {
-    default_function() as usize
-}
-
-unsafe fn eval_frame_of(interpreter: *mut ffi::PyInterpreterState) -> EvalFrame {
-    // SAFETY: pyo3-ffi gives the function's type per release; all are pointers to functions that
-    // take a thread state, a frame and an int, and none is ever NULL when read.
+/// # Safety
+/// The interpreter is alive and the GIL is held.
+unsafe fn get_eval_frame(interpreter: *mut ffi::PyInterpreterState) -> *mut c_void {
+    // SAFETY: pyo3-ffi gives the function's type per release, here or there in an Option; either
+    // is one pointer.
     unsafe { core::mem::transmute(ffi::_PyInterpreterState_GetEvalFrameFunc(interpreter)) }
 }
 
-unsafe fn set_eval_frame(interpreter: *mut ffi::PyInterpreterState, function: Option<EvalFrame>) {
-    // SAFETY: as in `eval_frame_of`.
+/// # Safety
+/// As for `get_eval_frame`; `function` is the address of an eval-frame function.
+unsafe fn set_eval_frame(interpreter: *mut ffi::PyInterpreterState, function: *mut c_void) {
+    // SAFETY: as the caller promises.
     unsafe {
-        ffi::_PyInterpreterState_SetEvalFrameFunc(
-            interpreter,
-            core::mem::transmute::<Option<EvalFrame>, Option<ffi::_PyFrameEvalFunction>>(function),
-        )
+        let function = core::mem::transmute::<*mut c_void, Option<ffi::_PyFrameEvalFunction>>(function);
+        ffi::_PyInterpreterState_SetEvalFrameFunc(interpreter, function);
     }
 }
 
@@ -194,7 +162,7 @@ unsafe fn set_eval_frame(interpreter: *mut ffi::PyInterpreterState, function: Op
 #[inline(always)]
 unsafe fn call_on(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_int) -> *mut ffi::PyObject {
     let function = CALL_ON.load(Ordering::Relaxed);
-    if function as usize == default_address() || function.is_null() {
+    if function == address_of(_PyEval_EvalFrameDefault) || function.is_null() {
         // SAFETY: the arguments are those that CPython gave us.
         return unsafe { _PyEval_EvalFrameDefault(thread, frame, throw) };
     }
@@ -303,36 +271,37 @@ unsafe extern "C" fn resume<R: Resumer>(
     frame: *mut c_void,
     throw: c_int,
 ) -> *mut ffi::PyObject {
+    // Ours may be taken out while the frames above this one run.
+    let before = CALL_ON.load(Ordering::Relaxed);
     let throw = if throw == 0 {
         // SAFETY: CPython holds the GIL when it evaluates a frame, and the frame is alive.
-        let next = unsafe {
-            let py = Python::assume_attached();
-            let running = RunningFrame::from_raw(frame).expect("CPython evaluates a frame");
-            catch_unwind(AssertUnwindSafe(|| R::enter(py, running))).unwrap_or_else(|_| {
-                Next::Raise(PySystemError::new_err("pyteleport: a bug stopped the resume"))
-            })
+        let (py, running) = unsafe {
+            (
+                Python::assume_attached(),
+                RunningFrame::from_raw(frame).expect("a frame is given"),
+            )
         };
+        let next = catch_unwind(AssertUnwindSafe(|| R::enter(py, running)))
+            .unwrap_or_else(|_| Next::Raise(PySystemError::new_err("pyteleport: a bug stopped the resume")));
         match next {
             Next::PassOn | Next::Run => 0,
             Next::Raise(error) => {
-                // SAFETY: the GIL is held.
-                error.restore(unsafe { Python::assume_attached() });
+                error.restore(py);
                 1
             }
         }
     } else {
         throw
     };
-    let recording = {
-        // SAFETY: the GIL is held.
-        installed(unsafe { Python::assume_attached() }).recording
-    };
-    // SAFETY: the frame is passed on to the evaluator that it would have gone to.
+    // SAFETY: the frame goes to the evaluator that it would have gone to; what is stored is the
+    // address of an eval-frame function.
     unsafe {
-        if recording {
+        if RECORDING.load(Ordering::Relaxed) {
             record(thread, frame, throw)
+        } else if before.is_null() {
+            _PyEval_EvalFrameDefault(thread, frame, throw)
         } else {
-            call_on(thread, frame, throw)
+            core::mem::transmute::<*mut c_void, EvalFrame>(before)(thread, frame, throw)
         }
     }
 }
