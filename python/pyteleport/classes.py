@@ -161,10 +161,10 @@ def take_class(pickler, cls):
         return NotImplemented
     if not is_made_in_python(cls):
         return _hidden_class(pickler, cls)
+    if not _is_plain_meta(type(cls)):
+        return _ask_cloudpickle(pickler, cls)
     promised = pickler.keep_promise(cls)
     steps = () if promised else tuple(class_steps(pickler, cls))
-    if cls in pickler.refused_classes:
-        return pickler.refuse(cls, pickler.refused_classes[cls])
     slots = _slot_names(cls)
     namespace = {"__module__": read_namespace(cls).get("__module__")}
     namespace["__qualname__"] = read_qualname(cls)
@@ -172,6 +172,15 @@ def take_class(pickler, cls):
         namespace["__slots__"] = slots
     made = make_class, (type(cls), read_name(cls), read_bases(cls), namespace)
     return (*made, steps, None, None, nothing) if steps else made
+
+
+def _ask_cloudpickle(pickler, cls):
+    """A class that only its metaclass, in C, can make: it is called with what cloudpickle finds."""
+    try:
+        from cloudpickle.cloudpickle import _dynamic_class_reduce
+    except ImportError:
+        return pickler.refuse(cls, "its metaclass is written in C: this takes the package cloudpickle")
+    return _dynamic_class_reduce(cls)
 
 
 def class_steps(pickler, cls):
@@ -189,12 +198,12 @@ def class_steps(pickler, cls):
 def _collect(pickler, cls, waiting):
     if id(cls) in pickler.begun or is_by_name(pickler, cls) or not is_made_in_python(cls):
         return
+    if not _is_plain_meta(type(cls)):
+        return
     pickler.begun[id(cls)] = cls
     _collect(pickler, type(cls), waiting)
     for base in read_bases(cls):
         _collect(pickler, base, waiting)
-    if not _is_plain_meta(type(cls)):
-        pickler.refused_classes[cls] = "its metaclass is written in C and cannot be passed by"
     waiting.append(cls)
 
 
@@ -250,7 +259,8 @@ def _is_plain_meta(meta):
 def _hidden_class(pickler, cls):
     """A type in C that its module does not offer under its name."""
     module = cls.__module__
-    pid = pickler.modules.search(cls, ("types", "_collections_abc", module, "_" + module))
+    likely = ("types", "_collections_abc", module, "_" + module)
+    pid = pickler.modules.search(cls, likely) or pickler.modules.search(cls)
     if pid is None:
         return pickler.refuse(cls, "a type that no module offers by name; leave it out")
     return attribute, (sys.modules[pid[1]], pid[2])
@@ -322,6 +332,10 @@ def _or_global(module, namespace, taker):
 
 
 def _taker(pickler, cls):
+    if cls.__flags__ & _HEAP_TYPE and pickler.modules.owns(cls.__module__):
+        taker = _container_taker(cls)
+        if taker is not None:
+            return taker
     base = _plain_base(pickler, cls)
     if base is None:
         return ask
@@ -354,6 +368,73 @@ def _taker(pickler, cls):
         return made if state is None else (*made, state, None, None, fill)
 
     return take_filled
+
+
+def _container_taker(cls):
+    """For the program's subclasses of containers in `collections`, whose constructors they change."""
+    collections = sys.modules.get("collections")
+    if collections is None:
+        return None
+    for base, facts, contents, filler in (
+        (collections.defaultdict, _read_factory, dict.copy, dict.update),
+        (collections.OrderedDict, None, _read_ordered, fill_ordered),
+        (collections.deque, _read_bound, _read_deque, collections.deque.extend),
+        (collections.Counter, None, dict.copy, dict.update),
+    ):
+        if issubclass(cls, base):
+            if find(cls, "__reduce__") is not find(base, "__reduce__"):
+                return None
+            if find(cls, "__reduce_ex__") is not _OBJECT["__reduce_ex__"]:
+                return None
+
+            def take(pickler, thing, base=base, facts=facts, contents=contents, filler=filler):
+                given = facts(thing) if facts is not None else None
+                state = own_state(pickler, thing), given, contents(thing), filler
+                return make_plain, (base, cls), state, None, None, fill_container
+
+            return take
+    return None
+
+
+def _read_factory(thing):
+    return (find(type(thing), "default_factory").__get__(thing),)
+
+
+def _read_bound(thing):
+    return (), find(type(thing), "maxlen").__get__(thing)
+
+
+def _read_ordered(thing):
+    from collections import OrderedDict
+
+    return list(OrderedDict.items(thing))
+
+
+def _read_deque(thing):
+    from collections import deque
+
+    return list(deque.__iter__(thing))
+
+
+def fill_ordered(thing, items):
+    """Put items into an ordered dictionary, in their order."""
+    from collections import OrderedDict
+
+    for key, value in items:
+        OrderedDict.__setitem__(thing, key, value)
+
+
+def fill_container(thing, state):
+    """Fill a container of the program's own class by the methods of its base."""
+    own, given, contents, filler = state
+    if given is not None:
+        from collections import defaultdict, deque
+
+        base = defaultdict if isinstance(thing, defaultdict) else deque
+        base.__init__(thing, *given)
+    filler(thing, contents)
+    if own is not None:
+        fill(thing, own)
 
 
 def take_open(pickler, thing):

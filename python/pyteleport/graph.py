@@ -22,7 +22,7 @@ import gc
 import sys
 from types import FunctionType
 
-from . import _native, classes, exceptions, files, modules, reducers, runtime
+from . import _native, builders, classes, exceptions, files, modules, reducers, runtime
 from .errors import PayloadError, ResumeError, TeleportError
 
 # How much deeper than the program itself the C pickler may nest: a fraction of the C stack, even
@@ -49,7 +49,6 @@ class GraphPickler(_pickle.Pickler):
         self.begun = {}
         self.promised = {}
         self.named_classes = set()
-        self.refused_classes = {}
         self.deferred = []
         self.deferred_ids = {}
         self.traceback_frames = {}
@@ -83,10 +82,10 @@ class GraphPickler(_pickle.Pickler):
         """The steps that fill the class of an instance, if it comes before its class."""
         if id(cls) in self.begun or cls in self.named_classes:
             return None
-        if classes.is_by_name(self, cls) or not classes.is_made_in_python(cls):
+        steps = tuple(classes.class_steps(self, cls))
+        if not steps:
             self.named_classes.add(cls)
             return None
-        steps = tuple(classes.class_steps(self, cls))
         self.promised[id(cls)] = cls
         return steps
 
@@ -97,7 +96,7 @@ class GraphPickler(_pickle.Pickler):
     def refuse(self, thing, reason):
         """Remember what cannot travel, and write a stand-in so that the rest is looked at too."""
         self.culprits.append((thing, reason))
-        return reducers.nothing, ()
+        return builders.nothing, ()
 
     def could_not_ask(self, thing, problem):
         """Refuse an object whose own reducer raised."""
@@ -338,7 +337,7 @@ _COMPLETE = {
     "traceback": _complete_traceback,
     "generator": lambda _tracebacks, *state: _native.write_generator(*state),
     "running": lambda _tracebacks, generator: _native.await_running(generator),
-    "function": lambda _tracebacks, *state: reducers.fill_function(*state),
+    "function": lambda _tracebacks, *state: builders.fill_function(*state),
     "attributes": lambda _tracebacks, thing, state: thing.__dict__.update(state),
     "registry": lambda _tracebacks, *state: classes.register_all(*state),
 }

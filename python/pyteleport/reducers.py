@@ -1,8 +1,7 @@
 """How the objects that pickle lacks, or gets wrong, are taken apart and built again.
 
-In three parts: what builds at the peer, what takes apart at home, and the table that names the
-taker for each type. A taker gets the pickler and the object and returns what `__reduce_ex__`
-would. What can be part of its own state is made empty first, and filled later.
+A taker gets the pickler and the object and returns what `__reduce_ex__` would, with what
+`builders` has for the peer. The table at the end names the taker for each type.
 
 A *promise* says that an object which is met next is only to be made, because the one that leads
 to it brings the contents: so a function that its own closure refers to is written once.
@@ -12,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from operator import attrgetter
 from types import (
     AsyncGeneratorType,
     BuiltinFunctionType,
@@ -29,169 +29,27 @@ from types import (
     TracebackType,
 )
 
-from . import _native, classes, exceptions, files
+from . import _native, builders, cfields, classes, exceptions, files
 
-# ------------------------------------------------------------------------- building, at the peer
+_SINCE_3_10 = sys.version_info >= (3, 10)
+_SINCE_3_11 = sys.version_info >= (3, 11)
 
-if sys.version_info >= (3, 11):
-    _CODE_FIELDS = [
-        "co_argcount",
-        "co_posonlyargcount",
-        "co_kwonlyargcount",
-        "co_nlocals",
-        "co_stacksize",
-        "co_flags",
-        "co_code",
-        "co_consts",
-        "co_names",
-        "co_varnames",
-        "co_filename",
-        "co_name",
-        "co_qualname",
-        "co_firstlineno",
-        "co_linetable",
-        "co_exceptiontable",
-        "co_freevars",
-        "co_cellvars",
-    ]
-else:
-    _CODE_FIELDS = (
-        "co_argcount co_posonlyargcount co_kwonlyargcount co_nlocals co_stacksize co_flags co_code "
-        "co_consts co_names co_varnames co_filename co_name co_firstlineno "
-        "%s co_freevars co_cellvars" % ("co_linetable" if sys.version_info >= (3, 10) else "co_lnotab")
-    ).split()
-
-
-def nothing(*_ignored):
-    """Stand for what is refused, and set the state of what needs none."""
-    return None
-
-
-def make_code(*fields):
-    """A code object from its fields."""
-    return CodeType(*fields)
-
-
-def make_function(code, namespace, closure=None):
-    """A function with no more than what it cannot be made without."""
-    return FunctionType(code, namespace, None, None, closure)
-
-
-def fill_function(function, state):
-    """Give a function its attributes, and the cells of its closure their contents."""
-    attributes, own, cells = state
-    for name, value in attributes.items():
-        setattr(function, name, value)
-    if own:
-        function.__dict__.update(own)
-    for cell, content in cells:
-        cell.cell_contents = content
-
-
-def make_cell():
-    """An empty cell."""
-    return CellType()
-
-
-def fill_cell(cell, state):
-    """Give a cell its content."""
-    cell.cell_contents = state[0]
-
-
-def make_method(function, receiver):
-    """A bound method."""
-    return MethodType(function, receiver)
-
-
-def make_dead_ref(cls):
-    """A weak reference to an object that is gone."""
-    return weakref.ref.__new__(cls, classes.Gone())
-
-
-def make_ref(cls, referent, callback=None):
-    """A weak reference, also of a subclass, whose constructor is passed by."""
-    return weakref.ref.__new__(cls, referent, callback)
-
-
-def make_finalizer(alive, referent=None, function=None, args=(), kwargs=None, atexit=True):
-    """A `weakref.finalize`, registered if it still waits."""
-    if not alive:
-        return weakref.finalize.__new__(weakref.finalize)
-    made = weakref.finalize(referent, function, *args, **(kwargs or {}))
-    made.atexit = atexit
-    return made
-
-
-def namespace_proxy(cls):
-    """The read-only view of a class's namespace."""
-    return type.__dict__["__dict__"].__get__(cls)
-
-
-def descriptor(cls, name):
-    """A descriptor that was made together with its class."""
-    return type.__dict__["__dict__"].__get__(cls)[name]
-
-
-def make_variable(name, *default):
-    """A context variable."""
-    from contextvars import ContextVar
-
-    return ContextVar(name, default=default[0]) if default else ContextVar(name)
-
-
-def make_context(values):
-    """A context with these variables set."""
-    from contextvars import Context
-
-    context = Context()
-    for variable, value in values:
-        context.run(variable.set, value)
-    return context
-
-
-def make_type_variable(kind, name, constraints, options, module):
-    """A `TypeVar`, a `ParamSpec` or a `TypeVarTuple`."""
-    import typing
-
-    made = getattr(typing, kind)(name, *constraints, **options)
-    made.__module__ = module
-    return made
-
-
-def match_again(method, string, start, end):
-    """A match object, from the call that finds the same."""
-    return method(string, start, end)
-
-
-def make_view(base, readonly, form, shape):
-    """A view of a whole buffer."""
-    view = memoryview(base)
-    if form != view.format or shape != view.shape:
-        if view.format != "B":
-            view = view.cast("B")
-        view = view.cast(form) if shape == (view.nbytes,) else view.cast(form, shape)
-    return view.toreadonly() if readonly and not view.readonly else view
-
-
-def make_cached(function, maxsize, typed):
-    """A function behind `functools.lru_cache`."""
-    import functools
-
-    return functools.lru_cache(maxsize, typed)(function)
-
-
-def fill_attributes(thing, attributes):
-    """Fill the dictionary of an object."""
-    thing.__dict__.clear()
-    thing.__dict__.update(attributes)
-
-
-# -------------------------------------------------------------------------- taking apart, at home
+# What a code object is made of, in the order of its constructor.
+_code_fields = attrgetter(
+    *["co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_nlocals", "co_stacksize", "co_flags"],
+    *["co_code", "co_consts", "co_names", "co_varnames", "co_filename", "co_name"],
+    *["co_qualname"] * _SINCE_3_11,
+    "co_firstlineno",
+    "co_linetable" if _SINCE_3_10 else "co_lnotab",
+    *["co_exceptiontable"] * _SINCE_3_11,
+    "co_freevars",
+    "co_cellvars",
+)
 
 
 def take_code(_pickler, code):
     """A code object by its fields: so that its constants stay shared with who else holds them."""
-    return make_code, tuple([getattr(code, field) for field in _CODE_FIELDS])
+    return builders.make_code, _code_fields(code)
 
 
 def take_function(pickler, function):
@@ -204,15 +62,15 @@ def take_function(pickler, function):
         return made
     pickler.begun[id(function)] = function
     state = function_state(pickler, function)
-    return made if state is None else (*made, state, None, None, fill_function)
+    return made if state is None else (*made, state, None, None, builders.fill_function)
 
 
 def function_shell(function):
     """How to make a function, without what can lead back to it."""
     closure = function.__closure__
     if closure is None:
-        return make_function, (function.__code__, function.__globals__)
-    return make_function, (function.__code__, function.__globals__, closure)
+        return builders.make_function, (function.__code__, function.__globals__)
+    return builders.make_function, (function.__code__, function.__globals__, closure)
 
 
 def function_state(pickler, function):
@@ -259,13 +117,13 @@ if sys.version_info >= (3, 12):
 def take_cell(pickler, cell):
     """A cell, which closures and frames share."""
     if pickler.keep_promise(cell):
-        return make_cell, ()
+        return builders.make_cell, ()
     pickler.begun[id(cell)] = cell
     try:
         content = cell.cell_contents
     except ValueError:
-        return make_cell, ()
-    return make_cell, (), (content,), None, None, fill_cell
+        return builders.make_cell, ()
+    return builders.make_cell, (), (content,), None, None, builders.fill_cell
 
 
 def take_method(pickler, method):
@@ -275,7 +133,7 @@ def take_method(pickler, method):
     module = type(receiver).__module__
     if type(name) is str and pickler.modules.has(method, module, name):
         return classes.attribute, (sys.modules[module], name)
-    return make_method, (function, receiver)
+    return builders.make_method, (function, receiver)
 
 
 def take_builtin(pickler, function):
@@ -333,7 +191,7 @@ def take_wrapped(_pickler, thing):
 
 
 def take_member(_pickler, thing):
-    return descriptor, (thing.__objclass__, thing.__name__)
+    return builders.descriptor, (thing.__objclass__, thing.__name__)
 
 
 def take_proxy(_pickler, proxy):
@@ -343,14 +201,14 @@ def take_proxy(_pickler, proxy):
     if type(mapping) is dict:
         made = mapping.get("__dict__") or mapping.get("__weakref__")
         if type(made) is GetSetDescriptorType:
-            return namespace_proxy, (made.__objclass__,)
+            return builders.namespace_proxy, (made.__objclass__,)
     return MappingProxyType, (mapping,)
 
 
 def take_view(_pickler, view):
     from gc import get_referents
 
-    return getattr, (get_referents(view)[0], type(view).__name__.rpartition("_")[2])
+    return builders.make_view_of, (get_referents(view)[0], type(view).__name__.rpartition("_")[2])
 
 
 def take_ref(pickler, ref):
@@ -358,11 +216,11 @@ def take_ref(pickler, ref):
     cls = type(ref)
     referent = ref()
     if referent is None:
-        made = make_dead_ref, (cls,)
+        made = builders.make_dead_ref, (cls,)
     elif ref.__callback__ is None:
-        made = make_ref, (cls, referent)
+        made = builders.make_ref, (cls, referent)
     else:
-        made = make_ref, (cls, referent, ref.__callback__)
+        made = builders.make_ref, (cls, referent, ref.__callback__)
     state = classes.own_state(pickler, ref) if cls is not weakref.ref else None
     return made if state is None else (*made, state, None, None, classes.fill)
 
@@ -379,8 +237,8 @@ def take_weak_proxy(pickler, proxy):
 def take_finalizer(_pickler, finalizer):
     found = finalizer.peek()
     if found is None:
-        return make_finalizer, (False,)
-    return make_finalizer, (True, *found, finalizer.atexit)
+        return builders.make_finalizer, (False,)
+    return builders.make_finalizer, (True, *found, finalizer.atexit)
 
 
 def take_super(_pickler, thing):
@@ -422,11 +280,11 @@ def take_variable(pickler, variable):
     if pid is not None:
         return classes.attribute, (sys.modules[pid[1]], pid[2])
     pickler.variables[id(variable)] = variable
-    return make_variable, tuple(get_referents(variable)[:2])
+    return builders.make_variable, tuple(get_referents(variable)[:2])
 
 
 def take_context(_pickler, context):
-    return make_context, (list(context.items()),)
+    return builders.make_context, (list(context.items()),)
 
 
 def take_match(pickler, match):
@@ -436,7 +294,7 @@ def take_match(pickler, match):
         for start, end in ((match.pos, match.endpos), (match.start(), match.endpos)):
             found = method(string, start, end)
             if found is not None and found.regs == match.regs:
-                return match_again, (method, string, start, end)
+                return builders.match_again, (method, string, start, end)
     return pickler.refuse(match, "its match cannot be found again; keep its groups instead")
 
 
@@ -446,7 +304,7 @@ def take_memoryview(pickler, view):
     whole = memoryview(base)
     if view.nbytes != whole.nbytes or not (view.c_contiguous and whole.c_contiguous):
         return pickler.refuse(view, "a view of a part; keep its base and make it after the move")
-    return make_view, (base, view.readonly, view.format, view.shape)
+    return builders.make_view, (base, view.readonly, view.format, view.shape)
 
 
 def take_type_variable(pickler, variable):
@@ -464,32 +322,12 @@ def take_type_variable(pickler, variable):
             options[mine] = value
     if getattr(variable, "has_default", bool)():
         options["default"] = variable.__default__
-    return make_type_variable, (
+    return builders.make_type_variable, (
         type(variable).__name__,
         variable.__name__,
         getattr(variable, "__constraints__", ()),
         options,
         variable.__module__,
-    )
-
-
-def take_cached(pickler, wrapper):
-    """A function behind `functools.lru_cache`, with an empty cache."""
-    module, name = wrapper.__module__, getattr(wrapper, "__qualname__", None)
-    if pickler.modules.has(wrapper, module, name):
-        return classes.attribute, (sys.modules[module], *name.split("."))
-    if hasattr(wrapper, "cache_parameters"):
-        found = wrapper.cache_parameters()
-        maxsize, typed = found["maxsize"], found["typed"]
-    else:
-        maxsize, typed = wrapper.cache_info().maxsize, False
-    return (
-        make_cached,
-        (wrapper.__wrapped__, maxsize, typed),
-        wrapper.__dict__,
-        None,
-        None,
-        fill_attributes,
     )
 
 
@@ -556,7 +394,7 @@ _BY_MODULE = {
         ("ParamSpec", take_type_variable),
         ("TypeVarTuple", take_type_variable),
     ),
-    "functools": (("_lru_cache_wrapper", take_cached),),
+    "functools": (("_lru_cache_wrapper", cfields.take_cached),),
     "_struct": (("Struct", take_struct),),
     "subprocess": (("Popen", take_child_process),),
     "_io": files.TAKERS,
@@ -587,4 +425,4 @@ def choose(pickler, cls):
     for base in (property, classmethod, staticmethod, ModuleType):
         if issubclass(cls, base):
             return TAKERS[base]
-    return classes.choose(pickler, cls)
+    return cfields.UNNAMED.get((cls.__module__, cls.__name__)) or classes.choose(pickler, cls)

@@ -274,7 +274,25 @@ def give_back_streams(taken):
             original.close()
 
 
+def take_faulthandler():
+    """Whether crashes are shown, if the program has something to say about that."""
+    faulthandler = sys.modules.get("faulthandler")
+    return faulthandler and faulthandler.is_enabled()
+
+
+def give_back_faulthandler(taken):
+    """Show crashes, or don't."""
+    import faulthandler
+
+    if taken != faulthandler.is_enabled():
+        if taken:
+            faulthandler.enable()
+        else:
+            faulthandler.disable()
+
+
 LATE = (
+    ("faulthandler", take_faulthandler, give_back_faulthandler),
     ("settings", take_settings, give_back_settings),
     ("random", take_random, give_back_random),
     ("numpy.random", take_numpy_random, give_back_numpy_random),
@@ -331,9 +349,9 @@ _REGISTERED_BY_IMPORT = {
 
 def take_atexit():
     """The callbacks that the program registered, oldest first."""
-    if "atexit" not in sys.modules:
-        return None
     entries = []
+    if "atexit" not in sys.modules:
+        return entries
     for function, args, kwargs in _native.atexit_entries():
         module = getattr(function, "__module__", None)
         name = getattr(function, "__qualname__", None)
@@ -342,18 +360,28 @@ def take_atexit():
         if type(module) is str and module.partition(".")[0] == "pyteleport":
             continue
         entries.append((function, tuple(args), dict(kwargs or {})))
-    return entries or None
+    return entries
 
 
 def give_back_atexit(taken):
-    """Register the callbacks that no import at the peer has registered already."""
+    """Have exactly the program's callbacks, after those that imports have registered here.
+
+    What else is registered here belongs to a program that makes room for this one.
+    """
     import atexit
 
-    here = [(function, tuple(args)) for function, args, _kwargs in _native.atexit_entries()]
+    kept = []
+    for function, args, kwargs in _native.atexit_entries():
+        module = sys.modules.get(getattr(function, "__module__", None) or "")
+        path = getattr(module, "__file__", None)
+        if not args and not kwargs and type(path) is str and modules.installed(path):
+            kept.append(function)
+    atexit._clear()
+    for function in kept:
+        atexit.register(function)
     for function, args, kwargs in taken:
-        if not args and not kwargs and any(function is one and not given for one, given in here):
-            continue
-        atexit.register(function, *args, **kwargs)
+        if args or kwargs or not any(function is one for one in kept):
+            atexit.register(function, *args, **kwargs)
 
 
 _HOOKS = ("excepthook", "displayhook", "unraisablehook", "breakpointhook")

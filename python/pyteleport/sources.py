@@ -1,7 +1,7 @@
 """The text of the program's source files, for tracebacks and `inspect` at a peer without them.
 
-What the peer has on its disk is taken from there, as Python does. Only where a file is missing or
-differs, its text goes into `linecache`, as soon as somebody imports that.
+The texts go into `linecache` as soon as somebody imports that. An uncaught exception is printed by
+the interpreter itself, from the files on the disk, unless one of them is missing here or differs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 from . import modules
 
-# File name → bytes: what came with the program and is not on this machine's disk.
+# File name → bytes: what came with the program.
 carried = {}
 
 
@@ -37,9 +37,10 @@ def take(by_value, codes):
     if lines is not None:
         for code in codes:
             entry = lines.cache.get(code.co_filename)
-            if code.co_filename not in found and entry is not None and len(entry) == 4:
-                if entry[1] is None:
-                    found[code.co_filename] = "".join(entry[2]).encode()
+            if code.co_filename in found or entry is None or len(entry) != 4:
+                continue
+            if entry[1] is None:  # it was put there, and is not on the disk
+                found[code.co_filename] = "".join(entry[2]).encode()
     return found
 
 
@@ -54,10 +55,9 @@ def _read(path):
 
 
 def give_back(found):
-    """Keep what is not on the disk here, for whoever asks `linecache`."""
-    for path, text in found.items():
-        if _read(path) != text:
-            carried[path] = text
+    """Keep the texts, for whoever asks `linecache`."""
+    carried.clear()
+    carried.update(found)
     if carried:
         when_imported("linecache", _fill_linecache)
 
@@ -87,7 +87,7 @@ def print_exception_like_python(exception):
     Returns True if it was printed; False if the interpreter's own way is as good or `sys.excepthook`
     is not the default, so that the caller should leave it to that.
     """
-    if not carried or sys.excepthook is not sys.__excepthook__ or not _shows_carried(exception):
+    if sys.excepthook is not sys.__excepthook__ or not _shows_what_is_not_here(exception):
         return False
     import traceback
 
@@ -95,8 +95,9 @@ def print_exception_like_python(exception):
     return True
 
 
-def _shows_carried(exception):
-    waiting, seen = [exception], set()
+def _shows_what_is_not_here(exception):
+    """Whether a traceback in the exception's chain leads through a file that the disk lacks."""
+    waiting, seen, paths = [exception], set(), set()
     while waiting:
         one = waiting.pop()
         if one is None or id(one) in seen:
@@ -104,12 +105,11 @@ def _shows_carried(exception):
         seen.add(id(one))
         entry = one.__traceback__
         while entry is not None:
-            if entry.tb_frame.f_code.co_filename in carried:
-                return True
+            paths.add(entry.tb_frame.f_code.co_filename)
             entry = entry.tb_next
         waiting.extend((one.__cause__, one.__context__))
         waiting.extend(getattr(one, "exceptions", None) or ())
-    return False
+    return any(path in carried and _read(path) != carried[path] for path in paths)
 
 
 # ------------------------------------------------------------------------------- imported later

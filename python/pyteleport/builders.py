@@ -1,0 +1,134 @@
+"""What builds, at the peer, the objects that `reducers` takes apart.
+
+What can be part of its own state is made empty first, and filled later.
+"""
+
+from __future__ import annotations
+
+import weakref
+from types import CellType, CodeType, FunctionType, MethodType
+
+from . import classes
+
+
+def nothing(*_ignored):
+    """Stand for what is refused, and set the state of what needs none."""
+    return None
+
+
+def make_code(*fields):
+    """A code object from its fields."""
+    return CodeType(*fields)
+
+
+def make_function(code, namespace, closure=None):
+    """A function with no more than what it cannot be made without."""
+    return FunctionType(code, namespace, None, None, closure)
+
+
+def fill_function(function, state):
+    """Give a function its attributes, and the cells of its closure their contents."""
+    attributes, own, cells = state
+    for name, value in attributes.items():
+        setattr(function, name, value)
+    if own:
+        function.__dict__.update(own)
+    for cell, content in cells:
+        cell.cell_contents = content
+
+
+def make_cell():
+    """An empty cell."""
+    return CellType()
+
+
+def fill_cell(cell, state):
+    """Give a cell its content."""
+    cell.cell_contents = state[0]
+
+
+def make_method(function, receiver):
+    """A bound method."""
+    return MethodType(function, receiver)
+
+
+def make_dead_ref(cls):
+    """A weak reference to an object that is gone."""
+    return weakref.ref.__new__(cls, classes.Gone())
+
+
+def make_ref(cls, referent, callback=None):
+    """A weak reference, also of a subclass, whose constructor is passed by."""
+    return weakref.ref.__new__(cls, referent, callback)
+
+
+def make_finalizer(alive, referent=None, function=None, args=(), kwargs=None, atexit=True):
+    """A `weakref.finalize`, registered if it still waits."""
+    if not alive:
+        return weakref.finalize.__new__(weakref.finalize)
+    made = weakref.finalize(referent, function, *args, **(kwargs or {}))
+    made.atexit = atexit
+    return made
+
+
+def namespace_proxy(cls):
+    """The read-only view of a class's namespace."""
+    return type.__dict__["__dict__"].__get__(cls)
+
+
+def make_view_of(mapping, kind):
+    """The keys, the values or the items of a dictionary."""
+    base = next(cls for cls in type(mapping).__mro__ if cls.__name__ in ("dict", "OrderedDict"))
+    return getattr(base, kind)(mapping)
+
+
+def descriptor(cls, name):
+    """A descriptor that was made together with its class."""
+    return type.__dict__["__dict__"].__get__(cls)[name]
+
+
+def make_variable(name, *default):
+    """A context variable."""
+    from contextvars import ContextVar
+
+    return ContextVar(name, default=default[0]) if default else ContextVar(name)
+
+
+def make_context(values):
+    """A context with these variables set."""
+    from contextvars import Context
+
+    context = Context()
+    for variable, value in values:
+        context.run(variable.set, value)
+    return context
+
+
+def make_type_variable(kind, name, constraints, options, module):
+    """A `TypeVar`, a `ParamSpec` or a `TypeVarTuple`."""
+    import typing
+
+    made = getattr(typing, kind)(name, *constraints, **options)
+    made.__module__ = module
+    return made
+
+
+def match_again(method, string, start, end):
+    """A match object, from the call that finds the same."""
+    return method(string, start, end)
+
+
+def make_view(base, readonly, form, shape):
+    """A view of a whole buffer."""
+    view = memoryview(base)
+    if form != view.format or shape != view.shape:
+        if view.format != "B":
+            view = view.cast("B")
+        view = view.cast(form) if shape == (view.nbytes,) else view.cast(form, shape)
+    return view.toreadonly() if readonly and not view.readonly else view
+
+
+def fill_attributes(thing, attributes):
+    """Fill the dictionary of an object."""
+    thing.__dict__.clear()
+    thing.__dict__.update(attributes)
