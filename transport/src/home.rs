@@ -110,7 +110,11 @@ impl Peer {
         match answer {
             Ok(Packet {
                 kind: Kind::Ready, ..
-            }) => Ok(ReadyPeer { peer: self }),
+            }) => {
+                // What was printed until now comes before what the program prints.
+                self.started.side.drain();
+                Ok(ReadyPeer { peer: self })
+            }
             Ok(packet) if packet.kind == Kind::Failed => {
                 let Failed { kind, text } = packet.read()?;
                 Err(TransportError::PeerFailed { kind, text })

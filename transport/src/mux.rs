@@ -110,12 +110,7 @@ pub(crate) fn poll_all<T: Copy>(
         .iter()
         .map(|(_, fd, flags)| PollFd::new(*fd, *flags))
         .collect();
-    loop {
-        match poll(&mut polled, timeout) {
-            Err(Errno::EINTR) => {}
-            _ => break,
-        }
-    }
+    while let Err(Errno::EINTR) = poll(&mut polled, timeout) {}
     let ready = polled.iter().map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
     wanted
         .iter()

@@ -9,8 +9,9 @@ use crate::packet::{self, Failed, Kind};
 use crate::relay::{Relay, COMMITTED};
 use crate::signals::{self, Held};
 use crate::wait::Wait;
+use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal};
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, write};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, read, write};
 use std::io::{self, BufReader, Read, Take};
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -32,7 +33,7 @@ struct Line {
     channel: Channel,
     way: Way,
     held: Held,
-    /// Where the relay listens for Commit.
+    /// To the relay, which listens for Commit.
     relay: Option<OwnedFd>,
 }
 
@@ -90,7 +91,7 @@ impl Receiver {
             return Ok(false);
         }
         let pipe = || fd::pipe().map_err(TransportError::io("make a pipe"));
-        let (control, told) = pipe()?;
+        let (control, told) = fd::socket_pair().map_err(TransportError::io("make a socket"))?;
         let stdio = match line.way {
             Way::Stdio => Some((pipe()?, pipe()?, pipe()?)),
             _ => None,
@@ -313,6 +314,9 @@ impl Arriving {
                 })
             }
         }
+        // Those that a terminal sent to both of us until now are home's. From here on they wait for
+        // the program, wherever it will be: home may say Commit, and pass on one, at any moment.
+        line.held.discard();
         line.act(|channel, wait| channel.send(Kind::Ready, &[], wait))?;
         Ok(Standby { line })
     }
@@ -337,11 +341,10 @@ impl Standby {
         if packet.kind != Kind::Commit {
             return Err(out_of_turn(packet.kind, "Commit").into());
         }
-        // Home has taken those that its terminal sent to both of us until now.
-        self.line.held.discard();
         if let Some(relay) = self.line.relay.take() {
             // If the relay is gone, so are 0, 1 and 2; the program will notice like any other.
-            let _ = signals::without_sigpipe(|| write(&relay, COMMITTED));
+            let told = signals::without_sigpipe(|| write(&relay, COMMITTED));
+            while told.is_ok() && read(&relay, &mut [0; COMMITTED.len()]) == Err(Errno::EINTR) {}
         }
         Ok(HeldSignals { held: self.line.held })
     }

@@ -11,7 +11,7 @@ use crate::mux::{poll_all, At, Event, Mux};
 use crate::packet::{ExitBody, SignalBody};
 use crate::port::Port;
 use crate::reach::Link;
-use crate::relay::{our_group, pass_signal};
+use crate::relay::{pass_signal, terminal_group};
 use crate::side::{write_standard, SideStream, SideStreams};
 use crate::signals::{self, Came, Incoming};
 use crate::spawn::{Child, Ending};
@@ -258,7 +258,7 @@ fn accompany(mut child: Child, signals: &Incoming) -> Ending {
                 from_terminal,
             } = came
             {
-                pass_signal(&mut child, number, from_terminal.then(our_group).as_ref());
+                pass_signal(&mut child, number, terminal_group(number, from_terminal).as_ref());
             }
         }
     }
@@ -304,7 +304,7 @@ impl Carrier {
                     }
                     Some(_) => {}
                     None => {
-                        let group = from_terminal.then(our_group);
+                        let group = terminal_group(number, from_terminal);
                         self.mux.send_signal(&SignalBody {
                             name: signals::name(number),
                             group,

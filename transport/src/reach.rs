@@ -10,6 +10,7 @@ use crate::error::{ChannelError, Fate, TransportError};
 use crate::fd::{self, set_nonblocking};
 use crate::handshake::Scanner;
 use crate::side::{write_standard, SideStreams};
+use crate::signals;
 use crate::spawn::{Child, Plan};
 use crate::wait::Wait;
 use nix::errno::Errno;
@@ -112,7 +113,7 @@ impl Started {
 
         let mut argv = argv.to_vec();
         argv.push(command.text(number, inode));
-        let child = Child::start(&Plan {
+        let plan = Plan {
             argv: &argv,
             env: &[],
             descriptors: &[
@@ -121,7 +122,10 @@ impl Started {
                 (&stderr.1, 2),
                 (&inherited, number),
             ],
-        })?;
+        };
+        // ^C is meant for the program, and must not end the connection to it.
+        let child = signals::ignoring_terminal(|| Child::start(&plan))
+            .map_err(TransportError::io("set up signals"))??;
 
         let link = Link::Unknown(Candidates {
             socket: ours,

@@ -12,10 +12,11 @@ use crate::side::write_standard;
 use crate::signals::{self, Came, Incoming};
 use crate::spawn::{Child, Ending};
 use nix::poll::{PollFlags, PollTimeout};
-use nix::unistd::{getpgid, Pid};
+use nix::unistd::{getpgid, getpgrp, getpid, getsid, Pid};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// What the child writes to the control pipe when it has read Commit.
+/// What the child says to the relay when it has read Commit, and waits to hear back: from there
+/// on what it prints is the program's.
 pub(crate) const COMMITTED: &[u8] = b"c";
 
 /// Exit status of a relay that cannot do its work.
@@ -24,7 +25,7 @@ const TROUBLE: i32 = 255;
 /// What the relay starts with, right after the fork.
 pub(crate) struct Relay {
     pub child: Pid,
-    /// Says Commit, or ends with the child.
+    /// A socket: the child says Commit, or it ends with the child.
     pub control: OwnedFd,
     pub input: OwnedFd,
     pub output: OwnedFd,
@@ -104,7 +105,13 @@ fn until_commit(
                 Place::Control => {
                     let mut word = [0; COMMITTED.len()];
                     match nix::unistd::read(&control, &mut word) {
-                        Ok(length) if length > 0 => return None,
+                        Ok(length) if length > 0 => {
+                            for output in outputs {
+                                pass_on(output);
+                            }
+                            let _ = nix::unistd::write(&control, COMMITTED);
+                            return None;
+                        }
                         Ok(_) => may_commit = false,
                         Err(_) => {}
                     }
@@ -177,11 +184,7 @@ fn after_commit(signals: &Incoming, child: &mut Child, mut mux: Mux) -> Option<E
         );
         for (place, flags) in poll_all(&wanted, PollTimeout::NONE) {
             match place {
-                Place::Mux(at) => {
-                    if mux.serve(at, flags).is_err() {
-                        mux.hang_up();
-                    }
-                }
+                Place::Mux(at) => mux.serve(at, flags).unwrap_or_else(|_| mux.hang_up()),
                 Place::Signals => {
                     while let Some(came) = signals.next() {
                         if let Came::Signal {
@@ -189,7 +192,7 @@ fn after_commit(signals: &Incoming, child: &mut Child, mut mux: Mux) -> Option<E
                             from_terminal,
                         } = came
                         {
-                            let group = from_terminal.then(our_group);
+                            let group = terminal_group(number, from_terminal);
                             pass_signal(child, number, group.as_ref());
                         }
                     }
@@ -232,12 +235,15 @@ pub(crate) fn pass_signal(child: &mut Child, number: i32, group: Option<&Group>)
     }
 }
 
-/// The process group of this process.
-pub(crate) fn our_group() -> Group {
-    Group {
+/// The process group that got a signal together with this process. When a terminal hangs up the
+/// kernel tells the leader of the session alone, who is to tell the others.
+pub(crate) fn terminal_group(number: i32, from_terminal: bool) -> Option<Group> {
+    let leads_session = || getsid(None).is_ok_and(|session| session == getpid());
+    let alone = [libc::SIGHUP, libc::SIGCONT].contains(&number) && leads_session();
+    (from_terminal && !alone).then(|| Group {
         system: system(),
-        number: nix::unistd::getpgrp().as_raw(),
-    }
+        number: getpgrp().as_raw(),
+    })
 }
 
 /// Tells apart where a process number means which process.

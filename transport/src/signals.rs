@@ -103,6 +103,37 @@ pub(crate) fn without_sigpipe<T>(write: impl FnOnce() -> nix::Result<T>) -> nix:
     outcome
 }
 
+/// Runs `start` while the signals that a terminal sends for ^C and ^\\ are ignored, which a process
+/// started meanwhile keeps. Here none of them is lost: they wait.
+pub(crate) fn ignoring_terminal<T>(start: impl FnOnce() -> T) -> nix::Result<T> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGINT);
+    set.add(Signal::SIGQUIT);
+    let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let actions = [Signal::SIGINT, Signal::SIGQUIT].map(|signal| (signal as c_int, ignore(signal as c_int)));
+    let started = start();
+    for (number, action) in actions {
+        if let Some(action) = action {
+            // SAFETY: this is the action that the process had before, unchanged.
+            unsafe { libc::sigaction(number, &action, ptr::null_mut()) };
+        }
+    }
+    before.thread_set_mask()?;
+    Ok(started)
+}
+
+/// Ignores a signal; returns what was done about it.
+fn ignore(number: c_int) -> Option<libc::sigaction> {
+    let mut before = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: an all-zero action with SIG_IGN is a valid one, and no handler of ours; on success
+    // the kernel has written the whole old action.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = libc::SIG_IGN;
+        (libc::sigaction(number, &action, before.as_mut_ptr()) == 0).then(|| before.assume_init())
+    }
+}
+
 /// The signals of a process that passes them on, as something to poll and read.
 pub(crate) struct Incoming {
     queue: SignalFd,
