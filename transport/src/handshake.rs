@@ -63,7 +63,8 @@ impl fmt::Display for BuildIdentity {
     }
 }
 
-fn preamble() -> [u8; PREAMBLE] {
+/// How each direction begins.
+pub(crate) fn preamble() -> [u8; PREAMBLE] {
     let mut bytes = [0; PREAMBLE];
     bytes[..MAGIC.len()].copy_from_slice(&MAGIC);
     bytes[MAGIC.len()..].copy_from_slice(&PROTOCOL.to_le_bytes());

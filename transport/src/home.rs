@@ -5,7 +5,7 @@ use crate::command::ReceiveCommand;
 use crate::error::{ChannelError, TransportError};
 use crate::fd::duplicate_standard;
 use crate::handoff::{send_offer, OfferError, PayloadSource};
-use crate::handshake::{expect_hello, expect_preamble, out_of_turn, say_hello, Hello};
+use crate::handshake::{expect_preamble, out_of_turn, say_hello, Hello};
 use crate::packet::{Failed, Kind, Packet};
 use crate::pump::PumpArgs;
 use crate::reach::{Link, Started};
@@ -65,8 +65,10 @@ impl Peer {
             Err(error) => return Err(self.started.explain_start(error)),
         };
         opening.check()?;
-        let theirs = match self.with_channel(interrupted, expect_hello) {
-            Ok(hello) => hello,
+        let theirs: Hello = match self.with_channel(interrupted, Channel::receive) {
+            Ok(packet) if packet.kind == Kind::Hello => packet.read()?,
+            Ok(packet) if packet.kind == Kind::Failed => return Err(failure(&packet)),
+            Ok(packet) => return Err(out_of_turn(packet.kind, "Hello or Failed").into()),
             Err(error) => return Err(self.started.explain_start(error)),
         };
         check(&theirs).map_err(TransportError::Misfit)?;
@@ -115,10 +117,7 @@ impl Peer {
                 self.started.side.drain();
                 Ok(ReadyPeer { peer: self })
             }
-            Ok(packet) if packet.kind == Kind::Failed => {
-                let Failed { kind, text } = packet.read()?;
-                Err(TransportError::PeerFailed { kind, text })
-            }
+            Ok(packet) if packet.kind == Kind::Failed => Err(failure(&packet)),
             Ok(packet) => Err(out_of_turn(packet.kind, "Ready or Failed").into()),
             Err(error) => Err(self.started.explain_loss(error, "while it took the program in")),
         }
@@ -139,6 +138,14 @@ impl Drop for Peer {
         if !self.committed {
             self.started.end();
         }
+    }
+}
+
+/// The peer's own words for why it cannot be done.
+fn failure(packet: &Packet) -> TransportError {
+    match packet.read() {
+        Ok(Failed { kind, text }) => TransportError::PeerFailed { kind, text },
+        Err(error) => error.into(),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::channel::Channel;
 use crate::error::{ChannelError, PacketError, TransportError};
 use crate::fd::{self, duplicate_standard, inherited};
 use crate::fork::{self, Side};
-use crate::handshake::{expect_hello, expect_preamble, out_of_turn, say_hello, Hello};
+use crate::handshake::{expect_hello, expect_preamble, out_of_turn, preamble, say_hello, Hello};
 use crate::packet::{self, Failed, Kind};
 use crate::relay::{Relay, COMMITTED};
 use crate::signals::{self, Held};
@@ -33,6 +33,8 @@ struct Line {
     channel: Channel,
     way: Way,
     held: Held,
+    /// Whether our direction has begun.
+    opened: bool,
     /// To the relay, which listens for Commit.
     relay: Option<OwnedFd>,
 }
@@ -75,6 +77,7 @@ impl Receiver {
                 channel,
                 way,
                 held,
+                opened: false,
                 relay: None,
             },
         })
@@ -132,6 +135,7 @@ impl Receiver {
     /// Says Hello and waits for home's. Behind a local shell, 0, 1 and 2 are home's afterwards.
     pub fn hello(&mut self, ours: &Hello) -> Result<Hello, TransportError> {
         let line = &mut self.line;
+        line.opened = true;
         line.act(|channel, wait| say_hello(channel, ours, wait))?;
         line.act(expect_preamble)?.check()?;
         let theirs = line.act(expect_hello)?;
@@ -155,7 +159,8 @@ impl Receiver {
         })
     }
 
-    /// Tells home that it cannot be done: the name of an error class, and its text.
+    /// Tells home that it cannot be done, also before Hello: the name of an error class, and its
+    /// text.
     pub fn failed(self, kind: &str, text: &str) -> Result<(), TransportError> {
         self.line.failed(kind, text)
     }
@@ -224,7 +229,11 @@ impl Line {
             kind: shortened(kind),
             text: shortened(text),
         };
-        let mut bytes = Vec::new();
+        let mut bytes = if self.opened {
+            Vec::new()
+        } else {
+            preamble().to_vec()
+        };
         packet::append_value(&mut bytes, Kind::Failed, &body)?;
         self.act(|channel, wait| channel.write_all(&bytes, wait))
     }
@@ -361,5 +370,150 @@ impl HeldSignals {
     /// Lets them come, in this thread; to be called when the program's handlers are in place.
     pub fn release(self) {
         self.held.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::IntoRawFd;
+    use std::os::unix::net::UnixStream;
+
+    fn hello() -> Hello {
+        Hello {
+            build: crate::BuildIdentity {
+                implementation: "test".into(),
+                version: (1, 2, 3),
+                cache_tag: "test-12".into(),
+                platform: "linux".into(),
+                machine: "any".into(),
+                pyteleport: "0".into(),
+            },
+            host: "here".into(),
+            pid: 7,
+        }
+    }
+
+    /// A receiver to which home has said this, and home's end.
+    fn told(bytes: &[u8]) -> (Receiver, UnixStream) {
+        let (mut home, peer) = UnixStream::pair().unwrap();
+        home.write_all(bytes).unwrap();
+        (Receiver::from_fd(peer.into_raw_fd()).unwrap(), home)
+    }
+
+    /// All that a home says, in its order: preamble and Hello, Offer, payload, Commit.
+    fn steps() -> [Vec<u8>; 4] {
+        let mut opening = preamble().to_vec();
+        packet::append_value(&mut opening, Kind::Hello, &hello()).unwrap();
+        let (mut offer, mut commit) = (Vec::new(), Vec::new());
+        packet::append_value(&mut offer, Kind::Offer, &5u64).unwrap();
+        packet::append(&mut commit, Kind::Commit, |_| ()).unwrap();
+        [opening, offer, b"bytes".to_vec(), commit]
+    }
+
+    fn receive(mut receiver: Receiver) -> Result<String, TransportError> {
+        assert_eq!(receiver.hello(&hello())?, hello());
+        let mut arriving = receiver.offer()?;
+        let mut text = String::new();
+        match arriving.read_to_string(&mut text) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            outcome => assert_eq!(outcome.unwrap(), 5),
+        }
+        arriving.ready()?.wait_commit()?.release();
+        Ok(text)
+    }
+
+    #[test]
+    fn a_program_arrives() {
+        let (receiver, _home) = told(&steps().concat());
+        assert_eq!(receive(receiver).unwrap(), "bytes");
+    }
+
+    #[test]
+    fn wherever_home_stops_the_peer_knows_that_it_gave_up() {
+        let all = steps().concat();
+        for length in 0..all.len() {
+            let (receiver, home) = told(&all[..length]);
+            home.shutdown(std::net::Shutdown::Write).unwrap();
+            let error = receive(receiver).unwrap_err();
+            assert!(
+                matches!(error, TransportError::HomeGaveUp),
+                "after {length} bytes: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn wherever_a_byte_is_wrong_nothing_starts_or_the_program_is_another() {
+        let all = steps().concat();
+        for place in 0..all.len() {
+            for flip in [1u8, 0x80] {
+                let mut wrong = all.clone();
+                wrong[place] ^= flip;
+                let (mut receiver, home) = told(&wrong);
+                home.shutdown(std::net::Shutdown::Write).unwrap();
+                let Ok(_) = receiver.hello(&hello()) else { continue };
+                let Ok(arriving) = receiver.offer() else { continue };
+                let Ok(standby) = arriving.ready() else { continue };
+                match standby.wait_commit() {
+                    Ok(held) => held.release(),
+                    Err(TransportError::HomeGaveUp | TransportError::Packet(_)) => {}
+                    Err(error) => panic!("byte {place}: {error}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_of_the_payload_that_were_not_read_are_skipped() {
+        let (mut receiver, _home) = told(&steps().concat());
+        receiver.hello(&hello()).unwrap();
+        let mut arriving = receiver.offer().unwrap();
+        arriving.read_exact(&mut [0; 2]).unwrap();
+        assert_eq!(arriving.payload_len(), 5);
+        arriving.ready().unwrap().wait_commit().unwrap().release();
+    }
+
+    #[test]
+    fn a_packet_out_of_turn_is_named() {
+        let [opening, _, _, commit] = steps();
+        let (receiver, _home) = told(&[opening, commit].concat());
+        let error = receive(receiver).unwrap_err();
+        assert!(matches!(
+            error,
+            TransportError::Packet(PacketError::OutOfTurn {
+                found: "Commit",
+                expected: "Offer"
+            })
+        ));
+    }
+
+    #[test]
+    fn a_failure_before_hello_has_the_preamble_before_it() {
+        let (receiver, mut home) = told(&[]);
+        receiver.failed("ImportError", "no").unwrap();
+        let mut said = Vec::new();
+        home.read_to_end(&mut said).unwrap();
+        let body = said.strip_prefix(&preamble()).unwrap();
+        assert_eq!(body[0], Kind::Failed as u8);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let text = "é".repeat(TEXT);
+        assert_eq!(shortened(&text).len(), TEXT);
+        assert_eq!(shortened(&format!("x{text}")).len(), TEXT - 1);
+    }
+
+    #[test]
+    fn a_socket_of_that_number_that_is_another_is_left_alone() {
+        let (one, other) = UnixStream::pair().unwrap();
+        use std::os::fd::AsRawFd;
+        let inode = fd::inode(&one).unwrap();
+        assert!(own_socket(other.as_raw_fd(), inode).is_none());
+        assert!(fd::inode(&other).is_ok());
+        assert!(own_socket(-1, inode).is_none() && own_socket(1 << 20, inode).is_none());
+        assert!(own_socket(one.into_raw_fd(), inode).is_some());
     }
 }

@@ -253,6 +253,10 @@ fn receive(mut receiver: Receiver) -> Result<Vec<u8>, TransportError> {
         io::stdout().flush().unwrap();
     }
     die_if("split");
+    if let Some(text) = option("FAIL_FIRST") {
+        receiver.failed("ResumeError", &text)?;
+        process::exit(1);
+    }
     receiver.hello(&hello())?;
     die_if("hello");
     let mut arriving = receiver.offer()?;

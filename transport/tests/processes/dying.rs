@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
         an_interrupted_wait_gives_up,
         a_peer_that_prints_more_than_a_pipe_holds_goes_on,
         a_program_is_told_when_home_is_killed,
+        a_relay_killed_under_its_program_is_told_at_home,
     ]
 }
 
@@ -173,4 +174,23 @@ fn a_program_is_told_when_home_is_killed(way: &str) {
     signal(talk.child.id(), "KILL");
     assert_eq!(alive.wait_until_gone(), "told\n");
     talk.child.wait().unwrap();
+}
+
+fn a_relay_killed_under_its_program_is_told_at_home(way: &str) {
+    if way == "direct" {
+        return; // there is none
+    }
+    let mut talk = Talk::start(&mut home(way, "echo $$ $PPID; exec sleep 1000"));
+    let line = talk.line();
+    let (program, relay) = line.split_once(' ').unwrap();
+    signal(relay.parse().unwrap(), "KILL");
+    signal(program.parse().unwrap(), "KILL");
+    let outcome = talk.finish();
+    assert_eq!(outcome.ending(), 255, "{outcome:?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("pyteleport: the peer went away, and the program with it"),
+        "{outcome:?}"
+    );
 }

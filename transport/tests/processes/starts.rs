@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         variables_are_set_and_unset_for_a_direct_peer,
     ];
     trials.extend(each_way![
+        a_peer_that_fails_before_hello_says_why,
         a_peer_that_does_not_fit_is_refused,
         a_failing_peer_says_why,
         a_bad_source_is_an_error
@@ -125,7 +126,10 @@ fn another_version_of_the_protocol_is_named() {
 fn a_kind_of_packet_that_is_none_is_refused() {
     for (bytes, reason) in [
         (r"\000\001\000\000\000x", "there is no packet kind 0"),
-        (r"\004\000\000\000\000", "a Ready packet where Hello was due"),
+        (
+            r"\004\000\000\000\000",
+            "a Ready packet where Hello or Failed was due",
+        ),
         (
             r"\001\377\377\377\377",
             "a Hello packet of 4294967295 bytes; 65536 is the most",
@@ -190,6 +194,11 @@ fn a_failing_peer_says_why(way: &str) {
         );
         assert_eq!(outcome.refusal(), format!("at home: {text}\nkind: PeerFailed\n"));
     }
+}
+
+fn a_peer_that_fails_before_hello_says_why(way: &str) {
+    let outcome = finish(home(way, "echo moved").env("FAIL_FIRST", "another layout"), b"");
+    assert_eq!(outcome.refusal(), "at home: another layout\nkind: PeerFailed\n");
 }
 
 fn a_bad_source_is_an_error(way: &str) {
