@@ -76,7 +76,7 @@ def stage_medians(program, repeat, *args):
 
 
 def table(title, rows):
-    names = [n for n in rows[0][1]]
+    names = list(rows[0][1])
     print(f"\n{title:>12}" + "".join(f"{n:>12}" for n in names))
     for label, values in rows:
         print(f"{label:>12}" + "".join(f"{values[n]:>12}" for n in names))

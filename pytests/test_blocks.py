@@ -37,7 +37,6 @@ ITERABLES = {
     "deque": "collections.deque([1, 2, 3])",
     "Counter": "collections.Counter('aab').most_common()",
     "array": "array.array('i', [1, 2, 3])",
-    "memoryview": "memoryview(b'abc')",
     "generator expression": "(i * i for i in range(3))",
     "generator": "squares(3)",
 }

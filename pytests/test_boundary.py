@@ -54,7 +54,7 @@ def test_c_function_with_work_left_is_refused_and_the_program_goes_on(move, name
     assert run.stdout == straight.stdout
     assert run.ended_in == "home"
     refusal = run.stderr.splitlines()[0]
-    function = name.split()[0]
+    function = {"map": "list"}.get(name, name.split()[0])  # what the instruction calls is named
     if function != "dumps":  # json calls back from its encoder, which is C or Python by release and arguments
         assert re.search(rf"\b{function}\b", refusal), run.stderr
     lines = source.splitlines()

@@ -104,7 +104,7 @@ def test_a_checkpoint_in_each_turn_of_a_loop(move):
     """)
     fresh = [(i, False) for i in range(4)]
     assert run.stdout == f"{fresh}\n", run.stderr
-    for k in (0, 2, 3):
+    for k in (3, 2, 0):  # a resumed run keeps the turns after its own again
         expected = [(i, i == k) for i in range(4)]
         assert go([sys.executable, f"{folder}/turn{k}.tp"])[1] == f"{expected}\n"
 
@@ -167,7 +167,8 @@ def test_dump_to_a_folder_that_is_not_there(move):
 def test_a_broken_file_is_one_clear_error(move, way):
     state = move.folder / "state.tp"
     move(COUNTING.format(state=str(state)))
-    state.write_bytes(state.read_bytes()[:-200])
+    good = state.read_bytes()
+    state.write_bytes(good[: len(good) // 3] + bytes([good[len(good) // 3] ^ 1]) + good[len(good) // 3 + 1 :])
     code, out, err = go(WAYS[way](state))
     assert code == 1
     assert out == ""

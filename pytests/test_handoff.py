@@ -74,7 +74,8 @@ def outcome(run, size):
         return "stayed"
     # It was committed: home did not go on, whatever became of the peer, and did not end well if the peer did not.
     assert "stayed" not in run.stdout
-    assert run.returncode == 0 if run.stdout == GONE.format(size=size) else run.returncode != 0
+    # (Its last bytes may have come through and its exit status not.)
+    assert run.stdout == GONE.format(size=size) or run.returncode != 0, run.stderr
     return "gone"
 
 
@@ -105,7 +106,8 @@ def test_home_killed_after_any_number_of_bytes(move, cutter, direction):
     """
     for n in (0, 10, 100, 1000):
         run = move(source, env=cutter(f"{direction}:{n}"))  # returns when all ends of its pipes are closed
-        assert run.returncode == -signal.SIGKILL
+        # a peer that has less than that to say is never cut
+        assert run.returncode == -signal.SIGKILL or (n >= 100 and run.returncode == 0), run.stderr
         assert [what for what, _ in run.trail] in (["start"], ["start", "gone"], ["start", "gone", "end"])
 
 
@@ -295,14 +297,14 @@ def test_signal_reaches_the_program_where_it_is(move, way, leash, number):
         start(
             move,
             f"""
-        import os, signal, sys
+        import os, signal, sys, time
         got = []
         signal.signal(signal.{number}, lambda n, frame: got.append(n))
         home = os.getpid()
         {statement}
         os.write(1, b"ready %d\\n" % (os.getpid() != home))
         while not got:
-            signal.pause()
+            time.sleep(0.01)
         print([signal.Signals(n).name for n in got])
         sys.exit(9)
     """,
@@ -322,13 +324,13 @@ def test_ctrl_c_is_a_keyboard_interrupt_there(move, way, leash):
         start(
             move,
             f"""
-        import os, signal, sys
+        import os, signal, sys, time
         def f():
             try:
                 {statement}
                 os.write(1, b"ready\\n")
                 while True:
-                    signal.pause()
+                    time.sleep(0.01)
             except KeyboardInterrupt:
                 return "interrupted"
             finally:
@@ -351,11 +353,11 @@ def test_unhandled_signal_ends_both_ends_by_it(move, way, leash):
         start(
             move,
             f"""
-        import os, signal, sys
+        import os, signal, sys, time
         {statement}
         os.write(1, b"ready\\n")
         while True:
-            signal.pause()
+            time.sleep(0.01)
     """,
             env,
         )
@@ -525,7 +527,7 @@ class Terminal:
 @pytest.mark.parametrize("way", ["local", "bash"])
 def test_a_terminal_stays_a_terminal(move, way):
     program = move.write(f"""
-        import os, signal, sys
+        import os, signal, sys, time
         statement = None
         {WAYS[way]}
         print([os.isatty(n) for n in (0, 1, 2)], tuple(os.get_terminal_size()), os.ttyname(0) == os.ttyname(1))
@@ -533,16 +535,16 @@ def test_a_terminal_stays_a_terminal(move, way):
         signal.signal(signal.SIGWINCH, lambda n, f: got.append(n))
         print("size?", flush=True)
         while not got:
-            signal.pause()
+            time.sleep(0.01)
         print(tuple(os.get_terminal_size()))
         interrupts = 0
-        while True:
-            try:
-                word = input("word? ")
-                break
-            except KeyboardInterrupt:
-                interrupts += 1
-                print("interrupted", flush=True)
+        try:
+            print("interrupt?", flush=True)
+            while True:
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            interrupts += 1
+        word = input("word? ")
         print("got", word, interrupts)
         sys.exit(5)
     """)
@@ -555,9 +557,9 @@ def test_a_terminal_stays_a_terminal(move, way):
     assert b"True\r\n" in terminal.text
     fcntl.ioctl(terminal.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
     terminal.expect(b"(77, 33)")
-    terminal.expect(b"word? ")
+    terminal.expect(b"interrupt?")
     os.write(terminal.fd, b"\x03")
-    terminal.expect(b"interrupted\r\nword? ")
+    terminal.expect(b"word? ")
     os.write(terminal.fd, b"hello\n")
     terminal.expect(b"got hello 1")
     assert os.WEXITSTATUS(terminal.end()) == 5

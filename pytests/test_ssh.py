@@ -101,7 +101,7 @@ MOVE = """
                     bash_teleport(*{ssh!r}, python={python!r})
                     trail("gone")
             return here
-        print("before")
+        print("before", flush=True)
         print(5 * (1 + len(f(3))), "SSH_CONNECTION" in open("/proc/self/environ").read())
 """
 
@@ -254,19 +254,19 @@ def test_end_over_ssh(move, sshd, ending, status):
 
 def test_signals_over_ssh(move, sshd):
     program = move.write(f"""
-        import os, signal, sys
+        import os, signal, sys, time
         bash_teleport(*{sshd()!r}, python=sys.executable)
         trail("gone")
         try:
             os.write(1, b"ready\\n")
             while True:
-                signal.pause()
+                time.sleep(0.01)
         except KeyboardInterrupt:
             print("interrupted")
         signal.signal(signal.SIGTERM, lambda n, f: sys.exit(7))
         print("again", flush=True)
         while True:
-            signal.pause()
+            time.sleep(0.01)
     """)
     _, plan = move.plan("all", "local")
     process = harness.spawn(

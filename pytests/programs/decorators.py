@@ -107,9 +107,9 @@ for name, x in itertools.product(commands, [1, 2]):
 def partitions(n, largest):
     if n == 0:
         return 1
-    if n == 5 and largest == 3:
-        hop()
     return sum([partitions(n - k, k) for k in range(1, min(n, largest) + 1)])
 
 
+print(partitions(10, 10))
+hop()
 print(partitions(20, 20))

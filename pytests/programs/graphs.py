@@ -46,7 +46,7 @@ print(depth(nodes["a"]), nodes["a"].edges[0].edges[0] is nodes["a"])
 
 
 class Trie(defaultdict):
-    def __init__(self):
+    def __init__(self, *args):
         super().__init__(Trie)
         self.end = False
 

@@ -1,7 +1,7 @@
 """Numbers: sieves, big integers, fractions, decimals, complex, matrices of floats."""
 
 import math
-from decimal import Decimal, localcontext
+from decimal import Decimal, getcontext
 from fractions import Fraction
 
 
@@ -46,12 +46,10 @@ for k in range(1, 8):
     series += Fraction(1, k) * (-1) ** hop(k)
 print(series, float(series), math.isclose(series, -0.759523, abs_tol=1e-5))
 
-with localcontext() as context:
-    context.prec = 30
-    half = Decimal(1) / Decimal(7)
-    hop()
-    print(half * 3, context.prec)
-print(Decimal(1) / Decimal(7))
+getcontext().prec = 30
+third = Decimal(1) / Decimal(7)
+hop()
+print(third * 3, getcontext().prec, Decimal(1) / Decimal(7))
 
 z, path = 0j, []
 for _ in range(6):

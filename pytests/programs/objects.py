@@ -45,7 +45,10 @@ class Circle(Shape):
         self.radius = radius
 
     def area(self):
-        return hop(3.0) * self.radius**2
+        return 3.0 * self.radius**2
+
+    def grown(self, by):
+        return type(self)(self.radius + hop(by))
 
 
 shapes = [Square(3), Circle(1), Square(1)]
@@ -111,4 +114,4 @@ clone = copy.deepcopy(shapes[0])
 module = types.ModuleType("made_here")
 module.value = 5
 hop()
-print(clone, clone is shapes[0], module.value, module.__name__, sorted(shapes))
+print(clone, shapes[1].grown(1), clone is shapes[0], module.value, module.__name__, sorted(shapes))

@@ -21,10 +21,15 @@ for number, line in enumerate(lines, 1):
     print(number, line.title().swapcase())
 print(words.most_common(3))
 
-sink = io.StringIO()
-writer = csv.writer(sink)
-for row in [("a", 1), ("b,c", hop(2)), ('d"e', 3.5)]:
-    writer.writerow(row)
+
+
+def write(rows):
+    sink = io.StringIO()
+    csv.writer(sink).writerows(rows)
+    return sink
+
+
+sink = write([("a", 1), ("b,c", hop(2)), ('d"e', 3.5)])
 print(repr(sink.getvalue()))
 
 reader = io.StringIO(sink.getvalue())

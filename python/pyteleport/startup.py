@@ -15,11 +15,9 @@ def start():
     if _started:
         return
     _started = True
-    from .errors import TeleportError
+    from . import TeleportError, install_hook
 
     try:
-        from . import install_hook
-
         install_hook()
-    except (ImportError, TeleportError) as refusal:
+    except TeleportError as refusal:
         sys.stderr.write(f"pyteleport: the hook is not installed: {refusal}\n")
