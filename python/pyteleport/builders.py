@@ -8,7 +8,7 @@ from __future__ import annotations
 import weakref
 from types import CellType, CodeType, FunctionType, MethodType
 
-from . import classes
+from . import _native, classes
 
 
 def nothing(*_ignored):
@@ -50,6 +50,37 @@ def fill_cell(cell, state):
 def make_method(function, receiver):
     """A bound method."""
     return MethodType(function, receiver)
+
+
+def make_finished(code):
+    """A generator or coroutine that has come to its end, of this code."""
+    closure = tuple([CellType() for _name in code.co_freevars])
+    made = _native.new_generator(FunctionType(code, {}, None, None, closure))
+    if hasattr(made, "close"):
+        made.close()
+    else:
+        try:
+            made.aclose().send(None)
+        except StopIteration:
+            pass
+    return made
+
+
+def rename(generator, names):
+    """Give a generator names of its own."""
+    generator.__name__, generator.__qualname__ = names
+
+
+def make_array_view(base, dtype, shape, strides, offset, writable):
+    """A view of memory that another object holds."""
+    from numpy import ndarray
+
+    if isinstance(base, ndarray) and not base.flags.c_contiguous:
+        base = base.T
+    view = ndarray(shape, dtype, base, offset, strides)
+    if view.flags.writeable and not writable:
+        view.flags.writeable = False
+    return view
 
 
 def make_dead_ref(cls):

@@ -89,6 +89,17 @@ def make_class(meta, name, bases, namespace):
     return made
 
 
+def make_class_by_call(meta, name, bases, namespace):
+    """The skeleton of a class that only its metaclass, in C, can make."""
+    return meta(name, bases, namespace)
+
+
+def fill_class_by_setting(cls, items, _order=None):
+    """Fill the namespace of such a class; what its metaclass adds is there already."""
+    for key, value in items.items():
+        setattr(cls, key, value)
+
+
 def fill_class(cls, items, order=None):
     """Fill the namespace of a class; with an order, put it into that."""
     for key, value in items.items():
@@ -161,8 +172,6 @@ def take_class(pickler, cls):
         return NotImplemented
     if not is_made_in_python(cls):
         return _hidden_class(pickler, cls)
-    if not _is_plain_meta(type(cls)):
-        return _ask_cloudpickle(pickler, cls)
     promised = pickler.keep_promise(cls)
     steps = () if promised else tuple(class_steps(pickler, cls))
     slots = _slot_names(cls)
@@ -170,17 +179,9 @@ def take_class(pickler, cls):
     namespace["__qualname__"] = read_qualname(cls)
     if slots is not None:
         namespace["__slots__"] = slots
-    made = make_class, (type(cls), read_name(cls), read_bases(cls), namespace)
+    make = make_class if _is_plain_meta(type(cls)) else make_class_by_call
+    made = make, (type(cls), read_name(cls), read_bases(cls), namespace)
     return (*made, steps, None, None, nothing) if steps else made
-
-
-def _ask_cloudpickle(pickler, cls):
-    """A class that only its metaclass, in C, can make: it is called with what cloudpickle finds."""
-    try:
-        from cloudpickle.cloudpickle import _dynamic_class_reduce
-    except ImportError:
-        return pickler.refuse(cls, "its metaclass is written in C: this takes the package cloudpickle")
-    return _dynamic_class_reduce(cls)
 
 
 def class_steps(pickler, cls):
@@ -198,8 +199,6 @@ def class_steps(pickler, cls):
 def _collect(pickler, cls, waiting):
     if id(cls) in pickler.begun or is_by_name(pickler, cls) or not is_made_in_python(cls):
         return
-    if not _is_plain_meta(type(cls)):
-        return
     pickler.begun[id(cls)] = cls
     _collect(pickler, type(cls), waiting)
     for base in read_bases(cls):
@@ -209,6 +208,8 @@ def _collect(pickler, cls, waiting):
 
 def _own_steps(pickler, cls):
     functions, rest, order = {}, {}, []
+    plain = _is_plain_meta(type(cls))
+    fill = fill_class if plain else fill_class_by_setting
     for key, value in read_namespace(cls).items():
         order.append(key)
         if key == "_abc_impl":
@@ -216,13 +217,15 @@ def _own_steps(pickler, cls):
             _defer_registry(pickler, cls)
         elif type(value) in _MADE_WITH_CLASS and value.__objclass__ is cls:
             continue
+        elif type(value).__name__ == "CField" and not plain:
+            continue  # what `_fields_` of a ctypes structure made
         elif type(value) in (FunctionType, classmethod, staticmethod, property):
             functions[key] = value
         elif key != "__module__" or "__module__" not in rest:
             rest[key] = value
     if functions:
-        yield Step(fill_class, cls, functions)
-    yield Step(fill_class, cls, rest, order)
+        yield Step(fill, cls, functions)
+    yield Step(fill, cls, rest, order)
 
 
 def _defer_registry(pickler, cls):
@@ -261,6 +264,11 @@ def _hidden_class(pickler, cls):
     module = cls.__module__
     likely = ("types", "_collections_abc", module, "_" + module)
     pid = pickler.modules.search(cls, likely) or pickler.modules.search(cls)
+    if pid is None and issubclass(cls, type):
+        # A metaclass: reached through a class that has it.
+        for name, value in vars(sys.modules.get(module, sys)).copy().items():
+            if type(value) is cls:
+                return attribute, (sys.modules[module], name, "__class__")
     if pid is None:
         return pickler.refuse(cls, "a type that no module offers by name; leave it out")
     return attribute, (sys.modules[pid[1]], pid[2])

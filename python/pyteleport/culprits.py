@@ -25,6 +25,8 @@ _REASONS = {
 
 def type_name(thing):
     """The name of an object's type as an error shows it, without asking the object."""
+    if isinstance(thing, type):
+        return "class " + thing.__qualname__
     cls = type(thing)
     module, name = cls.__module__, cls.__qualname__
     return name if module in ("builtins", "__main__") else "%s.%s" % (module, name)

@@ -3,8 +3,8 @@
 The stream, in the order in which it is written and read:
 
     early         plain data: cwd, environment, sys.path, sources, names of the program's modules
-    definitions   functions and classes of these modules, so that code which runs while the rest
-                  is read finds them
+    definitions   functions, classes and constants of these modules, so that code which runs while
+                  the rest is read finds them
     namespaces    the whole namespaces of these modules, in order
     objects       those of the frames, and the runtime state that is made of objects
     variables     the context variables
@@ -192,18 +192,22 @@ def _dump(pickler, late, options):
     pickler.dump(pickler.closing)
 
 
+# What code that runs while the rest is read may count on.
+_DEFINED = frozenset(
+    (FunctionType, modules.ModuleType, type(len), type, int, float, complex, bool, str, bytes, type(None))
+)
+
+
 def _definitions(found):
-    """Functions and classes of the program's modules; none where no code can run while reading."""
-    definitions, any_class = {}, False
+    """Functions, classes, modules and constants of the program's modules."""
+    definitions = {}
     for name, module in found.by_value.items():
-        own = definitions[name] = {}
-        for key, value in modules.namespace_of(module).items():
-            if isinstance(value, type):
-                any_class = any_class or found.owns(value.__module__)
-                own[key] = value
-            elif type(value) is FunctionType:
-                own[key] = value
-    return definitions if any_class else {}
+        definitions[name] = {
+            key: value
+            for key, value in modules.namespace_of(module).items()
+            if type(value) in _DEFINED or isinstance(value, type)
+        }
+    return definitions
 
 
 def _namespaces(found):
@@ -337,6 +341,7 @@ _COMPLETE = {
     "traceback": _complete_traceback,
     "generator": lambda _tracebacks, *state: _native.write_generator(*state),
     "running": lambda _tracebacks, generator: _native.await_running(generator),
+    "names": lambda _tracebacks, *state: builders.rename(*state),
     "function": lambda _tracebacks, *state: builders.fill_function(*state),
     "attributes": lambda _tracebacks, thing, state: thing.__dict__.update(state),
     "registry": lambda _tracebacks, *state: classes.register_all(*state),

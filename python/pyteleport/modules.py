@@ -58,6 +58,15 @@ def installed(path):
     return path.startswith(_STDLIB) or _SITE[0] in path or _SITE[1] in path
 
 
+def _is_made_in_c(name, namespace):
+    """Whether a module that no file made holds types in C, as those that Cython shares do."""
+    for value in namespace.copy().values():
+        if isinstance(value, type) and value.__module__ == name:
+            if "__dict__" not in vars(value) and "__slots__" not in vars(value):
+                return True
+    return False
+
+
 def _is_own(name, namespace):
     """Whether a module is part of the program itself: pure Python, and not installed."""
     path = namespace.get("__file__")
@@ -67,7 +76,9 @@ def _is_own(name, namespace):
             # Made by the program while it ran, unless a package that is installed made it.
             package = name.partition(".")[0]
             owner = sys.modules.get(package)
-            return package == name or owner is None or _is_own(package, namespace_of(owner))
+            if package != name and owner is not None:
+                return _is_own(package, namespace_of(owner))
+            return not _is_made_in_c(name, namespace)
         if spec.origin in ("built-in", "frozen"):
             return False
         folders = list(spec.submodule_search_locations or ())

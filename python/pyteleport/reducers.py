@@ -149,8 +149,19 @@ def take_builtin(pickler, function):
     return getattr, (receiver, function.__name__)
 
 
+_PREFIXES = {GeneratorType: "gi_", CoroutineType: "cr_", AsyncGeneratorType: "ag_"}
+
+
+def _frame_of(generator):
+    return getattr(generator, _PREFIXES[type(generator)] + "frame")
+
+
 def take_generator(pickler, generator):
     """A generator or coroutine; one that is running is finished by the frames' resume."""
+    name, qualname = generator.__name__, generator.__qualname__
+    if _frame_of(generator) is None:
+        code = getattr(generator, _PREFIXES[type(generator)] + "code")
+        return builders.make_finished, (code,), (name, qualname), None, None, builders.rename
     function = _native.generator_function(generator)
     if id(generator) not in pickler.deferred_ids:
         pickler.deferred_ids[id(generator)] = generator
@@ -162,6 +173,8 @@ def take_generator(pickler, generator):
             except Exception as problem:
                 return pickler.refuse(generator, str(problem))
             pickler.deferred.append(("generator", generator, state, objects))
+        if (name, qualname) != (function.__name__, function.__qualname__):
+            pickler.deferred.append(("names", generator, (name, qualname)))
     if type(function) is FunctionType and _is_new(pickler, function):
         # Its closure may lead to the generator: made here, filled when all is there.
         pickler.promise(function)
@@ -307,6 +320,25 @@ def take_memoryview(pickler, view):
     return builders.make_view, (base, view.readonly, view.format, view.shape)
 
 
+def take_array(pickler, array):
+    """An array that owns its memory as NumPy does, out of band; a view as a view of the same."""
+    base = array.base
+    if type(base) is type(array):
+        flags = base.flags
+        usable = flags.c_contiguous or flags.f_contiguous
+        start = base.__array_interface__["data"][0]
+    elif type(base) in (bytes, bytearray, memoryview):
+        usable = True
+        start = sys.modules["numpy"].frombuffer(base, "B").__array_interface__["data"][0]
+    else:
+        usable = False
+    if not usable or array.dtype.hasobject or not array.size:
+        return classes.ask(pickler, array)
+    offset = array.__array_interface__["data"][0] - start
+    facts = array.dtype, array.shape, array.strides, offset, array.flags.writeable
+    return builders.make_array_view, (base, *facts)
+
+
 def take_type_variable(pickler, variable):
     """What the `typing` module makes for generic classes."""
     if pickler.modules.has(variable, variable.__module__, variable.__name__):
@@ -395,6 +427,7 @@ _BY_MODULE = {
         ("TypeVarTuple", take_type_variable),
     ),
     "functools": (("_lru_cache_wrapper", cfields.take_cached),),
+    "numpy": (("ndarray", take_array),),
     "_struct": (("Struct", take_struct),),
     "subprocess": (("Popen", take_child_process),),
     "_io": files.TAKERS,
