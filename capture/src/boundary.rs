@@ -6,8 +6,7 @@
 //! is refused by name.
 
 use crate::cpython::evalframe::recorded_instance;
-use crate::cpython::frame::SlotValue;
-use crate::cpython::objects::{function_of_method, is_called_as_type, is_cell, lookup_on_type};
+use crate::cpython::objects::{function_of_method, is_called_as_type, lookup_on_type};
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyType};
@@ -97,61 +96,8 @@ fn through_class<'py>(class: &Bound<'py, PyType>, callee: &Callee<'py>) -> Resul
 
 /// The instance that an `__init__` was entered with: recorded, or still its first parameter.
 fn instance_of<'py>(callee: &Callee<'py>) -> Option<Bound<'py, PyAny>> {
-    let py = callee.code.py();
-    if let Some(instance) = recorded_instance(py, callee.frame) {
-        return Some(instance);
-    }
-    let first = match callee.frame.read_slot(0) {
-        SlotValue::Object(first) => Some(first),
-        SlotValue::Null => None,
-    };
-    let name = callee.code.getattr("co_varnames").ok()?.get_item(0).ok()?;
-    if binds_again(callee, &name).unwrap_or(true) {
-        return None;
-    }
-    // A parameter that inner functions use lives in a cell: in its own slot from 3.11 on, among
-    // the cells before.
-    let in_cell = |cell: Bound<'py, PyAny>| {
-        is_cell(&cell)
-            .then(|| cell.getattr("cell_contents").ok())
-            .flatten()
-    };
-    match first {
-        Some(first) if is_cell(&first) => in_cell(first),
-        Some(first) => Some(first),
-        None => {
-            let cells = callee.code.getattr("co_cellvars").ok()?;
-            let place: usize = cells.call_method1("index", (name,)).ok()?.extract().ok()?;
-            let locals = callee.code.getattr("co_nlocals").ok()?.extract::<usize>().ok()?;
-            match callee.frame.read_slot(locals + place) {
-                SlotValue::Object(cell) => in_cell(cell),
-                SlotValue::Null => None,
-            }
-        }
-    }
-}
-
-/// Whether the code stores into or deletes its first parameter anywhere.
-fn binds_again(callee: &Callee<'_>, name: &Bound<'_, PyAny>) -> PyResult<bool> {
-    use crate::code::Op;
-    use crate::cpython::codeobject::CodeInfo;
-    let info = CodeInfo::of(callee.code.cast()?)?;
-    let cells = callee.code.getattr("co_cellvars")?;
-    let is_cell = cells.contains(name)?;
-    let place = if !is_cell {
-        0
-    } else if crate::cpython::CURRENT.frame.function.is_some() {
-        // From 3.11 on cells are numbered as slots.
-        0
-    } else {
-        cells.call_method1("index", (name,))?.extract::<u32>()?
-    };
-    let result = info.facts.instructions().any(|instruction| match instruction.op {
-        Op::StoreFast | Op::DeleteFast => !is_cell && instruction.arg == 0,
-        Op::StoreDeref | Op::DeleteDeref => is_cell && instruction.arg == place,
-        _ => false,
-    });
-    Ok(result)
+    recorded_instance(callee.code.py(), callee.frame)
+        .or_else(|| callee.parameters().ok()?.passed(0))
 }
 
 /// Built-in functions that pass a call on.

@@ -12,9 +12,10 @@ use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::{RunningFrame, SlotValue};
 use crate::cpython::objects::lookup_on_type;
 use crate::cpython::CURRENT;
+use crate::parameters::Parameters;
 use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyFunction, PyType};
 
 /// A frame that waits for the one above it.
 pub(crate) struct Caller<'a, 'py> {
@@ -100,6 +101,11 @@ impl<'py> Caller<'_, 'py> {
 }
 
 impl<'py> Callee<'py> {
+    /// What it was called with.
+    pub fn parameters(&self) -> PyResult<Parameters<'py>> {
+        Parameters::of(self.frame, self.code.cast()?)
+    }
+
     /// Whether it runs the code of this Python function.
     pub fn is(&self, function: &Bound<'py, PyAny>) -> bool {
         function.getattr("__code__").is_ok_and(|code| code.is(&self.code))
@@ -198,7 +204,20 @@ fn explain_call<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<E
         return Err(Refusal::Unexplained);
     };
     use boundary::Passage;
-    match boundary::passage(caller.py, &callable, first.as_ref(), callee)? {
+    let passage = match boundary::passage(caller.py, &callable, first.as_ref(), callee) {
+        Ok(Passage::Value)
+            if callable.is_instance_of::<PyFunction>() && !arguments_agree(caller, callee, 0)? =>
+        {
+            return Err(Refusal::Boundary(format!(
+                "an object that was made of {} and called in its place",
+                boundary::name_of(&callable)
+            )));
+        }
+        Err(refusal) if !is_receiver(caller, callee, &callable)? => return Err(refusal),
+        Err(_) => Passage::Value,
+        Ok(passage) => passage,
+    };
+    match passage {
         Passage::Value => Ok(caller.value()),
         Passage::Instance(instance) => Ok(Explained {
             entry: LiveEntry::Instance(instance),
@@ -210,6 +229,78 @@ fn explain_call<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<E
         )),
         Passage::Again => Ok(caller.again()),
     }
+}
+
+/// Whether what lies in the callable's place is the callee's first argument.
+///
+/// While a bound method runs that was called with a vector, CPython keeps its receiver in the slot
+/// of the method (`method_vectorcall` in Objects/classobject.c); `functools.partial` does so with
+/// its one argument. The method itself is then to be had nowhere, but its function runs.
+fn is_receiver<'py>(
+    caller: &Caller<'_, 'py>,
+    callee: &Callee<'py>,
+    found: &Bound<'py, PyAny>,
+) -> PyResult<bool> {
+    if caller.instruction.op == Op::CallFunctionEx {
+        return Ok(false);
+    }
+    let is_first = match callee.parameters()?.passed(0) {
+        Some(first) => first.is(found),
+        // Bound anew: then by the function's name, as an instance's method or a class's.
+        None => {
+            let name = callee.code.getattr("co_name")?.extract::<String>()?;
+            let class = found.cast::<PyType>().ok();
+            callee.is_method_of_type(&found.get_type(), &name)
+                || class.is_some_and(|class| callee.is_method_of_type(class, &name))
+        }
+    };
+    Ok(is_first && arguments_agree(caller, callee, 1)?)
+}
+
+/// Whether the call's positional operands are what the callee got for its parameters from `skip`
+/// on, as far as those still tell.
+fn arguments_agree<'py>(
+    caller: &Caller<'_, 'py>,
+    callee: &Callee<'py>,
+    skip: usize,
+) -> PyResult<bool> {
+    let count = caller.instruction.arg as usize;
+    let is_method_call = matches!(caller.instruction.op, Op::CallMethod | Op::Call)
+        && caller.operand(count + 1).is_some();
+    let names = match caller.instruction.op {
+        Op::CallFunction => 0,
+        // The names of keyword arguments lie above them.
+        Op::CallFunctionKw => 1,
+        Op::CallMethod | Op::Call => 0,
+        _ => return Ok(true),
+    };
+    let parameters = callee.parameters()?;
+    // Keyword arguments come behind the positional ones, and how many those are is only known where
+    // their names lie on the stack.
+    let keywords = match names {
+        0 => 0,
+        _ => caller.operand(0).map_or(Ok(0), |names| names.len())?,
+    };
+    let receiver = usize::from(is_method_call);
+    let positional = (count + receiver).saturating_sub(keywords);
+    if caller.instruction.op == Op::Call && has_keyword_names(caller) {
+        return Ok(true);
+    }
+    for index in 0..positional.min(parameters.len().saturating_sub(skip)) {
+        let given = caller.operand(names + count + receiver - 1 - index);
+        let (Some(given), Some(passed)) = (given, parameters.passed(index + skip)) else { continue };
+        if !given.is(&passed) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the call has keyword arguments by an instruction before it (3.11, 3.12).
+fn has_keyword_names(caller: &Caller<'_, '_>) -> bool {
+    let facts = &caller.info.facts;
+    let first = facts.reexecute_from(&caller.instruction);
+    facts.instruction_at(first).is_some_and(|first| first.op == Op::KwNames)
 }
 
 /// `for`, `yield from` and `await`: a generator that runs, or an iterator written in Python.

@@ -11,6 +11,7 @@ pub mod cpython;
 mod entry;
 pub mod error;
 pub mod morph;
+mod parameters;
 pub mod payload;
 pub mod read;
 pub mod snapshot;

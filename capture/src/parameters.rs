@@ -1,0 +1,71 @@
+//! What a running function was called with, as far as its frame still tells.
+//!
+//! A parameter that the code nowhere binds anew or deletes still holds what was passed.
+
+use crate::code::Op;
+use crate::cpython::codeobject::CodeInfo;
+use crate::cpython::frame::{RunningFrame, SlotValue};
+use crate::cpython::objects::is_cell;
+use crate::cpython::CURRENT;
+use pyo3::prelude::*;
+use pyo3::types::PyCode;
+use std::sync::Arc;
+
+/// The positional parameters of a frame.
+pub(crate) struct Parameters<'py> {
+    frame: RunningFrame<'py>,
+    info: Arc<CodeInfo>,
+    names: Vec<String>,
+    cells: Vec<String>,
+    locals: usize,
+}
+
+impl<'py> Parameters<'py> {
+    /// Those of a frame that runs `code`.
+    pub fn of(frame: RunningFrame<'py>, code: &Bound<'py, PyCode>) -> PyResult<Self> {
+        let locals: Vec<String> = code.getattr("co_varnames")?.extract()?;
+        let info = CodeInfo::of(code)?;
+        Ok(Self {
+            frame,
+            names: locals[..info.positional.min(locals.len())].to_vec(),
+            cells: code.getattr("co_cellvars")?.extract()?,
+            locals: locals.len(),
+            info,
+        })
+    }
+
+    /// How many positional parameters there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// What was passed for parameter `index`, if it cannot have been bound anew since.
+    pub fn passed(&self, index: usize) -> Option<Bound<'py, PyAny>> {
+        let name = self.names.get(index)?;
+        let cell = self.cells.iter().position(|cell| cell == name);
+        // A parameter that inner functions use lives in a cell. From 3.11 on that has the
+        // parameter's own slot, before it stood among the cells, behind the locals.
+        let has_own_slot = CURRENT.frame.function.is_some();
+        let (slot, number) = match cell {
+            None => (index, index),
+            Some(_) if has_own_slot => (index, index),
+            Some(place) => (self.locals + place, place),
+        };
+        let binds = |op| match op {
+            Op::StoreFast | Op::DeleteFast => cell.is_none(),
+            Op::StoreDeref | Op::DeleteDeref => cell.is_some(),
+            _ => false,
+        };
+        let mut instructions = self.info.facts.instructions();
+        if instructions.any(|found| binds(found.op) && found.arg as usize == number) {
+            return None;
+        }
+        match self.frame.read_slot(slot) {
+            SlotValue::Null => None,
+            SlotValue::Object(held) if cell.is_some() => {
+                is_cell(&held).then(|| held.getattr("cell_contents").ok()).flatten()
+            }
+            SlotValue::Object(held) => Some(held),
+        }
+    }
+}
