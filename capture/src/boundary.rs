@@ -19,6 +19,8 @@ pub(crate) enum Passage {
     Instance(Py<PyAny>),
     /// The call can be made again, and leads to the same frame.
     Again,
+    /// The same for the body of a class, unless the class is prepared by code of the program.
+    Body,
 }
 
 /// How deep callables may be wrapped in one another.
@@ -119,8 +121,8 @@ fn through_builtin<'py>(
             return through_builtins_module(&name, first, callee);
         }
         // A generator's method, bound.
-        if is_entry_method(&name) && callee.belongs_to(&owner) {
-            return Ok(Some(Passage::Again));
+        if callee.belongs_to(&owner) {
+            return Ok(through_generator(&name));
         }
         return Ok(None);
     }
@@ -128,8 +130,8 @@ fn through_builtin<'py>(
     let kind = kind.name()?;
     if kind == "method_descriptor" || kind == "wrapper_descriptor" {
         // The same, not bound: the generator is the first argument.
-        if is_entry_method(&name) && first.is_some_and(|first| callee.belongs_to(first)) {
-            return Ok(Some(Passage::Again));
+        if first.is_some_and(|first| callee.belongs_to(first)) {
+            return Ok(through_generator(&name));
         }
     }
     if kind == "method-wrapper" && name == "__next__" {
@@ -141,9 +143,14 @@ fn through_builtin<'py>(
     Ok(None)
 }
 
-/// Methods of generators and coroutines that enter their frame.
-fn is_entry_method(name: &str) -> bool {
-    name == "send" || name == "__next__"
+/// The methods of generators and coroutines that enter their frame. What was thrown in has been
+/// taken up by the frame; from there on it is as if it had been resumed by `send`.
+fn through_generator(name: &str) -> Option<Passage> {
+    match name {
+        "send" | "__next__" => Some(Passage::Again),
+        "throw" => Some(Passage::Value),
+        _ => None,
+    }
 }
 
 fn through_builtins_module<'py>(
@@ -154,6 +161,7 @@ fn through_builtins_module<'py>(
     let Some(first) = first else { return Ok(None) };
     let passage = match name {
         "next" if callee.belongs_to(first) => Some(Passage::Again),
+        "__build_class__" if callee.is(first) => Some(Passage::Body),
         "next" if callee.is_method_of_type(&first.get_type(), "__next__") => Some(Passage::Again),
         // The code that was given, or what a string was compiled to: its result is the call's.
         "exec" | "eval" => {

@@ -228,7 +228,30 @@ fn explain_call<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<E
             boundary::name_of(&callable) + " called with unpacked arguments",
         )),
         Passage::Again => Ok(caller.again()),
+        Passage::Body => explain_class_body(caller),
     }
+}
+
+/// The body of a class. `__build_class__` is called again, which asks the bases for their metaclass
+/// and that for a namespace: harmless unless the program wrote what is asked.
+fn explain_class_body(caller: &Caller<'_, '_>) -> Result<Explained, Refusal> {
+    let count = caller.instruction.arg as usize;
+    let plain = matches!(caller.instruction.op, Op::CallFunction | Op::Call) && !has_keyword_names(caller);
+    // The function of the body, the name, the bases.
+    for index in 0..count.saturating_sub(2) {
+        let Some(base) = caller.operand(index) else { return Err(Refusal::Unexplained) };
+        let Ok(class) = base.cast::<PyType>() else {
+            return Err(Refusal::Boundary("__build_class__, with a base that is no class".into()));
+        };
+        let prepare = lookup_on_type(&class.get_type(), "__prepare__");
+        if prepare.is_some_and(|prepare| prepare.hasattr("__func__").unwrap_or(true)) {
+            return Err(Refusal::Boundary("__build_class__, with a __prepare__ of its own".into()));
+        }
+    }
+    if !plain {
+        return Err(Refusal::Boundary("__build_class__, with keyword arguments".into()));
+    }
+    Ok(caller.again())
 }
 
 /// Whether what lies in the callable's place is the callee's first argument.
@@ -244,17 +267,21 @@ fn is_receiver<'py>(
     if caller.instruction.op == Op::CallFunctionEx {
         return Ok(false);
     }
-    let is_first = match callee.parameters()?.passed(0) {
-        Some(first) => first.is(found),
-        // Bound anew: then by the function's name, as an instance's method or a class's.
-        None => {
-            let name = callee.code.getattr("co_name")?.extract::<String>()?;
-            let class = found.cast::<PyType>().ok();
-            callee.is_method_of_type(&found.get_type(), &name)
-                || class.is_some_and(|class| callee.is_method_of_type(class, &name))
-        }
-    };
-    Ok(is_first && arguments_agree(caller, callee, 1)?)
+    let parameters = callee.parameters()?;
+    let is_passed = |index| parameters.passed(index).is_some_and(|passed| passed.is(found));
+    if is_passed(0) {
+        return arguments_agree(caller, callee, 1);
+    }
+    // A partial of a bound method.
+    if is_passed(1) {
+        return arguments_agree(caller, callee, 2);
+    }
+    // Bound anew: then by the function's name, as an instance's method or a class's.
+    let name = callee.code.getattr("co_name")?.extract::<String>()?;
+    let class = found.cast::<PyType>().ok();
+    let is_method = callee.is_method_of_type(&found.get_type(), &name)
+        || class.is_some_and(|class| callee.is_method_of_type(class, &name));
+    Ok(is_method && arguments_agree(caller, callee, 1)?)
 }
 
 /// Whether the call's positional operands are what the callee got for its parameters from `skip`
@@ -377,6 +404,10 @@ fn explain_operation<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Res
         Op::UnaryPositive => (caller.operand(0), &["__pos__"]),
         Op::UnaryInvert => (caller.operand(0), &["__invert__"]),
         Op::GetIter => (caller.operand(0), &["__iter__"]),
+        // With a format specification that lies above the value (`FVS_HAVE_SPEC`).
+        Op::FormatValue => {
+            (caller.operand((instruction.arg >> 2 & 1) as usize), &["__format__", "__str__", "__repr__"])
+        }
         Op::ContainsOp => (caller.operand(0), &["__contains__"]),
         Op::UnaryNot
         | Op::PopJumpIfTrue
@@ -512,6 +543,24 @@ fn explain_binary<'py>(
     )))
 }
 
+/// An attribute that a `super` object finds: in the MRO, behind its class.
+fn lookup_behind<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    // A super object passes every attribute on, its own ones too, unless its type is asked.
+    let own = |field| object.get_type().getattr("__getattribute__")?.call1((object, field));
+    let (class, start) = (own("__self_class__")?, own("__thisclass__")?);
+    let mut behind = false;
+    for base in class.getattr("__mro__")?.try_iter()? {
+        let base = base?;
+        if behind {
+            if let Ok(found) = base.getattr("__dict__")?.get_item(name) {
+                return Ok(Some(found));
+            }
+        }
+        behind |= base.is(&start);
+    }
+    Ok(None)
+}
+
 /// An attribute: a property or another descriptor of the type, or the type's own hooks.
 fn explain_attribute<'py>(
     caller: &Caller<'_, 'py>,
@@ -533,7 +582,11 @@ fn explain_attribute<'py>(
     }
     let kind = object.get_type();
     let name = caller.name(caller.instruction.arg).unwrap_or_default();
-    if let Some(found) = lookup_on_type(&kind, &name) {
+    let found = match boundary::is_builtin(&object, "super") {
+        true => lookup_behind(&object, &name)?,
+        false => lookup_on_type(&kind, &name),
+    };
+    if let Some(found) = found {
         let getter = boundary::is_builtin(&found, "property")
             .then(|| found.getattr(part))
             .transpose()?;

@@ -68,6 +68,19 @@ pub enum Start {
     Generator(Py<PyAny>),
 }
 
+impl Start {
+    /// The same with references of its own.
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Body(code, globals, namespace) => {
+                Self::Body(code.clone_ref(py), globals.clone_ref(py), namespace.clone_ref(py))
+            }
+            Self::Call(function) => Self::Call(function.clone_ref(py)),
+            Self::Generator(generator) => Self::Generator(generator.clone_ref(py)),
+        }
+    }
+}
+
 /// A captured frame, checked against its code and ready to be started.
 pub struct Prepared {
     /// Its fields.
@@ -93,7 +106,9 @@ pub fn prepare(py: Python<'_>, snapshot: &Snapshot, objects: &Objects) -> Result
             frame: index,
             what: what.into(),
         };
-        if matches!(frame.start, Start::Generator(_)) && !follows_again {
+        let follows_value =
+            prepared.last().is_some_and(|caller| caller.state.entry == Entry::Value);
+        if matches!(frame.start, Start::Generator(_)) && !follows_again && !follows_value {
             return Err(misfit("it belongs to a generator that nobody waits for"));
         }
         if index == last && state.entry == Entry::Again {
@@ -263,14 +278,39 @@ pub fn call_with_stand_ins<'py>(function: &Bound<'py, PyFunction>) -> PyResult<B
 }
 
 /// Turns a fresh frame into a captured one, its instruction in progress.
-pub fn morph(py: Python<'_>, frame: RunningFrame<'_>, prepared: &Prepared, objects: &Objects) {
+pub fn morph(
+    py: Python<'_>,
+    frame: RunningFrame<'_>,
+    prepared: &Prepared,
+    objects: &Objects,
+) -> Result<(), MorphError> {
     let Prepared { state, info, .. } = prepared;
+    if !info.is_function() {
+        refill_namespace(py, frame, prepared)?;
+    }
     write_fields(py, frame, state, info, objects);
     frame.stand_at(state.instruction);
     let generator = frame.generator().as_ref().and_then(Generator::new);
     if let Some(generator) = generator {
         generator.handled().write(py, objects.handled(py, &state.handled));
     }
+    Ok(())
+}
+
+/// The body of a class gets its namespace from whoever makes the class, who keeps it: it is filled,
+/// not replaced.
+fn refill_namespace(
+    py: Python<'_>,
+    frame: RunningFrame<'_>,
+    prepared: &Prepared,
+) -> Result<(), MorphError> {
+    let Start::Body(_, _, captured) = &prepared.start else { return Ok(()) };
+    let Some(fresh) = frame.namespace().filter(|fresh| !fresh.is(captured.bind(py))) else {
+        return Ok(());
+    };
+    fresh.call_method0("clear")?;
+    fresh.call_method1("update", (captured,))?;
+    Ok(())
 }
 
 fn write_fields(

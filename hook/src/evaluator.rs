@@ -13,7 +13,7 @@
 //! A frame whose [`Entry`] is [`Entry::Again`] does not wait here: it is evaluated at once, its
 //! instruction runs again and enters the next frame by itself.
 
-use crate::errors::raise;
+use crate::errors::{morph_error, raise};
 use capture::cpython::evalframe::{self, Next, Resumer};
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::objects::{eval_code, set_traceback_frame};
@@ -92,37 +92,28 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
 /// Starts frame `index` and everything above it; its result, once it has returned.
 fn start(py: Python<'_>, resume: Rc<Resume>, index: usize) -> PyResult<Py<PyAny>> {
     resume.expected.set(Some(index));
-    let result = match &resume.frames[index].start {
-        Start::Body(code, globals, namespace) => {
-            let (code, globals, namespace) = (
-                code.bind(py).clone(),
-                globals.bind(py).clone(),
-                namespace.bind(py).clone(),
-            );
-            let waits = Rc::downgrade(&resume);
-            drop(resume);
-            let result = eval_code(&code, &globals, &namespace);
-            (result, waits)
-        }
-        Start::Call(function) => {
-            let function = function.bind(py).clone();
-            let waits = Rc::downgrade(&resume);
-            drop(resume);
-            (morph::call_with_stand_ins(&function), waits)
-        }
-        Start::Generator(_) => return Err(raise(py, "ResumeError", "a generator cannot be called".into())),
+    let start = resume.frames[index].start.clone_ref(py);
+    // Nothing of the snapshot is held while the program runs.
+    let resume = {
+        let waits = Rc::downgrade(&resume);
+        drop(resume);
+        waits
     };
-    let (result, waits) = result;
-    let taken_over = waits
-        .upgrade()
-        .is_none_or(|resume| resume.expected.get() != Some(index));
+    let result = match start {
+        Start::Body(code, globals, namespace) => {
+            let (code, globals, namespace) =
+                (code.into_bound(py), globals.into_bound(py), namespace.into_bound(py));
+            eval_code(&code, &globals, &namespace)
+        }
+        Start::Call(function) => morph::call_with_stand_ins(&function.into_bound(py)),
+        Start::Generator(generator) => {
+            generator.into_bound(py).call_method1("send", (py.None(),))
+        }
+    };
+    let taken_over = resume.upgrade().is_none_or(|resume| resume.expected.get() != Some(index));
     if !taken_over {
         result?;
-        return Err(raise(
-            py,
-            "ResumeError",
-            format!("frame {index} was not taken over"),
-        ));
+        return Err(raise(py, "ResumeError", format!("frame {index} was not taken over")));
     }
     result.map(Bound::unbind)
 }
@@ -193,8 +184,10 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
         let Some(objects) = objects.as_ref() else {
             return Next::Raise(raise(py, "ResumeError", "the stack was resumed already".into()));
         };
-        morph::morph(py, frame, prepared, objects);
-        if let Err(error) = adopt_tracebacks(py, frame, &resume, index) {
+        let morphed = morph::morph(py, frame, prepared, objects)
+            .map_err(|error| morph_error(py, error))
+            .and_then(|()| adopt_tracebacks(py, frame, &resume, index));
+        if let Err(error) = morphed {
             return Next::Raise(error);
         }
         match prepared.state.entry {
