@@ -98,8 +98,7 @@ fn through_class<'py>(class: &Bound<'py, PyType>, callee: &Callee<'py>) -> Resul
 
 /// The instance that an `__init__` was entered with: recorded, or still its first parameter.
 fn instance_of<'py>(callee: &Callee<'py>) -> Option<Bound<'py, PyAny>> {
-    recorded_instance(callee.code.py(), callee.frame)
-        .or_else(|| callee.parameters().ok()?.passed(0))
+    recorded_instance(callee.code.py(), callee.frame).or_else(|| callee.parameters().ok()?.passed(0))
 }
 
 /// Built-in functions that pass a call on.

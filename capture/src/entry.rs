@@ -239,17 +239,25 @@ fn explain_class_body(caller: &Caller<'_, '_>) -> Result<Explained, Refusal> {
     let plain = matches!(caller.instruction.op, Op::CallFunction | Op::Call) && !has_keyword_names(caller);
     // The function of the body, the name, the bases.
     for index in 0..count.saturating_sub(2) {
-        let Some(base) = caller.operand(index) else { return Err(Refusal::Unexplained) };
+        let Some(base) = caller.operand(index) else {
+            return Err(Refusal::Unexplained);
+        };
         let Ok(class) = base.cast::<PyType>() else {
-            return Err(Refusal::Boundary("__build_class__, with a base that is no class".into()));
+            return Err(Refusal::Boundary(
+                "__build_class__, with a base that is no class".into(),
+            ));
         };
         let prepare = lookup_on_type(&class.get_type(), "__prepare__");
         if prepare.is_some_and(|prepare| prepare.hasattr("__func__").unwrap_or(true)) {
-            return Err(Refusal::Boundary("__build_class__, with a __prepare__ of its own".into()));
+            return Err(Refusal::Boundary(
+                "__build_class__, with a __prepare__ of its own".into(),
+            ));
         }
     }
     if !plain {
-        return Err(Refusal::Boundary("__build_class__, with keyword arguments".into()));
+        return Err(Refusal::Boundary(
+            "__build_class__, with keyword arguments".into(),
+        ));
     }
     Ok(caller.again())
 }
@@ -286,14 +294,10 @@ fn is_receiver<'py>(
 
 /// Whether the call's positional operands are what the callee got for its parameters from `skip`
 /// on, as far as those still tell.
-fn arguments_agree<'py>(
-    caller: &Caller<'_, 'py>,
-    callee: &Callee<'py>,
-    skip: usize,
-) -> PyResult<bool> {
+fn arguments_agree<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>, skip: usize) -> PyResult<bool> {
     let count = caller.instruction.arg as usize;
-    let is_method_call = matches!(caller.instruction.op, Op::CallMethod | Op::Call)
-        && caller.operand(count + 1).is_some();
+    let is_method_call =
+        matches!(caller.instruction.op, Op::CallMethod | Op::Call) && caller.operand(count + 1).is_some();
     let names = match caller.instruction.op {
         Op::CallFunction => 0,
         // The names of keyword arguments lie above them.
@@ -315,7 +319,9 @@ fn arguments_agree<'py>(
     }
     for index in 0..positional.min(parameters.len().saturating_sub(skip)) {
         let given = caller.operand(names + count + receiver - 1 - index);
-        let (Some(given), Some(passed)) = (given, parameters.passed(index + skip)) else { continue };
+        let (Some(given), Some(passed)) = (given, parameters.passed(index + skip)) else {
+            continue;
+        };
         if !given.is(&passed) {
             return Ok(false);
         }
@@ -327,7 +333,9 @@ fn arguments_agree<'py>(
 fn has_keyword_names(caller: &Caller<'_, '_>) -> bool {
     let facts = &caller.info.facts;
     let first = facts.reexecute_from(&caller.instruction);
-    facts.instruction_at(first).is_some_and(|first| first.op == Op::KwNames)
+    facts
+        .instruction_at(first)
+        .is_some_and(|first| first.op == Op::KwNames)
 }
 
 /// `for`, `yield from` and `await`: a generator that runs, or an iterator written in Python.
@@ -405,9 +413,10 @@ fn explain_operation<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Res
         Op::UnaryInvert => (caller.operand(0), &["__invert__"]),
         Op::GetIter => (caller.operand(0), &["__iter__"]),
         // With a format specification that lies above the value (`FVS_HAVE_SPEC`).
-        Op::FormatValue => {
-            (caller.operand((instruction.arg >> 2 & 1) as usize), &["__format__", "__str__", "__repr__"])
-        }
+        Op::FormatValue => (
+            caller.operand((instruction.arg >> 2 & 1) as usize),
+            &["__format__", "__str__", "__repr__"],
+        ),
         Op::ContainsOp => (caller.operand(0), &["__contains__"]),
         Op::UnaryNot
         | Op::PopJumpIfTrue
@@ -546,7 +555,12 @@ fn explain_binary<'py>(
 /// An attribute that a `super` object finds: in the MRO, behind its class.
 fn lookup_behind<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     // A super object passes every attribute on, its own ones too, unless its type is asked.
-    let own = |field| object.get_type().getattr("__getattribute__")?.call1((object, field));
+    let own = |field| {
+        object
+            .get_type()
+            .getattr("__getattribute__")?
+            .call1((object, field))
+    };
     let (class, start) = (own("__self_class__")?, own("__thisclass__")?);
     let mut behind = false;
     for base in class.getattr("__mro__")?.try_iter()? {

@@ -106,8 +106,9 @@ pub fn prepare(py: Python<'_>, snapshot: &Snapshot, objects: &Objects) -> Result
             frame: index,
             what: what.into(),
         };
-        let follows_value =
-            prepared.last().is_some_and(|caller| caller.state.entry == Entry::Value);
+        let follows_value = prepared
+            .last()
+            .is_some_and(|caller| caller.state.entry == Entry::Value);
         if matches!(frame.start, Start::Generator(_)) && !follows_again && !follows_value {
             return Err(misfit("it belongs to a generator that nobody waits for"));
         }
@@ -299,12 +300,10 @@ pub fn morph(
 
 /// The body of a class gets its namespace from whoever makes the class, who keeps it: it is filled,
 /// not replaced.
-fn refill_namespace(
-    py: Python<'_>,
-    frame: RunningFrame<'_>,
-    prepared: &Prepared,
-) -> Result<(), MorphError> {
-    let Start::Body(_, _, captured) = &prepared.start else { return Ok(()) };
+fn refill_namespace(py: Python<'_>, frame: RunningFrame<'_>, prepared: &Prepared) -> Result<(), MorphError> {
+    let Start::Body(_, _, captured) = &prepared.start else {
+        return Ok(());
+    };
     let Some(fresh) = frame.namespace().filter(|fresh| !fresh.is(captured.bind(py))) else {
         return Ok(());
     };

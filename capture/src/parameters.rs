@@ -62,9 +62,9 @@ impl<'py> Parameters<'py> {
         }
         match self.frame.read_slot(slot) {
             SlotValue::Null => None,
-            SlotValue::Object(held) if cell.is_some() => {
-                is_cell(&held).then(|| held.getattr("cell_contents").ok()).flatten()
-            }
+            SlotValue::Object(held) if cell.is_some() => is_cell(&held)
+                .then(|| held.getattr("cell_contents").ok())
+                .flatten(),
             SlotValue::Object(held) => Some(held),
         }
     }

@@ -125,11 +125,9 @@ fn report(py: Python<'_>, error: &PyErr) -> bool {
             .call_method1("print_exception_like_python", (error.value(py),))?
             .extract::<bool>()
     });
-    match reported {
-        Ok(reported) => reported,
-        // The program's own exception is the one to be seen; Python prints it without our help.
-        Err(_) => false,
-    }
+    // If that failed: the program's own exception is the one to be seen, and Python prints it
+    // without our help.
+    reported.unwrap_or(false)
 }
 
 /// Goes on from a file that ``dump`` wrote, in this process, for good.

@@ -1,6 +1,6 @@
 //! Home's side of a move: reach the peer, capture, offer, commit, become the pump.
 
-use crate::encode::{encode, Encoded};
+use crate::encode::encode;
 use crate::errors::transport_error;
 use crate::identity::hello;
 use crate::times::{self, timed};
@@ -59,8 +59,7 @@ pub fn depart(
 
     // From here on the program is there, and nothing of it runs here: no destructor, no `finally`.
     // What the snapshot was made of goes with the rest of the memory.
-    let encoded: std::mem::ManuallyDrop<Encoded> = std::mem::ManuallyDrop::new(encoded);
-    let _ = &encoded;
+    std::mem::forget(encoded);
     let arguments = match committed.into_pump_args() {
         Ok(arguments) => arguments,
         // The peer is on its own; its exit status is lost, and no Python may run here to say so.

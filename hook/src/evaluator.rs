@@ -101,19 +101,26 @@ fn start(py: Python<'_>, resume: Rc<Resume>, index: usize) -> PyResult<Py<PyAny>
     };
     let result = match start {
         Start::Body(code, globals, namespace) => {
-            let (code, globals, namespace) =
-                (code.into_bound(py), globals.into_bound(py), namespace.into_bound(py));
+            let (code, globals, namespace) = (
+                code.into_bound(py),
+                globals.into_bound(py),
+                namespace.into_bound(py),
+            );
             eval_code(&code, &globals, &namespace)
         }
         Start::Call(function) => morph::call_with_stand_ins(&function.into_bound(py)),
-        Start::Generator(generator) => {
-            generator.into_bound(py).call_method1("send", (py.None(),))
-        }
+        Start::Generator(generator) => generator.into_bound(py).call_method1("send", (py.None(),)),
     };
-    let taken_over = resume.upgrade().is_none_or(|resume| resume.expected.get() != Some(index));
+    let taken_over = resume
+        .upgrade()
+        .is_none_or(|resume| resume.expected.get() != Some(index));
     if !taken_over {
         result?;
-        return Err(raise(py, "ResumeError", format!("frame {index} was not taken over")));
+        return Err(raise(
+            py,
+            "ResumeError",
+            format!("frame {index} was not taken over"),
+        ));
     }
     result.map(Bound::unbind)
 }

@@ -142,6 +142,7 @@ fn address_of(function: EvalFrame) -> *mut c_void {
 
 /// # Safety
 /// The interpreter is alive and the GIL is held.
+#[allow(clippy::transmutes_expressible_as_ptr_casts)] // up to 3.10 it is an Option
 unsafe fn get_eval_frame(interpreter: *mut ffi::PyInterpreterState) -> *mut c_void {
     // SAFETY: pyo3-ffi gives the function's type per release, here or there in an Option; either
     // is one pointer.

@@ -107,6 +107,10 @@ pub fn replace_process(program: &OsStr, words: &[OsString]) {
     };
     let mut pointers: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).collect();
     pointers.push(core::ptr::null());
-    // SAFETY: a path and a list of words that ends with NULL, all alive for the call.
-    unsafe { libc::execv(program.as_ptr(), pointers.as_ptr()) };
+    // SAFETY: writes out what C code of the program has printed; then a path and a list of words
+    // that ends with NULL, all alive for the call.
+    unsafe {
+        libc::fflush(core::ptr::null_mut());
+        libc::execv(program.as_ptr(), pointers.as_ptr());
+    }
 }
