@@ -246,7 +246,7 @@ def is_by_name(pickler, cls):
 
 def is_made_in_python(cls):
     """Whether a class statement, or a call of a metaclass, made the class."""
-    if not cls.__flags__ & _HEAP_TYPE:
+    if not cls.__flags__ & _HEAP_TYPE or type(read_namespace(cls).get("__module__")) is not str:
         return False
     for value in read_namespace(cls).values():
         if type(value) in (MethodDescriptorType, WrapperDescriptorType) and value.__objclass__ is cls:
@@ -262,6 +262,8 @@ def _is_plain_meta(meta):
 def _hidden_class(pickler, cls):
     """A type in C that its module does not offer under its name."""
     module = cls.__module__
+    if type(module) is not str:
+        return pickler.refuse(cls, "a type that no module offers by name; leave it out")
     likely = ("types", "_collections_abc", module, "_" + module)
     pid = pickler.modules.search(cls, likely) or pickler.modules.search(cls)
     if pid is None and issubclass(cls, type):

@@ -144,7 +144,7 @@ def children(thing, modules):
         return _function_parts(thing)
     if isinstance(thing, type):
         return [("." + str(key), value) for key, value in type.__dict__["__dict__"].__get__(thing).items()]
-    parts = []
+    parts = _frame_parts(thing)
     try:
         attributes = object.__getattribute__(thing, "__dict__")
     except Exception:
@@ -166,7 +166,7 @@ def children(thing, modules):
     named.update(id(child) for _step, child in found)
     for child in get_referents(thing):
         if id(child) not in named and child is not cls and child is not attributes:
-            parts.append((_inner_step(thing, child), child))
+            parts.append((_inner_step(thing), child))
     return parts
 
 
@@ -216,13 +216,15 @@ def _slots(thing):
     return parts
 
 
-def _inner_step(thing, child):
+def _frame_parts(thing):
+    """The variables of a generator or coroutine that stands somewhere."""
+    for attribute in ("gi_frame", "cr_frame", "ag_frame"):
+        frame = getattr(type(thing), attribute, None) and getattr(thing, attribute)
+        if frame is not None:
+            return [(" → %s" % name, value) for name, value in frame.f_locals.items()]
+    return []
+
+
+def _inner_step(thing):
     kind = type(thing).__name__
-    if kind in ("generator", "coroutine", "async_generator"):
-        for attribute in ("gi_frame", "cr_frame", "ag_frame"):
-            frame = getattr(thing, attribute, None)
-            if frame is not None:
-                for name, value in frame.f_locals.items():
-                    if value is child:
-                        return " → %s" % name
-    return " in %s" % kind if kind != "cell" else ""
+    return "" if kind in ("cell", "frame") else " in %s" % kind

@@ -90,20 +90,27 @@ def make_text_layer(buffer, options):
 
 def fill_text(text, state):
     """Go to where the program stood, in the middle of what was decoded but not read."""
-    attributes, cookie, unread, decoder_state = state
+    attributes, cookie, unread, decoder_state, line, newlines = state
     if attributes:
         text.__dict__.update(attributes)
     if cookie is not None:
         text.seek(cookie)
-    give_back_text(text, unread, decoder_state)
+    if line is not None:
+        # A loop over the lines forbids tell() until it ends: begin one.
+        _native.text_give_back(text, line)
+        next(text)
+    give_back_text(text, unread, decoder_state, newlines)
 
 
-def give_back_text(text, unread, decoder_state):
+def give_back_text(text, unread, decoder_state, newlines):
     """Put decoded text and the decoder's state back into a text layer that has read nothing."""
-    if decoder_state is not None:
-        decoder = _decoder_of(text)
-        if decoder is not None:
-            decoder.setstate(decoder_state)
+    decoder = _decoder_of(text) if decoder_state is not None or newlines else None
+    if decoder is not None:
+        state = decoder.getstate() if decoder_state is None else decoder_state
+        for newline in (newlines,) if isinstance(newlines, str) else newlines or ():
+            decoder.setstate((b"", 0))
+            decoder.decode(newline.encode(text.encoding))  # seen, and remembered as such
+        decoder.setstate(state)
     if unread:
         _native.text_give_back(text, unread)
 
@@ -111,20 +118,30 @@ def give_back_text(text, unread, decoder_state):
 # -------------------------------------------------------------------------- taking apart, at home
 
 
+def _trouble(raw):
+    """Why an open raw file cannot travel, or None."""
+    status = os.fstat(raw.fileno())
+    if S_ISREG(status.st_mode):
+        if _path_of(raw, status) is None:
+            return "its file was deleted or has no name; write it under one first"
+    elif _standard(raw.fileno(), status) is None:
+        return _kind(status.st_mode)
+    return None
+
+
 def _take_raw(pickler, raw):
     if raw.closed:
         pickler.close_later(raw)
         return make_closed_raw, (raw.mode, getattr(raw, "name", None))
+    trouble = _trouble(raw)
+    if trouble is not None:
+        return pickler.refuse(raw, trouble)
     descriptor = raw.fileno()
     status = os.fstat(descriptor)
     if not S_ISREG(status.st_mode):
         standard = _standard(descriptor, status)
-        if standard is not None:
-            return make_standard_raw, (standard, raw.mode, raw.closefd and descriptor == standard)
-        return pickler.refuse(raw, _kind(status.st_mode))
+        return make_standard_raw, (standard, raw.mode, raw.closefd and descriptor == standard)
     path = _path_of(raw, status)
-    if path is None:
-        return pickler.refuse(raw, "its file was deleted or has no name; write it under one first")
     readable, writable = raw.readable(), raw.writable()
     access = "+" if readable and writable else "w" if writable else "r"
     name = raw.name
@@ -199,6 +216,9 @@ def _take_buffered(pickler, buffered):
     made = make_buffered, (type(buffered), raw)
     if buffered.closed:
         return made
+    trouble = _trouble(raw) if type(raw) is io.FileIO else None
+    if trouble is not None:
+        return pickler.refuse(buffered, trouble)
     if buffered.writable():
         buffered.flush()
     if type(raw) is io.FileIO and not S_ISREG(os.fstat(raw.fileno()).st_mode):
@@ -213,6 +233,10 @@ def _take_text(pickler, text):
         buffer = text.buffer
     except ValueError:
         return pickler.refuse(text, "its buffer was detached; leave it out")
+    raw = getattr(buffer, "raw", None)
+    trouble = _trouble(raw) if type(raw) is io.FileIO and not raw.closed else None
+    if trouble is not None:
+        return pickler.refuse(text, trouble)
     options = {
         "encoding": text.encoding,
         "errors": text.errors,
@@ -224,15 +248,18 @@ def _take_text(pickler, text):
     made = make_text_layer, (buffer, options)
     attributes = text.__dict__ or None
     if text.closed:
-        return (*made, (attributes, None, None, None), None, None, fill_text)
-    if text.writable():
-        text.flush()
-    cookie = unread = decoder_state = None
+        return (*made, (attributes, None, None, None, None, None), None, None, fill_text)
+    cookie = unread = decoder_state = line = None
     try:
-        cookie = text.tell()
+        cookie = text.tell()  # which also writes what is pending
     except (OSError, ValueError):  # in the middle of a loop over its lines, or not seekable
         unread, decoder_state = unread_text(text)
-    return (*made, (attributes, cookie, unread, decoder_state), None, None, fill_text)
+        if text.writable():
+            text.flush()
+        if text.seekable():
+            line = options["newline"] or "\n"
+    state = attributes, cookie, unread, decoder_state, line, text.newlines
+    return (*made, state, None, None, fill_text)
 
 
 _READNL = 64
@@ -315,12 +342,12 @@ def take_stdin():
         unread, state = unread_text(text)
     except ValueError:  # detached
         return None
-    return (ahead, unread, state) if ahead or unread or state else None
+    return (ahead, unread, state, text.newlines) if ahead or unread or state else None
 
 
 def give_back_stdin(taken):
     """Let standard input go on with what was read ahead, then with its descriptor."""
-    ahead, unread, state = taken
+    ahead, unread, state, newlines = taken
     text = sys.__stdin__
     if text is None:
         return
@@ -332,7 +359,7 @@ def give_back_stdin(taken):
         if sys.stdin is text:
             sys.stdin = replaced
         sys.__stdin__ = text = replaced
-    give_back_text(text, unread, state)
+    give_back_text(text, unread, state, newlines)
 
 
 def _prefill(buffer, ahead):

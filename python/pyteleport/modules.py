@@ -60,11 +60,8 @@ def installed(path):
 
 def _is_made_in_c(name, namespace):
     """Whether a module that no file made holds types in C, as those that Cython shares do."""
-    for value in namespace.copy().values():
-        if isinstance(value, type) and value.__module__ == name:
-            if "__dict__" not in vars(value) and "__slots__" not in vars(value):
-                return True
-    return False
+    own = [each for each in namespace.copy().values() if isinstance(each, type) and each.__module__ == name]
+    return any("__dict__" not in vars(each) and "__slots__" not in vars(each) for each in own)
 
 
 def _is_own(name, namespace):

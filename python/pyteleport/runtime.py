@@ -395,8 +395,7 @@ def take_hooks():
         if value is not getattr(sys, "__%s__" % name, None):
             hooks["sys", name] = value
     threading = sys.modules.get("threading")
-    original = getattr(threading, "__excepthook__", None)
-    if original is not None and threading.excepthook is not original:
+    if threading is not None and threading.excepthook is not sys.modules["_thread"]._excepthook:
         hooks["threading", "excepthook"] = threading.excepthook
     return hooks or None
 
