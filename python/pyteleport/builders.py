@@ -5,7 +5,7 @@ What can be part of its own state is made empty first, and filled later.
 
 from __future__ import annotations
 
-import weakref
+from _weakref import ref as Ref
 from types import CellType, CodeType, FunctionType, MethodType
 
 from . import _native, classes
@@ -85,16 +85,18 @@ def make_array_view(base, dtype, shape, strides, offset, writable):
 
 def make_dead_ref(cls):
     """A weak reference to an object that is gone."""
-    return weakref.ref.__new__(cls, classes.Gone())
+    return Ref.__new__(cls, classes.Gone())
 
 
 def make_ref(cls, referent, callback=None):
     """A weak reference, also of a subclass, whose constructor is passed by."""
-    return weakref.ref.__new__(cls, referent, callback)
+    return Ref.__new__(cls, referent, callback)
 
 
 def make_finalizer(alive, referent=None, function=None, args=(), kwargs=None, atexit=True):
     """A `weakref.finalize`, registered if it still waits."""
+    import weakref
+
     if not alive:
         return weakref.finalize.__new__(weakref.finalize)
     made = weakref.finalize(referent, function, *args, **(kwargs or {}))

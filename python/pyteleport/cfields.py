@@ -242,13 +242,3 @@ def fill_decimal_manager(manager, state):
     """Let it know its contexts."""
     _write(manager, _LOCAL, state[0])
     _write(manager, _OUTER, state[1])
-
-
-# Types that no module offers, by the names that they give themselves.
-UNNAMED = {
-    ("builtins", "memory_iterator"): take_memory_iterator,
-    ("decimal", "ContextManager"): take_decimal_manager,
-    ("_csv", "reader"): take_csv_reader,
-    ("_csv", "writer"): take_csv_writer,
-    ("_csv", "Dialect"): take_csv_dialect,
-}

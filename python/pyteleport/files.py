@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from binascii import crc32
 from stat import S_ISCHR, S_ISFIFO, S_ISREG, S_ISSOCK
 
 from . import _native
@@ -158,6 +157,8 @@ def _take_raw(pickler, raw):
 
 
 def _edges(descriptor, size):
+    from binascii import crc32
+
     first = crc32(os.pread(descriptor, _EDGE, 0))
     return crc32(os.pread(descriptor, _EDGE, max(0, size - _EDGE)), first)
 

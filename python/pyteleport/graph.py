@@ -22,7 +22,7 @@ import gc
 import sys
 from types import FunctionType
 
-from . import _native, builders, classes, exceptions, files, modules, reducers, runtime
+from . import _native, builders, classes, exceptions, files, modules, runtime
 from .errors import PayloadError, ResumeError, TeleportError
 
 # How much deeper than the program itself the C pickler may nest: a fraction of the C stack, even
@@ -40,11 +40,14 @@ class GraphPickler(_pickle.Pickler):
     """
 
     def __init__(self, sink, buffers, found_modules, capture, flat):
+        from . import reducers  # which the peer does without
+
         super().__init__(sink, 5, buffer_callback=buffers.append)
         self.persistent_id = _native.PersistentIds(found_modules.by_id)
         self.modules = found_modules
         self.capture = capture
         self.flat = flat
+        self.choose = reducers.choose
         self.takers = reducers.table()
         self.begun = {}
         self.promised = {}
@@ -64,7 +67,7 @@ class GraphPickler(_pickle.Pickler):
         cls = type(thing)
         taker = self.takers.get(cls)
         if taker is None:
-            taker = self.takers[cls] = reducers.choose(self, cls)
+            taker = self.takers[cls] = self.choose(self, cls)
         return taker(self, thing)
 
     def promise(self, thing):

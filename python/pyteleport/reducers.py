@@ -10,7 +10,8 @@ to it brings the contents: so a function that its own closure refers to is writt
 from __future__ import annotations
 
 import sys
-import weakref
+from _weakref import CallableProxyType, ProxyType, proxy
+from _weakref import ref as Ref
 from operator import attrgetter
 from types import (
     AsyncGeneratorType,
@@ -29,7 +30,7 @@ from types import (
     TracebackType,
 )
 
-from . import _native, builders, cfields, classes, exceptions, files
+from . import _native, builders, classes, exceptions, files
 
 _SINCE_3_10 = sys.version_info >= (3, 10)
 _SINCE_3_11 = sys.version_info >= (3, 11)
@@ -234,17 +235,17 @@ def take_ref(pickler, ref):
         made = builders.make_ref, (cls, referent)
     else:
         made = builders.make_ref, (cls, referent, ref.__callback__)
-    state = classes.own_state(pickler, ref) if cls is not weakref.ref else None
+    state = classes.own_state(pickler, ref) if cls is not Ref else None
     return made if state is None else (*made, state, None, None, classes.fill)
 
 
-def take_weak_proxy(pickler, proxy):
+def take_weak_proxy(pickler, thing):
     """A weak proxy, which passes every question on: so its referent answers for itself."""
     try:
-        referent = proxy.__reduce_ex__.__self__
+        referent = thing.__reduce_ex__.__self__
     except (ReferenceError, AttributeError):
-        return pickler.refuse(proxy, "a weak proxy of an object that is gone; leave it out")
-    return weakref.proxy, (referent,)
+        return pickler.refuse(thing, "a weak proxy of an object that is gone; leave it out")
+    return proxy, (referent,)
 
 
 def take_finalizer(_pickler, finalizer):
@@ -383,6 +384,17 @@ def _view_types():
             yield type(view)
 
 
+def _in_c(name):
+    """A taker of `cfields`, which is imported only for the objects that need it."""
+
+    def take(pickler, thing):
+        from . import cfields
+
+        return getattr(cfields, name)(pickler, thing)
+
+    return take
+
+
 # ------------------------------------------------------------------------------------- the table
 
 TAKERS = {
@@ -401,10 +413,9 @@ TAKERS = {
     GetSetDescriptorType: take_member,
     MemberDescriptorType: take_member,
     MappingProxyType: take_proxy,
-    weakref.ref: take_ref,
-    weakref.ProxyType: take_weak_proxy,
-    weakref.CallableProxyType: take_weak_proxy,
-    weakref.finalize: take_finalizer,
+    Ref: take_ref,
+    ProxyType: take_weak_proxy,
+    CallableProxyType: take_weak_proxy,
     super: take_super,
     memoryview: take_memoryview,
     type: classes.take_class,
@@ -426,11 +437,22 @@ _BY_MODULE = {
         ("ParamSpec", take_type_variable),
         ("TypeVarTuple", take_type_variable),
     ),
-    "functools": (("_lru_cache_wrapper", cfields.take_cached),),
+    "weakref": (("finalize", take_finalizer),),
+    "functools": (("_lru_cache_wrapper", _in_c("take_cached")),),
     "numpy": (("ndarray", take_array),),
     "_struct": (("Struct", take_struct),),
     "subprocess": (("Popen", take_child_process),),
     "_io": files.TAKERS,
+}
+
+
+# Types that no module offers, by the names that they give themselves.
+_UNNAMED = {
+    ("builtins", "memory_iterator"): _in_c("take_memory_iterator"),
+    ("decimal", "ContextManager"): _in_c("take_decimal_manager"),
+    ("_csv", "reader"): _in_c("take_csv_reader"),
+    ("_csv", "writer"): _in_c("take_csv_writer"),
+    ("_csv", "Dialect"): _in_c("take_csv_dialect"),
 }
 
 
@@ -453,9 +475,9 @@ def choose(pickler, cls):
         return classes.take_class
     if issubclass(cls, BaseException):
         return exceptions.take_exception
-    if issubclass(cls, weakref.ref):
+    if issubclass(cls, Ref):
         return take_ref
     for base in (property, classmethod, staticmethod, ModuleType):
         if issubclass(cls, base):
             return TAKERS[base]
-    return cfields.UNNAMED.get((cls.__module__, cls.__name__)) or classes.choose(pickler, cls)
+    return _UNNAMED.get((cls.__module__, cls.__name__)) or classes.choose(pickler, cls)
