@@ -224,7 +224,7 @@ def test_running_init_returns_the_instance(same):
     )
 
 
-def test_running_new_and_metaclass(same):
+def test_running_new(same):
     same("""
         class Single:
             made = None
@@ -235,15 +235,13 @@ def test_running_new_and_metaclass(same):
                 return cls.made
             def __init__(self, *args):
                 self.args = hop(args)
-        class Meta(type):
-            def __new__(meta, name, bases, body):
-                hop()
-                return super().__new__(meta, name, bases, body)
-            def __init__(cls, name, bases, body):
-                cls.tag = hop(name.lower())
-        class Thing(metaclass=Meta):
-            pass
-        print(Single(1) is Single(2), Single.made.args, Thing.tag, type(Thing).__name__)
+        class Counted(int):
+            def __new__(cls, n):
+                n = hop(n) + 1
+                self = super().__new__(cls, n)
+                self.tag = hop("made")
+                return self
+        print(Single(1) is Single(2), Single.made.args, Counted(4) + 1, Counted(5).tag)
     """)
 
 

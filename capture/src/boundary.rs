@@ -9,7 +9,7 @@ use crate::cpython::evalframe::recorded_instance;
 use crate::cpython::objects::{function_of_method, is_called_as_type, lookup_on_type};
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyType};
+use pyo3::types::{PyCFunction, PyString, PyType};
 
 /// How a call leads to the frame above it.
 pub(crate) enum Passage {
@@ -27,10 +27,13 @@ pub(crate) enum Passage {
 const MAX_WRAPPERS: usize = 64;
 
 /// How calling `callable` leads to `callee`.
+///
+/// `operands` are the first positional ones, a method's receiver before them, as far as they lie on
+/// the stack by themselves.
 pub(crate) fn passage<'py>(
     py: Python<'py>,
     callable: &Bound<'py, PyAny>,
-    first: Option<&Bound<'py, PyAny>>,
+    operands: &[Bound<'py, PyAny>],
     callee: &Callee<'py>,
 ) -> Result<Passage, Refusal> {
     let mut callable = callable.clone();
@@ -44,7 +47,7 @@ pub(crate) fn passage<'py>(
             callable = callable.getattr("func")?;
         } else if let Ok(class) = callable.cast::<PyType>() {
             return through_class(class, callee);
-        } else if let Some(passed_on) = through_builtin(&callable, first, callee)? {
+        } else if let Some(passed_on) = through_builtin(py, &callable, operands, callee)? {
             return Ok(passed_on);
         } else if let Some(call) = python_call(&callable) {
             callable = call;
@@ -76,11 +79,9 @@ fn through_class<'py>(class: &Bound<'py, PyType>, callee: &Callee<'py>) -> Resul
         }
         return Err(Refusal::Boundary(name_of(class)));
     }
+    // The call begins with `__new__`, and goes on with `__init__` by itself.
     if callee.is_method_of_type(class, "__new__") {
-        return Err(Refusal::Boundary(format!(
-            "{}, which goes on to __init__",
-            name_of(class)
-        )));
+        return Ok(Passage::Again);
     }
     let Some(instance) = instance_of(callee) else {
         if callee.is_method_of_type(class, "__init__") {
@@ -103,10 +104,12 @@ fn instance_of<'py>(callee: &Callee<'py>) -> Option<Bound<'py, PyAny>> {
 
 /// Built-in functions that pass a call on.
 fn through_builtin<'py>(
+    py: Python<'py>,
     callable: &Bound<'py, PyAny>,
-    first: Option<&Bound<'py, PyAny>>,
+    operands: &[Bound<'py, PyAny>],
     callee: &Callee<'py>,
 ) -> Result<Option<Passage>, Refusal> {
+    let first = operands.first();
     let name = callable
         .getattr("__name__")
         .and_then(|name| name.extract::<String>());
@@ -123,6 +126,9 @@ fn through_builtin<'py>(
         if callee.belongs_to(&owner) {
             return Ok(through_generator(&name));
         }
+        if name == "run" && is_context(&owner) {
+            return through_context(py, operands, callee);
+        }
         return Ok(None);
     }
     let kind = callable.get_type();
@@ -131,6 +137,9 @@ fn through_builtin<'py>(
         // The same, not bound: the generator is the first argument.
         if first.is_some_and(|first| callee.belongs_to(first)) {
             return Ok(through_generator(&name));
+        }
+        if name == "run" && first.is_some_and(is_context) {
+            return through_context(py, &operands[1..], callee);
         }
     }
     if kind == "method-wrapper" && name == "__next__" {
@@ -149,6 +158,27 @@ fn through_generator(name: &str) -> Option<Passage> {
         "send" | "__next__" => Some(Passage::Again),
         "throw" => Some(Passage::Value),
         _ => None,
+    }
+}
+
+fn is_context(object: &Bound<'_, PyAny>) -> bool {
+    let kind = object.get_type();
+    let name = |name: PyResult<Bound<'_, PyString>>, is: &str| name.is_ok_and(|name| name == is);
+    name(kind.name(), "Context")
+        && (name(kind.module(), "_contextvars") || name(kind.module(), "contextvars"))
+}
+
+/// `Context.run`: entered again, it enters the context again, which travels as one that is not
+/// entered, and calls on.
+fn through_context<'py>(
+    py: Python<'py>,
+    operands: &[Bound<'py, PyAny>],
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let Some((called, rest)) = operands.split_first() else { return Ok(None) };
+    match passage(py, called, rest, callee)? {
+        Passage::Value | Passage::Again => Ok(Some(Passage::Again)),
+        Passage::Instance(_) | Passage::Body => Ok(None),
     }
 }
 

@@ -56,6 +56,22 @@ static CALL_ON: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// The interned string `__init__`, compared by address with each frame's name.
 static INIT_NAME: AtomicUsize = AtomicUsize::new(0);
 
+/// Where the main thread's stack ends, 0 if that is not known.
+///
+/// With an evaluator of our own every call recurses in C, also where CPython itself would not
+/// (3.11 and later), and a program that has raised its recursion limit may come to the end of the
+/// stack before it comes to that limit.
+static STACK_END: AtomicUsize = AtomicUsize::new(0);
+
+/// So much above its end the stack counts as used up: room for C code that is called last, and for
+/// the exception.
+const STACK_RESERVE: usize = 256 << 10;
+
+/// Looks where the main thread's stack may end by now.
+pub fn find_stack_end() {
+    STACK_END.store(super::lifecycle::main_stack_end().unwrap_or(0), Ordering::Relaxed);
+}
+
 /// How things stand with the eval-frame function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -80,6 +96,9 @@ pub fn set_recording(py: Python<'_>, recording: bool) -> Result<(), InstallError
         let name = pyo3::types::PyString::intern(py, "__init__");
         // Interned strings that nobody holds go; this one has to stay.
         INIT_NAME.store(name.into_ptr() as usize, Ordering::Relaxed);
+    }
+    if recording {
+        find_stack_end();
     }
     let before = RECORDING.swap(recording, Ordering::Relaxed);
     apply(py).inspect_err(|_| RECORDING.store(before, Ordering::Relaxed))
@@ -190,12 +209,29 @@ unsafe extern "C" fn record(
             .read();
         code.add(CURRENT.code_object.name).cast::<usize>().read()
     };
+    let here = core::ptr::addr_of!(name) as usize;
+    if here.wrapping_sub(STACK_END.load(Ordering::Relaxed)) < STACK_RESERVE {
+        // SAFETY: passed on unchanged.
+        return unsafe { refuse_depth(thread, frame) };
+    }
     if name == INIT_NAME.load(Ordering::Relaxed) {
         // SAFETY: passed on unchanged.
         return unsafe { record_init(thread, frame, throw) };
     }
     // SAFETY: passed on unchanged.
     unsafe { call_on(thread, frame, throw) }
+}
+
+/// Ends a frame that has no room left on the stack before it begins.
+#[cold]
+unsafe fn refuse_depth(thread: *mut ffi::PyThreadState, frame: *mut c_void) -> *mut ffi::PyObject {
+    // SAFETY: the GIL is held; a frame that an exception is thrown into runs nothing of its own
+    // unless it is a suspended generator, whose handlers then have the reserve.
+    unsafe {
+        let message = c"maximum recursion depth exceeded: the C stack is used up";
+        ffi::PyErr_SetString(ffi::PyExc_RecursionError, message.as_ptr());
+        call_on(thread, frame, 1)
+    }
 }
 
 /// An `__init__` that runs, and its instance: a link of a list whose links lie on the C stack.

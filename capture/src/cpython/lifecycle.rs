@@ -88,6 +88,7 @@ pub fn make_room_for(frames: usize) {
     // SAFETY: reads a local struct. If it is refused the stack stays as it is, and a program that
     // is too deep for it is told so by the guard page, as at home.
     unsafe { libc::setrlimit(libc::RLIMIT_STACK, &limit) };
+    super::evalframe::find_stack_end();
 }
 
 /// Ends the process at once: no Python code, no destructor, no flush.
@@ -113,4 +114,21 @@ pub fn replace_process(program: &OsStr, words: &[OsString]) {
         libc::fflush(core::ptr::null_mut());
         libc::execv(program.as_ptr(), pointers.as_ptr());
     }
+}
+
+/// Where the main thread's stack ends if it grows as far as its limit lets it; `None` if there is no
+/// limit, or nobody tells.
+pub fn main_stack_end() -> Option<usize> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: fills a local struct.
+    if unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) } != 0 {
+        return None;
+    }
+    if limit.rlim_cur == libc::RLIM_INFINITY {
+        return None;
+    }
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let stack = maps.lines().find(|line| line.ends_with("[stack]"))?;
+    let top = stack.split([' ', '-']).nth(1)?;
+    usize::from_str_radix(top, 16).ok()?.checked_sub(limit.rlim_cur as usize)
 }

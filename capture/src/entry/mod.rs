@@ -1,0 +1,232 @@
+//! What the caller's instruction does with its callee's result, and whether it explains the callee.
+//!
+//! Between a frame and the one above it there may be C code, and it may have been entered by
+//! anything: the call that the frame is at, or a finalizer that happens to run during it. So the
+//! caller's instruction and its operands, which still lie on its stack, must *explain* the callee;
+//! what they do not explain is refused. How the frame goes on when its callee returns is the
+//! [`Entry`](crate::snapshot::Entry).
+
+use crate::boundary;
+mod call;
+mod operation;
+
+use crate::code::{Instruction, Op};
+use crate::cpython::codeobject::CodeInfo;
+use crate::cpython::frame::{RunningFrame, SlotValue};
+use crate::cpython::objects::lookup_on_type;
+use crate::cpython::CURRENT;
+use crate::parameters::Parameters;
+use crate::waiting::LiveEntry;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+/// A frame that waits for the one above it.
+pub(crate) struct Caller<'a, 'py> {
+    pub py: Python<'py>,
+    pub frame: RunningFrame<'py>,
+    pub info: &'a CodeInfo,
+    pub instruction: Instruction,
+    /// How many values its stack holds.
+    pub depth: usize,
+    /// How many its code says it holds before the instruction.
+    pub expected: usize,
+}
+
+/// The frame above.
+pub(crate) struct Callee<'py> {
+    pub frame: RunningFrame<'py>,
+    pub code: Bound<'py, PyAny>,
+    /// Whether it was entered through C.
+    pub from_c: bool,
+}
+
+/// How the callee was entered, and how much of the caller's stack outlives its return.
+pub(crate) struct Explained {
+    pub entry: LiveEntry,
+    pub keep: usize,
+}
+
+/// Why it could not be told.
+pub(crate) enum Refusal {
+    /// C code stands between: its name.
+    Boundary(String),
+    /// The instruction has nothing to do with the callee.
+    Unexplained,
+    /// A class was called, but its instance is not known.
+    Instance,
+    /// The stack is not as deep as it should be.
+    Depth,
+    /// CPython raised an exception.
+    Python(PyErr),
+}
+
+impl From<PyErr> for Refusal {
+    fn from(error: PyErr) -> Self {
+        Self::Python(error)
+    }
+}
+
+impl<'py> Caller<'_, 'py> {
+    /// The operand `index` places below the top that the code gives the stack, 0 for the top.
+    pub fn operand(&self, index: usize) -> Option<Bound<'py, PyAny>> {
+        let place = self.expected.checked_sub(index + 1)?;
+        match self.frame.read_slot(self.info.slots + place) {
+            SlotValue::Null => None,
+            SlotValue::Object(object) => Some(object),
+        }
+    }
+
+    /// Name number `index` of the code.
+    fn name(&self, index: u32) -> Option<String> {
+        let names = self.frame.code().getattr("co_names").ok()?;
+        names.get_item(index as usize).ok()?.extract().ok()
+    }
+
+    /// The stack without the instruction's operands, below where its result goes.
+    fn below_result(&self) -> usize {
+        let after = self.info.facts.depth_after(&self.instruction);
+        after.map_or(0, |depth| usize::from(depth).saturating_sub(1))
+    }
+
+    fn value(&self) -> Explained {
+        Explained {
+            entry: LiveEntry::Value,
+            keep: self.below_result(),
+        }
+    }
+
+    fn again(&self) -> Explained {
+        Explained {
+            entry: LiveEntry::Again,
+            keep: self.expected,
+        }
+    }
+}
+
+impl<'py> Callee<'py> {
+    /// What it was called with.
+    pub fn parameters(&self) -> PyResult<Parameters<'py>> {
+        Parameters::of(self.frame, self.code.cast()?)
+    }
+
+    /// Whether it runs the code of this Python function.
+    pub fn is(&self, function: &Bound<'py, PyAny>) -> bool {
+        function.getattr("__code__").is_ok_and(|code| code.is(&self.code))
+    }
+
+    /// Whether the type of `object` defines `name` as a Python function that the callee runs.
+    fn is_method(&self, object: &Bound<'py, PyAny>, name: &str) -> bool {
+        self.is_method_of_type(&object.get_type(), name)
+    }
+
+    pub fn is_method_of_type(&self, kind: &Bound<'py, PyType>, name: &str) -> bool {
+        lookup_on_type(kind, name).is_some_and(|found| self.is(&found) || self.is_wrapped(&found))
+    }
+
+    /// A static or class method's function.
+    fn is_wrapped(&self, found: &Bound<'py, PyAny>) -> bool {
+        let wraps = boundary::is_builtin(found, "staticmethod") || boundary::is_builtin(found, "classmethod");
+        wraps && found.getattr("__func__").is_ok_and(|function| self.is(&function))
+    }
+
+    /// Whether it is the frame of this generator or coroutine.
+    pub fn belongs_to(&self, object: &Bound<'py, PyAny>) -> bool {
+        self.frame
+            .generator()
+            .is_some_and(|generator| generator.is(object))
+    }
+}
+
+/// Explains the callee by the instruction that its caller stands at.
+pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
+    if !callee.from_c {
+        return explain_inlined(caller);
+    }
+    if caller.depth != caller.expected {
+        return Err(Refusal::Depth);
+    }
+    match caller.instruction.op {
+        Op::CallFunction
+        | Op::CallMethod
+        | Op::CallFunctionKw
+        | Op::CallFunctionEx
+        | Op::Call
+        | Op::CallKw => call::explain_call(caller, callee),
+        Op::ForIter => explain_iteration(caller, callee, caller.operand(0)),
+        Op::YieldFrom | Op::Send => explain_iteration(caller, callee, caller.operand(1)),
+        Op::ListExtend => match caller.operand(0) {
+            Some(source) if callee.belongs_to(&source) => Ok(caller.again()),
+            Some(source) => Err(Refusal::Boundary(boundary::operation("list.extend", &source))),
+            None => Err(Refusal::Unexplained),
+        },
+        Op::SetupWith | Op::BeforeWith => explain_enter(caller, callee),
+        Op::WithExceptStart => explain_exit(caller, callee),
+        _ => operation::explain_operation(caller, callee),
+    }
+}
+
+/// A callee that the same evaluator entered: it can only be what the instruction calls, and the
+/// operands have moved into it.
+fn explain_inlined(caller: &Caller<'_, '_>) -> Result<Explained, Refusal> {
+    let explained = caller.value();
+    match caller.instruction.op {
+        Op::Call | Op::BinarySubscr if explained.keep == caller.depth => Ok(explained),
+        Op::Call | Op::BinarySubscr => Err(Refusal::Depth),
+        _ => Err(Refusal::Unexplained),
+    }
+}
+/// `for`, `yield from` and `await`: a generator that runs, or an iterator written in Python.
+fn explain_iteration<'py>(
+    caller: &Caller<'_, 'py>,
+    callee: &Callee<'py>,
+    iterator: Option<Bound<'py, PyAny>>,
+) -> Result<Explained, Refusal> {
+    let Some(iterator) = iterator else {
+        return Err(Refusal::Unexplained);
+    };
+    if callee.belongs_to(&iterator) || callee.is_method(&iterator, "__next__") {
+        return Ok(caller.again());
+    }
+    if boundary::is_python_class(&iterator.get_type()) {
+        return Err(Refusal::Unexplained);
+    }
+    Err(Refusal::Boundary(boundary::operation("the iteration", &iterator)))
+}
+
+/// `__enter__` runs. CPython up to 3.11 has put the exit method in the manager's place already.
+fn explain_enter<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
+    let Some(exit) = caller.operand(0) else {
+        return Err(Refusal::Unexplained);
+    };
+    let manager = exit.getattr("__self__").map_err(|_| Refusal::Unexplained)?;
+    if callee.is_method(&manager, "__enter__") {
+        return Ok(Explained {
+            entry: LiveEntry::WithEnter,
+            keep: caller.expected,
+        });
+    }
+    Err(Refusal::Boundary(boundary::operation(
+        "the `with` statement's __enter__",
+        &manager,
+    )))
+}
+
+/// `__exit__` runs with an exception. It lies below what describes that exception.
+fn explain_exit<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
+    // 3.9 and 3.10: the exception and the one before it, three values each; from 3.11 on: the
+    // instruction's offset, the exception before, the exception.
+    let below = if CURRENT.handled.triple.is_some() { 6 } else { 3 };
+    let Some(exit) = caller.operand(below) else {
+        return Err(Refusal::Unexplained);
+    };
+    match boundary::passage(caller.py, &exit, &[], callee)? {
+        boundary::Passage::Value => Ok(Explained {
+            entry: LiveEntry::WithExit,
+            keep: caller.expected,
+        }),
+        _ => Err(Refusal::Boundary(boundary::operation(
+            "the `with` statement's __exit__",
+            &exit,
+        ))),
+    }
+}
