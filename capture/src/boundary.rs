@@ -9,7 +9,7 @@ use crate::cpython::evalframe::recorded_instance;
 use crate::cpython::objects::{function_of_method, is_called_as_type, lookup_on_type};
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyString, PyType};
+use pyo3::types::{PyCFunction, PyType};
 
 /// How a call leads to the frame above it.
 pub(crate) enum Passage {
@@ -162,10 +162,7 @@ fn through_generator(name: &str) -> Option<Passage> {
 }
 
 fn is_context(object: &Bound<'_, PyAny>) -> bool {
-    let kind = object.get_type();
-    let name = |name: PyResult<Bound<'_, PyString>>, is: &str| name.is_ok_and(|name| name == is);
-    name(kind.name(), "Context")
-        && (name(kind.module(), "_contextvars") || name(kind.module(), "contextvars"))
+    is_exactly(object.py(), object, "_contextvars", "Context").unwrap_or(false)
 }
 
 /// `Context.run`: entered again, it enters the context again, which travels as one that is not
