@@ -170,6 +170,53 @@ def test_callbacks_at_exit_run_once_in_their_order(same):
     """)
 
 
+def test_finalizers_that_nobody_holds(same):
+    same("""
+        import weakref
+        class Thing: pass
+        thing, other = Thing(), Thing()
+        weakref.finalize(thing, print, "thing is gone")
+        weakref.finalize(other, print, "other is gone")
+        weakref.finalize(other, print, "not at the end").atexit = False
+        hop()
+        del thing
+        print("end")
+    """)
+
+
+def test_logging_goes_on_as_it_was_set_up(same, tmp_path):
+    same(f"""
+        import logging, sys
+        class Loud(logging.Filter):
+            def filter(self, record):
+                record.msg = record.msg.upper()
+                return True
+        class Kind(logging.Logger):
+            def louder(self):
+                self.warning("louder")
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s:%(name)s:%(message)s", stream=sys.stdout)
+        logging.addLevelName(25, "NOTICE")
+        logging.setLoggerClass(Kind)
+        log, quiet, own = logging.getLogger("a.b"), logging.getLogger("quiet"), logging.getLogger("own")
+        to_file = logging.FileHandler({str(tmp_path / "log")!r}, "w")
+        to_file.set_name("file")
+        own.addHandler(to_file)
+        own.propagate = False
+        log.addFilter(Loud())
+        quiet.setLevel(logging.ERROR)
+        log.info("before")
+        own.info("kept")
+        hop()
+        log.info("after")
+        quiet.info("never")
+        log.log(25, "notice")
+        own.louder()
+        logging.debug("too low")
+        to_file.close()
+        print(open(to_file.baseFilename).read().split(), type(own) is Kind, logging.root.handlers[0].stream is sys.stdout)
+    """)
+
+
 def test_streams_that_stand_in_for_the_standard_ones(same):
     same("""
         import io, sys, contextlib

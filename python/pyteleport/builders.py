@@ -104,6 +104,26 @@ def make_finalizer(alive, referent=None, function=None, args=(), kwargs=None, at
     return made
 
 
+def make_lock(held):
+    """A lock, held or free."""
+    from _thread import allocate_lock
+
+    lock = allocate_lock()
+    if held:
+        lock.acquire()
+    return lock
+
+
+def make_rlock(times):
+    """A lock that this thread holds so many times."""
+    from _thread import RLock
+
+    lock = RLock()
+    for _ in range(times):
+        lock.acquire()
+    return lock
+
+
 def namespace_proxy(cls):
     """The read-only view of a class's namespace."""
     return type.__dict__["__dict__"].__get__(cls)

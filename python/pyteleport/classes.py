@@ -196,10 +196,26 @@ def class_steps(pickler, cls):
     return steps
 
 
+def _defer_registrations(pickler):
+    """Have the program's classes registered again with abstract classes that are installed."""
+    import _abc
+
+    for name in ("_collections_abc", "numbers", "os", "contextlib"):
+        for value in vars(sys.modules.get(name, sys)).copy().values():
+            if isinstance(value, type) and "_abc_impl" in read_namespace(value):
+                found = [ref() for ref in _abc._get_dump(value)[0]]
+                own = [cls for cls in found if cls is not None and cls.__module__ in pickler.modules.by_value]
+                if own:
+                    pickler.deferred.append(("registry", value, own))
+
+
 def _collect(pickler, cls, waiting):
     if id(cls) in pickler.begun or is_by_name(pickler, cls) or not is_made_in_python(cls):
         return
     pickler.begun[id(cls)] = cls
+    if not pickler.any_class:
+        pickler.any_class = True
+        _defer_registrations(pickler)
     _collect(pickler, type(cls), waiting)
     for base in read_bases(cls):
         _collect(pickler, base, waiting)

@@ -7,7 +7,7 @@ The stream, in the order in which it is written and read:
                   the rest is read finds them
     namespaces    the whole namespaces of these modules, in order
     objects       those of the frames, and the runtime state that is made of objects
-    variables     the context variables
+    variables     the context variables, and finalizers that only wait
     deferred      what completes objects once all of them are there, as lists, until an empty one
 
 All but the first share one memo: what was one object stays one object. Functions, classes and
@@ -52,6 +52,7 @@ class GraphPickler(_pickle.Pickler):
         self.begun = {}
         self.promised = {}
         self.named_classes = set()
+        self.any_class = False
         self.deferred = []
         self.deferred_ids = {}
         self.traceback_frames = {}
@@ -187,7 +188,7 @@ def _dump(pickler, late, options):
     pickler.dump(_definitions(pickler.modules))
     pickler.dump(_namespaces(pickler.modules))
     pickler.dump((pickler.capture.objects, late, options))
-    pickler.dump(runtime.take_context_variables(pickler))
+    pickler.dump((runtime.take_context_variables(pickler), runtime.take_finalizers(pickler)))
     while pickler.deferred:
         batch, pickler.deferred = pickler.deferred, []
         pickler.dump(batch)
@@ -303,7 +304,7 @@ def _decode(source, buffers, finder):
         if kind is not None:
             module.__class__ = kind
     objects, late, extras = unpickler.load()
-    variables = unpickler.load()
+    variables, _finalizers = unpickler.load()
     tracebacks, batches = [], []
     while True:
         batch = unpickler.load()

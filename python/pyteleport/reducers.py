@@ -263,23 +263,19 @@ def take_super(_pickler, thing):
     return super, (read(thing, "__thisclass__"), receiver)
 
 
-def take_lock(pickler, lock):
-    """A lock that nobody holds is as good as a new one."""
-    if lock.locked():
-        return pickler.refuse(lock, "a lock that is held; release it before the move")
-    return _new_lock(), ()
+def take_lock(_pickler, lock):
+    """A lock; who holds it in a program without other threads is the program."""
+    return builders.make_lock, (lock.locked(),)
 
 
 def take_rlock(pickler, lock):
-    if not repr(lock).startswith("<unlocked"):
-        return pickler.refuse(lock, "a lock that is held; release it before the move")
-    return type(lock), ()
-
-
-def _new_lock():
-    from _thread import allocate_lock
-
-    return allocate_lock
+    """A lock that may be held more than once, by this thread."""
+    text = repr(lock)  # the one place that tells how often, and changes nothing
+    if text.startswith("<unlocked"):
+        return type(lock), ()
+    if not lock._is_owned():
+        return pickler.refuse(lock, "a lock that another thread holds; release it before the move")
+    return builders.make_rlock, (int(text.partition("count=")[2].split()[0]),)
 
 
 def take_local(pickler, thing):

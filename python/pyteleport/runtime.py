@@ -56,6 +56,13 @@ def give_back_cwd(path):
         sys.stderr.flush()
 
 
+def take_umask():
+    """The mask for new files."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 def take_path():
     """`sys.path`: each entry, and whether it is part of what is installed."""
     return [
@@ -96,6 +103,7 @@ def give_back_argv(taken):
 
 EARLY = (
     ("cwd", take_cwd, give_back_cwd),
+    ("umask", take_umask, os.umask),
     ("environ", take_environ, give_back_environ),
     ("path", take_path, give_back_path),
     ("argv", take_argv, give_back_argv),
@@ -196,6 +204,22 @@ def give_back_warnings(taken):
     when_imported("warnings", put)
 
 
+def take_logging():
+    """What is set on loggers."""
+    if "logging" not in sys.modules:
+        return None
+    from . import logs
+
+    return logs.take_logging()
+
+
+def give_back_logging(taken):
+    """Set it here."""
+    from . import logs
+
+    logs.give_back_logging(taken)
+
+
 def take_locale():
     """The locale, once the program has set one."""
     if "locale" not in sys.modules:
@@ -231,6 +255,20 @@ def give_back_context_variables(taken):
     """Set the context variables."""
     for variable, value in taken:
         variable.set(value)
+
+
+def take_finalizers(pickler):
+    """Finalizers of `weakref` that nobody holds, of the program's objects or with its functions."""
+    weakref = sys.modules.get("weakref")
+    if weakref is None:
+        return None
+    found = []
+    for finalizer, info in list(weakref.finalize._registry.items()):
+        owner = info.weakref()
+        modules_of_both = [getattr(info.func, "__module__", None), type(owner).__module__]
+        if owner is not None and any(name in pickler.modules.by_value for name in modules_of_both):
+            found.append((info.index, finalizer))
+    return [finalizer for _index, finalizer in sorted(found, key=lambda pair: pair[0])] or None
 
 
 _STREAM_OPTIONS = ("encoding", "errors", "line_buffering", "write_through")
@@ -299,6 +337,7 @@ LATE = (
     ("decimal", take_decimal, give_back_decimal),
     ("warnings", take_warnings, give_back_warnings),
     ("locale", take_locale, give_back_locale),
+    ("logging", take_logging, give_back_logging),
 )
 
 # ------------------------------------------------------------------------------------- settle
