@@ -50,6 +50,7 @@ def renew_surroundings():
             raw,
             encoding=old.encoding,
             errors=old.errors,
+            newline="\n",
             line_buffering=name == "stderr" or raw.isatty(),
         )
         stream.mode = mode

@@ -355,7 +355,7 @@ def give_back_stdin(taken):
     if ahead and not _prefill(text.buffer, ahead):
         larger = io.BufferedReader(text.buffer.raw, len(ahead))
         _prefill(larger, ahead)
-        replaced = io.TextIOWrapper(larger, text.encoding, text.errors)
+        replaced = io.TextIOWrapper(larger, text.encoding, text.errors, newline="\n")
         replaced.mode = "r"
         if sys.stdin is text:
             sys.stdin = replaced
