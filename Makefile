@@ -25,8 +25,10 @@ demo:
 
 test: test-rust test-python
 
+# The layouts are held against each interpreter that the tests are linked with.
 test-rust:
-	tools/test-rust $(default)
+	tools/cargo-for $(default) test --quiet --workspace --exclude pyteleport-hook
+	@[ -z "$(other)" ] || { set -x; tools/cargo-for $(other) test --quiet --package pyteleport-capture; }
 
 # Both releases are made ready first: each is the other's "another release".
 test-python:
@@ -41,7 +43,7 @@ test-python:
 
 lint:
 	cargo fmt --all --check
-	PYO3_PYTHON=$(default) cargo clippy --quiet --workspace --all-targets -- -D warnings
+	tools/cargo-for $(default) clippy --quiet --workspace --all-targets -- -D warnings
 	tools/tool ruff check .
 	tools/tool ruff format --check .
 
@@ -53,7 +55,7 @@ format:
 bench:
 	@python="$$(tools/venv $(default) pytests/requirements.txt)" && \
 	    "$$python" benches/eval_overhead.py && "$$python" benches/move.py
-	cd benches && PYO3_PYTHON=$(default) cargo bench
+	tools/cargo-for $(default) bench --package pyteleport-benches
 
 clean:
 	rm -rf .cache target

@@ -34,9 +34,13 @@ def state(move):
 BREAK = """
 import io, random, sys
 import pyteleport
-good = open(sys.argv[1], "rb").read()
+whole = open(sys.argv[1], "rb").read()
+end = whole.rindex(b"PK\x03\x04")  # behind the payload is a small zip file, by which Python knows what to run
+good, behind = whole[:end], whole[end:]
 chosen = random.Random(int(sys.argv[3]))
 other = []
+def noise(n):
+    return bytes(chosen.getrandbits(8) for _ in range(n))
 def attempt(what, data):
     try:
         pyteleport.resume(io.BytesIO(data))
@@ -50,19 +54,20 @@ head = min(600, len(good))
 if sys.argv[2] == "flipped":
     places = list(range(head)) + [chosen.randrange(len(good)) for _ in range(400)]
     for place in places:
-        attempt("byte %d" % place, good[:place] + bytes([good[place] ^ chosen.choice([1, 128, 255])]) + good[place + 1:])
+        flipped = bytes([good[place] ^ chosen.choice([1, 128, 255])])
+        attempt("byte %d" % place, good[:place] + flipped + good[place + 1:] + behind)
 elif sys.argv[2] == "cut":
     for place in list(range(head)) + [chosen.randrange(len(good)) for _ in range(200)] + [len(good) - 1]:
         attempt("cut at %d" % place, good[:place])
 elif sys.argv[2] == "mixed":
     for _ in range(300):
         a, b = sorted(chosen.randrange(len(good)) for _ in range(2))
-        attempt("without %d:%d" % (a, b + 1), good[:a] + good[b + 1:])
-        attempt("%d:%d twice" % (a, b + 1), good[:b + 1] + good[a:])
-        attempt("random %d" % a, good[:a] + chosen.randbytes(b - a + 1) + good[b + 1:])
+        attempt("without %d:%d" % (a, b + 1), good[:a] + good[b + 1:] + behind)
+        attempt("%d:%d twice" % (a, b + 1), good[:b + 1] + good[a:] + behind)
+        attempt("random %d" % a, good[:a] + noise(b - a + 1) + good[b + 1:] + behind)
     attempt("nothing", b"")
     attempt("text", b"import sys\\n" * 100)
-    attempt("more", good + b"x" * 10)
+    attempt("no payload", behind)
 print("tried, not a PayloadError:", other[:5], len(other))
 """
 
@@ -125,14 +130,13 @@ def test_a_gigabyte_of_numpy_in_a_local(move):
         import numpy as np
         def f():
             data = np.arange(1 << 27, dtype=np.int64)
-            half = data[::2]
             hop()
             data[0] = 7
-            return data.nbytes, int(data[-1]), int(data[123456789]), bool(half[0] == 7), data.flags.writeable
+            return data.nbytes, int(data[-1]), int(data[123456789]), data.flags.writeable
         print(f())
     """,
     )
-    assert out == f"({GIGABYTE}, {(1 << 27) - 1}, 123456789, True, True)\n"
+    assert out == f"({GIGABYTE}, {(1 << 27) - 1}, 123456789, True)\n"
     assert peak < 1024 + 200, f"{peak:.0f} MB"
 
 

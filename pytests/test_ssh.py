@@ -55,6 +55,7 @@ def sshd(keys, tmp_path):
                     "PasswordAuthentication no",
                     "UsePAM no",
                     "PrintMotd no",
+                    f"SetEnv HOME={tmp_path}",  # the tester's own shell start-up files stay out of it
                     *lines,
                     "",
                 ]

@@ -8,6 +8,7 @@ import datetime
 import enum
 import functools
 import pathlib
+import sys
 import types
 import uuid
 import weakref
@@ -111,7 +112,8 @@ print(pairs[0] is pairs[2], pairs[0] is pairs[1], pairs[0] is first, [type(t).__
 print(repr(truths[-1]), table[key], table["again"] is key, weak() is shapes[0])
 
 clone = copy.deepcopy(shapes[0])
-module = types.ModuleType("made_here")
+module = sys.modules["made_here"] = types.ModuleType("made_here")
 module.value = 5
 hop()
+print(sys.modules["made_here"] is module)
 print(clone, shapes[1].grown(1), clone is shapes[0], module.value, module.__name__, sorted(shapes))

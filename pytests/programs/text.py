@@ -22,7 +22,6 @@ for number, line in enumerate(lines, 1):
 print(words.most_common(3))
 
 
-
 def write(rows):
     sink = io.StringIO()
     csv.writer(sink).writerows(rows)
