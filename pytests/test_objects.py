@@ -310,18 +310,6 @@ def test_registered_with_abstract_classes_of_the_library(same):
     """)
 
 
-def test_locks_arrive_free_or_held_as_they_were(same):
-    same("""
-        import threading
-        lock, many, condition, event = threading.Lock(), threading.RLock(), threading.Condition(), threading.Event()
-        with lock, many, many, condition:
-            hop()
-            print(lock.locked(), many._is_owned(), condition._is_owned())
-        hop()
-        print(lock.acquire(False), many._is_owned(), condition.acquire(False), event.is_set())
-    """)
-
-
 def test_local_class_with_an_instance_of_itself(same):
     same("""
         def make():

@@ -104,24 +104,11 @@ def make_finalizer(alive, referent=None, function=None, args=(), kwargs=None, at
     return made
 
 
-def make_lock(held):
-    """A lock, held or free."""
+def make_lock():
+    """A lock, free."""
     from _thread import allocate_lock
 
-    lock = allocate_lock()
-    if held:
-        lock.acquire()
-    return lock
-
-
-def make_rlock(times):
-    """A lock that this thread holds so many times."""
-    from _thread import RLock
-
-    lock = RLock()
-    for _ in range(times):
-        lock.acquire()
-    return lock
+    return allocate_lock()
 
 
 def namespace_proxy(cls):

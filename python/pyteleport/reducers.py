@@ -263,19 +263,21 @@ def take_super(_pickler, thing):
     return super, (read(thing, "__thisclass__"), receiver)
 
 
-def take_lock(_pickler, lock):
-    """A lock; who holds it in a program without other threads is the program."""
-    return builders.make_lock, (lock.locked(),)
+_HELD = "a lock that is held; release it before the move"
+
+
+def take_lock(pickler, lock):
+    """A lock that nobody holds is as good as a new one."""
+    if lock.locked():
+        return pickler.refuse(lock, _HELD)
+    return builders.make_lock, ()
 
 
 def take_rlock(pickler, lock):
-    """A lock that may be held more than once, by this thread."""
-    text = repr(lock)  # the one place that tells how often, and changes nothing
-    if text.startswith("<unlocked"):
-        return type(lock), ()
-    if not lock._is_owned():
-        return pickler.refuse(lock, "a lock that another thread holds; release it before the move")
-    return builders.make_rlock, (int(text.partition("count=")[2].split()[0]),)
+    """As above; its text is the one place that tells, and changes nothing."""
+    if not repr(lock).startswith("<unlocked"):
+        return pickler.refuse(lock, _HELD)
+    return type(lock), ()
 
 
 def take_local(pickler, thing):
