@@ -23,10 +23,14 @@ print(down(5_000))
 """
 
 
-@pytest.mark.parametrize("also", ["pass", "class A:\n    def __init__(self): endless(0)\nendless = lambda n: A()"])
+@pytest.mark.parametrize(
+    "also", ["pass", "class A:\n    def __init__(self): endless(0)\nendless = lambda n: A()"]
+)
 def test_no_recursion_overruns_the_c_stack_under_the_hook(tmp_path, also):
     program = tmp_path / "deep.py"
-    text = DEEP.format(hook="pyteleport.install_hook()").replace("print(down(5_000))\ntry", f"{also}\nprint(down(5_000))\ntry")
+    text = DEEP.format(hook="pyteleport.install_hook()").replace(
+        "print(down(5_000))\ntry", f"{also}\nprint(down(5_000))\ntry"
+    )
     program.write_text(text)
     run = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (0, "5000\nrefused\n5000\n"), run.stderr

@@ -172,7 +172,9 @@ fn through_context<'py>(
     operands: &[Bound<'py, PyAny>],
     callee: &Callee<'py>,
 ) -> Result<Option<Passage>, Refusal> {
-    let Some((called, rest)) = operands.split_first() else { return Ok(None) };
+    let Some((called, rest)) = operands.split_first() else {
+        return Ok(None);
+    };
     match passage(py, called, rest, callee)? {
         Passage::Value | Passage::Again => Ok(Some(Passage::Again)),
         Passage::Instance(_) | Passage::Body => Ok(None),

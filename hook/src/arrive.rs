@@ -119,12 +119,13 @@ fn end(py: Python<'_>, result: PyResult<()>) -> ! {
 /// Lets the Python side print an exception whose source lines are not in files here; says whether
 /// it did.
 fn report(py: Python<'_>, error: &PyErr) -> bool {
-    let module = py.import("pyteleport.sources");
-    let reported = module.and_then(|module| {
-        module
-            .call_method1("print_exception_like_python", (error.value(py),))?
-            .extract::<bool>()
-    });
+    let value = error.value(py);
+    let reported = value
+        // Up to 3.11 the interpreter keeps it beside the exception until somebody catches that.
+        .setattr("__traceback__", error.traceback(py))
+        .and_then(|()| py.import("pyteleport.sources"))
+        .and_then(|sources| sources.call_method1("print_exception_like_python", (value,)))
+        .and_then(|reported| reported.extract::<bool>());
     // If that failed: the program's own exception is the one to be seen, and Python prints it
     // without our help.
     reported.unwrap_or(false)

@@ -1,14 +1,12 @@
-"""Classes and their instances.
+"""Classes of the program.
 
 A class of the program is built without running any of its code: first a skeleton with its name,
 bases and slots, then its functions, then the rest of its namespace, in its order. No metaclass,
-`__init_subclass__` or `__set_name__` is called. Its instances are made the same way, unless their
-class brings reducers of its own: then these are asked, as pickle asks them.
+`__init_subclass__` or `__set_name__` is called.
 """
 
 from __future__ import annotations
 
-import copyreg
 import sys
 from types import (
     FunctionType,
@@ -18,7 +16,7 @@ from types import (
     WrapperDescriptorType,
 )
 
-_HEAP_TYPE = 1 << 9
+HEAP_TYPE = 1 << 9
 _MADE_WITH_CLASS = (GetSetDescriptorType, MemberDescriptorType)
 _SINGLETON_TYPES = (type(None), type(Ellipsis), type(NotImplemented))
 
@@ -69,7 +67,7 @@ def make_class(meta, name, bases, namespace):
     quiet = classmethod(nothing)
     shadowed = []
     for base in {owner: None for one in bases for owner in read_order(one)}:
-        if base.__flags__ & _HEAP_TYPE and "__init_subclass__" in read_namespace(base):
+        if base.__flags__ & HEAP_TYPE and "__init_subclass__" in read_namespace(base):
             try:
                 kept = read_namespace(base)["__init_subclass__"]
                 type.__setattr__(base, "__init_subclass__", quiet)
@@ -123,44 +121,6 @@ def register_all(cls, others):
 
     for other in others:
         _abc._abc_register(cls, other)
-
-
-def make_plain(base, cls, *value):
-    """An instance of a class, of which only the built-in base knows."""
-    return base.__new__(cls, *value)
-
-
-def fill(thing, state):
-    """Fill an instance: its dictionary, its slots, and what its built-in base holds."""
-    _steps, attributes, slots, contents = state
-    if attributes:
-        object.__getattribute__(thing, "__dict__").update(attributes)
-    if slots:
-        for name, value in slots.items():
-            object.__setattr__(thing, name, value)
-    if contents is not None:
-        if isinstance(thing, dict):
-            dict.update(thing, contents)
-        elif isinstance(thing, list):
-            list.extend(thing, contents)
-        else:
-            set.update(thing, contents)
-
-
-def set_state(thing, state):
-    """Give an instance its state as pickle does, after its class got its contents."""
-    _steps, state = state
-    setter = getattr(thing, "__setstate__", None)
-    if setter is not None:
-        setter(state)
-        return
-    slots = None
-    if type(state) is tuple and len(state) == 2:
-        state, slots = state
-    if state:
-        thing.__dict__.update(state)
-    for name, value in (slots or {}).items():
-        setattr(thing, name, value)
 
 
 # -------------------------------------------------------------------------- taking apart, at home
@@ -262,7 +222,7 @@ def is_by_name(pickler, cls):
 
 def is_made_in_python(cls):
     """Whether a class statement, or a call of a metaclass, made the class."""
-    if not cls.__flags__ & _HEAP_TYPE or type(read_namespace(cls).get("__module__")) is not str:
+    if not cls.__flags__ & HEAP_TYPE or type(read_namespace(cls).get("__module__")) is not str:
         return False
     for value in read_namespace(cls).values():
         if type(value) in (MethodDescriptorType, WrapperDescriptorType) and value.__objclass__ is cls:
@@ -301,290 +261,3 @@ def _slot_names(cls):
         for key, value in namespace.items()
         if type(value) in _MADE_WITH_CLASS and value.__objclass__ is cls
     )
-
-
-# ------------------------------------------------------------------------------------- instances
-
-_VALUES = {
-    tuple: lambda thing: tuple.__getitem__(thing, slice(None)),
-    int: int.__int__,
-    float: float.__float__,
-    complex: lambda thing: complex.__add__(thing, 0j),
-    str: str.__str__,
-    bytes: lambda thing: bytes.__getitem__(thing, slice(None)),
-    frozenset: lambda thing: tuple(frozenset.__iter__(thing)),
-}
-_CONTENTS = {
-    list: lambda thing: list.__getitem__(thing, slice(None)),
-    dict: dict.copy,
-    set: lambda thing: list(set.__iter__(thing)),
-}
-_OBJECT = read_namespace(object)
-_REDUCES = (object.__reduce__, set.__reduce__, frozenset.__reduce__)
-_WORD = 8
-
-
-def take_bare(pickler, thing):
-    """An `object()`: often a mark that a module compares with."""
-    pid = pickler.modules.search_bare(thing)
-    if pid is not None:
-        return attribute, (sys.modules[pid[1]], pid[2])
-    return object, ()
-
-
-def choose(pickler, cls):
-    """The taker for the instances of a class."""
-    module = cls.__module__
-    namespace = {}
-    if not pickler.modules.owns(module):
-        # What the module of a class holds of its instances is there at the peer, too.
-        namespace = {
-            id(value): key
-            for key, value in vars(sys.modules[module]).copy().items()
-            if type(value) is cls and type(key) is str
-        }
-    taker = _taker(pickler, cls)
-    if namespace:
-        return _or_global(sys.modules[module], namespace, taker)
-    return taker
-
-
-def _or_global(module, namespace, taker):
-    def take(pickler, thing):
-        name = namespace.get(id(thing))
-        return (attribute, (module, name)) if name is not None else taker(pickler, thing)
-
-    return take
-
-
-def _taker(pickler, cls):
-    if cls.__flags__ & _HEAP_TYPE and pickler.modules.owns(cls.__module__):
-        taker = _container_taker(cls)
-        if taker is not None:
-            return taker
-    base = _plain_base(pickler, cls)
-    if base is None:
-        return ask
-    if (
-        base is object
-        and find(cls, "__new__") is _OBJECT["__new__"]
-        and find(cls, "__getattribute__") is _OBJECT["__getattribute__"]
-        and find(cls, "__getattr__") is None
-        and not _slot_count(cls)
-    ):
-        if not cls.__dictoffset__:
-            return _take_empty
-        if pickler.flat and find(cls, "__hash__") is _OBJECT["__hash__"]:
-            return _take_open_flat
-        return take_open
-    if base in _VALUES:
-        value = _VALUES[base]
-
-        def take(pickler, thing):
-            made = make_plain, (base, cls, value(thing))
-            state = own_state(pickler, thing)
-            return made if state is None else (*made, state, None, None, fill)
-
-        return take
-    contents = _CONTENTS.get(base)
-
-    def take_filled(pickler, thing):
-        state = own_state(pickler, thing, contents)
-        made = make_plain, (base, cls)
-        return made if state is None else (*made, state, None, None, fill)
-
-    return take_filled
-
-
-def _container_taker(cls):
-    """For the program's subclasses of containers in `collections`, whose constructors they change."""
-    collections = sys.modules.get("collections")
-    if collections is None:
-        return None
-    for base, facts, contents, filler in (
-        (collections.defaultdict, _read_factory, dict.copy, dict.update),
-        (collections.OrderedDict, None, _read_ordered, fill_ordered),
-        (collections.deque, _read_bound, _read_deque, collections.deque.extend),
-        (collections.Counter, None, dict.copy, dict.update),
-    ):
-        if issubclass(cls, base):
-            if find(cls, "__reduce__") is not find(base, "__reduce__"):
-                return None
-            if find(cls, "__reduce_ex__") is not _OBJECT["__reduce_ex__"]:
-                return None
-
-            def take(pickler, thing, base=base, facts=facts, contents=contents, filler=filler):
-                given = facts(thing) if facts is not None else None
-                state = own_state(pickler, thing), given, contents(thing), filler
-                return make_plain, (base, cls), state, None, None, fill_container
-
-            return take
-    return None
-
-
-def _read_factory(thing):
-    return (find(type(thing), "default_factory").__get__(thing),)
-
-
-def _read_bound(thing):
-    return (), find(type(thing), "maxlen").__get__(thing)
-
-
-def _read_ordered(thing):
-    from collections import OrderedDict
-
-    return list(OrderedDict.items(thing))
-
-
-def _read_deque(thing):
-    from collections import deque
-
-    return list(deque.__iter__(thing))
-
-
-def fill_ordered(thing, items):
-    """Put items into an ordered dictionary, in their order."""
-    from collections import OrderedDict
-
-    for key, value in items:
-        OrderedDict.__setitem__(thing, key, value)
-
-
-def fill_container(thing, state):
-    """Fill a container of the program's own class by the methods of its base."""
-    own, given, contents, filler = state
-    if given is not None:
-        from collections import defaultdict, deque
-
-        base = defaultdict if isinstance(thing, defaultdict) else deque
-        base.__init__(thing, *given)
-    filler(thing, contents)
-    if own is not None:
-        fill(thing, own)
-
-
-def take_open(pickler, thing):
-    """An instance whose state is its dictionary, and whose class meddles with nothing."""
-    state = thing.__dict__
-    cls = type(thing)
-    steps = pickler.late_class(cls)
-    if steps:
-        return make_plain, (object, cls), (steps, state, None, None), None, None, fill
-    return copyreg.__newobj__, (cls,), state or None
-
-
-def _take_open_flat(pickler, thing):
-    made = take_open(pickler, thing)
-    if len(made) > 3 or made[2] is None:
-        return made
-    if id(thing) not in pickler.deferred_ids:
-        pickler.deferred_ids[id(thing)] = thing
-        pickler.deferred.append(("attributes", thing, made[2]))
-    return made[:2]
-
-
-def _take_empty(_pickler, thing):
-    return copyreg.__newobj__, (type(thing),)
-
-
-def own_state(pickler, thing, contents=None):
-    """The state that the Python side of an object holds, or None; with a pickler, its class too."""
-    steps = pickler.late_class(type(thing)) if pickler is not None else None
-    try:
-        attributes = object.__getattribute__(thing, "__dict__")
-    except AttributeError:
-        attributes = None
-    slots = {}
-    for cls in read_order(type(thing)):
-        if cls.__flags__ & _HEAP_TYPE and "__slots__" in read_namespace(cls):
-            for name, member in read_namespace(cls).items():
-                if type(member) is MemberDescriptorType:
-                    try:
-                        slots[name] = member.__get__(thing)
-                    except AttributeError:
-                        continue
-    held = contents(thing) if contents is not None else None
-    if not attributes and not slots and not held and not steps:
-        return None
-    return steps, attributes or None, slots or None, held or None
-
-
-def find(cls, name):
-    """What a class or one of its bases has under a name; neither it nor its metaclass is asked."""
-    for owner in read_order(cls):
-        namespace = read_namespace(owner)
-        if name in namespace:
-            return namespace[name]
-    return None
-
-
-def _slot_count(cls):
-    count = 0
-    for owner in read_order(cls):
-        if owner.__flags__ & _HEAP_TYPE:
-            for value in read_namespace(owner).values():
-                if type(value) is MemberDescriptorType and value.__objclass__ is owner:
-                    count += 1
-    return count
-
-
-def _plain_base(pickler, cls):
-    """The built-in base of a class whose instances need not be asked, else None."""
-    base = cls
-    while base.__flags__ & _HEAP_TYPE and base is not object:
-        base = base.__base__
-    if base is object:
-        # Whatever is larger than its Python side explains has state that only C knows.
-        words = (cls.__dictoffset__ > 0) + (cls.__weakrefoffset__ > 0) + _slot_count(cls)
-        if cls.__basicsize__ > object.__basicsize__ + words * _WORD:
-            return None
-    elif base not in _VALUES and base not in _CONTENTS:
-        return None
-    enum = sys.modules.get("enum")
-    if enum is not None and issubclass(cls, enum.Enum) and not is_by_name(pickler, cls):
-        return base
-    if cls.__name__ == "WeakSet" and cls.__module__ == "_weakrefset":
-        return base
-    if find(cls, "__reduce_ex__") is not _OBJECT["__reduce_ex__"]:
-        return None
-    if find(cls, "__reduce__") not in _REDUCES:
-        return None
-    for name in ("__getstate__", "__getnewargs__", "__getnewargs_ex__", "__setstate__"):
-        if find(cls, name) is not find(base, name):
-            return None
-    return None if cls in copyreg.dispatch_table else base
-
-
-def ask(pickler, thing):
-    """Let an object take itself apart, as pickle does."""
-    cls = type(thing)
-    reduce = copyreg.dispatch_table.get(cls)
-    try:
-        found = reduce(thing) if reduce is not None else thing.__reduce_ex__(5)
-    except Exception as problem:
-        return pickler.could_not_ask(thing, problem)
-    if type(found) is str:
-        module = getattr(thing, "__module__", None)
-        if pickler.modules.has(thing, module, found):
-            return attribute, (sys.modules[module], *found.split("."))
-        pid = pickler.modules.search(thing)
-        if pid is not None:
-            return attribute, (sys.modules[pid[1]], pid[2])
-        try:
-            found = _by_fields(thing)
-        except Exception as problem:
-            return pickler.could_not_ask(thing, problem)
-        if type(found) is not tuple:
-            return pickler.refuse(thing, "no module offers it by its name; leave it out")
-    if type(found) is not tuple or not 2 <= len(found) <= 6 or not callable(found[0]):
-        return pickler.refuse(thing, "its reducer returned %.40r; leave it out" % (found,))
-    if len(found) == 3:
-        steps = pickler.late_class(cls)
-        if steps:
-            return (*found[:2], (steps, found[2]), None, None, set_state)
-    return found
-
-
-def _by_fields(thing):
-    """An object that only gives its name, taken apart as if it had no reducer."""
-    return copyreg.__newobj__, (type(thing),), object.__getattribute__(thing, "__dict__")

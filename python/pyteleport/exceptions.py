@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
 
-from . import _native, classes
+from . import _native, instances
 
 _HEAP_TYPE = 1 << 9
 _LINKS = ("__cause__", "__context__", "__suppress_context__", "__traceback__")
@@ -38,7 +38,7 @@ def fill_exception(exception, state):
                 descriptor.__set__(exception, value)
                 break
     if own is not None:
-        classes.fill(exception, own)
+        instances.fill(exception, own)
 
 
 def link_exception(exception, cause, context, suppress, traceback):
@@ -76,7 +76,7 @@ def take_exception(pickler, exception):
         made = (cls, (members.pop("message"), members.pop("exceptions")))
         members = {}
     steps = pickler.late_class(cls)
-    state = (steps, args, members, classes.own_state(None, exception))
+    state = (steps, args, members, instances.own_state(None, exception))
     return make_exception, made, state, None, None, fill_exception
 
 

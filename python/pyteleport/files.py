@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 from stat import S_ISCHR, S_ISFIFO, S_ISREG, S_ISSOCK
 
 from . import _native
@@ -327,58 +326,3 @@ def unpack(packed):
         with open(path, "wb") as file:
             file.write(contents)
         os.chmod(path, mode)
-
-
-# ---------------------------------------------------------------------------------- standard input
-
-
-def take_stdin():
-    """What standard input has read ahead: bytes, text, and the decoder's state; None if nothing."""
-    text = sys.__stdin__
-    try:
-        if type(text) is not io.TextIOWrapper or text.closed:
-            return None
-        buffer = text.buffer
-        ahead = _native.buffered_unread(buffer) if type(buffer) is io.BufferedReader else b""
-        unread, state = unread_text(text)
-    except ValueError:  # detached
-        return None
-    return (ahead, unread, state, text.newlines) if ahead or unread or state else None
-
-
-def give_back_stdin(taken):
-    """Let standard input go on with what was read ahead, then with its descriptor."""
-    ahead, unread, state, newlines = taken
-    text = sys.__stdin__
-    if text is None:
-        return
-    if ahead and not _prefill(text.buffer, ahead):
-        larger = io.BufferedReader(text.buffer.raw, len(ahead))
-        _prefill(larger, ahead)
-        replaced = io.TextIOWrapper(larger, text.encoding, text.errors, newline="\n")
-        replaced.mode = "r"
-        if sys.stdin is text:
-            sys.stdin = replaced
-        sys.__stdin__ = text = replaced
-    give_back_text(text, unread, state, newlines)
-
-
-def _prefill(buffer, ahead):
-    """Have a buffer read `ahead` from a stand-in for its descriptor."""
-    descriptor = buffer.fileno()
-    source = os.memfd_create("pyteleport")
-    kept = os.dup(descriptor)
-    try:
-        os.write(source, ahead)
-        os.lseek(source, 0, os.SEEK_SET)
-        os.dup2(source, descriptor)
-        try:
-            buffer.peek(1)
-        finally:
-            os.dup2(kept, descriptor)
-    finally:
-        os.close(kept)
-        os.close(source)
-    if buffer.seekable():
-        buffer.tell()  # look again where the descriptor stands
-    return len(_native.buffered_unread(buffer)) == len(ahead)

@@ -22,7 +22,7 @@ import gc
 import sys
 from types import FunctionType
 
-from . import _native, builders, classes, exceptions, files, modules, runtime
+from . import _native, builders, classes, exceptions, files, modules, runtime, streams
 from .errors import PayloadError, ResumeError, TeleportError
 
 # How much deeper than the program itself the C pickler may nest: a fraction of the C stack, even
@@ -149,7 +149,7 @@ def _lower_limit(limit):
 
 
 def _encode(capture, sink, extras, limit, collecting):
-    runtime.flush_streams()
+    streams.flush_streams()
     found = modules.Modules()
     early = {"extras": {key: extras[key] for key in ("cwd", "env") if extras.get(key)}}
     runtime.take_early(early, capture, extras, found.by_value, found.aliases)
@@ -266,8 +266,9 @@ class Arrival:
 def decode(source, buffers):
     """Read a graph, and turn this process into the program's.
 
-    It clears the namespace of `__main__`: nothing may run in there afterwards but the program.
+    The program gets a `__main__` of its own. If it cannot go on here, the process is left as it was.
     """
+    before = runtime.Before()
     collecting = gc.isenabled()
     gc.disable()
     finder = modules.Finder()
@@ -275,10 +276,13 @@ def decode(source, buffers):
     try:
         arrival = _decode(source, buffers, finder)
     except TeleportError:
+        before.put_back()
         raise
     except (EOFError, _pickle.UnpicklingError) as problem:
+        before.put_back()
         raise PayloadError("the graph of objects is damaged: %s" % problem) from problem
     except Exception as problem:
+        before.put_back()
         _check(finder)
         text = "the objects cannot be built here: %s: %s" % (type(problem).__name__, problem)
         raise ResumeError(text) from problem

@@ -246,13 +246,13 @@ class Finder:
 
 
 def make_shells(names, aliases):
-    """Put empty modules for those that travel by value into `sys.modules`."""
+    """Put empty modules for those that travel by value into `sys.modules`.
+
+    A fresh `__main__` too: the one that is there belongs to what runs here now, whose frames keep
+    its namespace for good.
+    """
     for name in names:
-        if name == "__main__":
-            namespace = namespace_of(sys.modules[name])
-            namespace.clear()
-            namespace.update(__name__=name, __builtins__=sys.modules["builtins"])
-        else:
-            sys.modules[name] = ModuleType(name)
+        sys.modules[name] = module = ModuleType(name)
+        module.__builtins__ = sys.modules["builtins"]
     for alias, name in aliases:
         sys.modules[alias] = sys.modules[name]

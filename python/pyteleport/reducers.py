@@ -30,7 +30,7 @@ from types import (
     TracebackType,
 )
 
-from . import _native, builders, classes, exceptions, files
+from . import _native, builders, classes, exceptions, files, instances
 
 _SINCE_3_10 = sys.version_info >= (3, 10)
 _SINCE_3_11 = sys.version_info >= (3, 11)
@@ -235,8 +235,8 @@ def take_ref(pickler, ref):
         made = builders.make_ref, (cls, referent)
     else:
         made = builders.make_ref, (cls, referent, ref.__callback__)
-    state = classes.own_state(pickler, ref) if cls is not Ref else None
-    return made if state is None else (*made, state, None, None, classes.fill)
+    state = instances.own_state(pickler, ref) if cls is not Ref else None
+    return made if state is None else (*made, state, None, None, instances.fill)
 
 
 def take_weak_proxy(pickler, thing):
@@ -332,7 +332,7 @@ def take_array(pickler, array):
     else:
         usable = False
     if not usable or array.dtype.hasobject or not array.size:
-        return classes.ask(pickler, array)
+        return instances.ask(pickler, array)
     offset = array.__array_interface__["data"][0] - start
     facts = array.dtype, array.shape, array.strides, offset, array.flags.writeable
     return builders.make_array_view, (base, *facts)
@@ -371,7 +371,7 @@ def take_child_process(pickler, process):
     if process.returncode is None:
         reason = "a child process stays with its parent; wait for its end before the move"
         return pickler.refuse(process, reason)
-    return classes.choose(pickler, type(process))(pickler, process)
+    return instances.choose(pickler, type(process))(pickler, process)
 
 
 def _view_types():
@@ -417,7 +417,7 @@ TAKERS = {
     super: take_super,
     memoryview: take_memoryview,
     type: classes.take_class,
-    object: classes.take_bare,
+    object: instances.take_bare,
     classes.Step: classes.take_step,
     FrameType: exceptions.take_frame,
     TracebackType: exceptions.take_traceback,
@@ -478,4 +478,4 @@ def choose(pickler, cls):
     for base in (property, classmethod, staticmethod, ModuleType):
         if issubclass(cls, base):
             return TAKERS[base]
-    return _UNNAMED.get((cls.__module__, cls.__name__)) or classes.choose(pickler, cls)
+    return _UNNAMED.get((cls.__module__, cls.__name__)) or instances.choose(pickler, cls)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _native, files, modules, sources
+from . import _native, files, modules, sources, streams
 from .sources import when_imported
 
 # -------------------------------------------------------------------------------------- early
@@ -271,47 +271,6 @@ def take_finalizers(pickler):
     return [finalizer for _index, finalizer in sorted(found, key=lambda pair: pair[0])] or None
 
 
-_STREAM_OPTIONS = ("encoding", "errors", "line_buffering", "write_through")
-_STREAMS = ("stdin", "stdout", "stderr")
-
-
-def take_streams():
-    """How the standard streams are set up, and what stands in their places."""
-    taken = {}
-    for name in _STREAMS:
-        original = getattr(sys, "__%s__" % name)
-        current = getattr(sys, name, None)
-        options = None
-        if hasattr(original, "reconfigure"):
-            try:
-                options = [getattr(original, option) for option in _STREAM_OPTIONS]
-            except ValueError:  # detached
-                pass
-        replaced = (current,) if current is not original else None
-        closed = getattr(original, "closed", False)
-        taken[name] = (options, replaced, closed)
-    return taken
-
-
-def give_back_streams(taken):
-    """Set up the standard streams as they were."""
-    for name, (options, replaced, closed) in taken.items():
-        original = getattr(sys, "__%s__" % name)
-        if options is not None and hasattr(original, "reconfigure"):
-            have = [getattr(original, option) for option in _STREAM_OPTIONS]
-            change = {
-                option: value
-                for option, value, other in zip(_STREAM_OPTIONS, options, have)
-                if value != other
-            }
-            if change:
-                original.reconfigure(**change)
-        if replaced is not None:
-            setattr(sys, name, replaced[0])
-        if closed and original is not None:
-            original.close()
-
-
 def take_faulthandler():
     """Whether crashes are shown, if the program has something to say about that."""
     faulthandler = sys.modules.get("faulthandler")
@@ -484,14 +443,19 @@ def give_back_early(found, extras):
     modules.make_shells(found["modules"], found.get("aliases", ()))
 
 
-def flush_streams():
-    """Write out what the standard streams hold: its place is home's."""
-    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
-        stream = getattr(sys, name, None)
-        try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            pass
+class Before:
+    """What :func:`give_back_early` changes, to be put back if the program cannot go on here."""
+
+    def __init__(self):
+        self.state = [(give_back, take()) for _name, take, give_back in EARLY]
+        self.modules = sys.modules.copy()
+
+    def put_back(self):
+        """Leave the process as it was found, but for what was imported."""
+        for give_back, value in self.state:
+            if value is not None:
+                give_back(value)
+        sys.modules.update(self.modules)
 
 
 def take_late(recursion_limit, collecting):
@@ -502,8 +466,8 @@ def take_late(recursion_limit, collecting):
         "recursion limit": recursion_limit,
         "collecting": collecting,
         "gc": (gc.get_threshold(), gc.get_debug()),
-        "streams": take_streams(),
-        "stdin": files.take_stdin(),
+        "streams": streams.take_streams(),
+        "stdin": streams.take_stdin(),
     }
     for name, take, _give_back in LATE + SETTLE:
         value = take()
@@ -521,9 +485,9 @@ def give_back_late(found):
     threshold, debug = found["gc"]
     gc.set_threshold(*threshold)
     gc.set_debug(debug)
-    give_back_streams(found["streams"])
+    streams.give_back_streams(found["streams"])
     if found["stdin"] is not None:
-        files.give_back_stdin(found["stdin"])
+        streams.give_back_stdin(found["stdin"])
     for name, _take, give_back in LATE:
         if name in found:
             give_back(found[name])

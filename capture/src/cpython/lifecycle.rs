@@ -119,7 +119,10 @@ pub fn replace_process(program: &OsStr, words: &[OsString]) {
 /// Where the main thread's stack ends if it grows as far as its limit lets it; `None` if there is no
 /// limit, or nobody tells.
 pub fn main_stack_end() -> Option<usize> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: fills a local struct.
     if unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) } != 0 {
         return None;
@@ -130,5 +133,7 @@ pub fn main_stack_end() -> Option<usize> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     let stack = maps.lines().find(|line| line.ends_with("[stack]"))?;
     let top = stack.split([' ', '-']).nth(1)?;
-    usize::from_str_radix(top, 16).ok()?.checked_sub(limit.rlim_cur as usize)
+    usize::from_str_radix(top, 16)
+        .ok()?
+        .checked_sub(limit.rlim_cur as usize)
 }

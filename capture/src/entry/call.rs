@@ -10,12 +10,13 @@ use pyo3::types::{PyFunction, PyType};
 
 /// The callable of a call instruction, and its positional operands as far as they lie on the stack by
 /// themselves: a method's receiver first.
-fn callable<'py>(
-    caller: &Caller<'_, 'py>,
-) -> Option<(Bound<'py, PyAny>, Vec<Bound<'py, PyAny>>)> {
+fn callable<'py>(caller: &Caller<'_, 'py>) -> Option<(Bound<'py, PyAny>, Vec<Bound<'py, PyAny>>)> {
     let count = caller.instruction.arg as usize;
     let operands = |from: usize, names: usize| {
-        (names..from).rev().map_while(|index| caller.operand(index)).collect()
+        (names..from)
+            .rev()
+            .map_while(|index| caller.operand(index))
+            .collect()
     };
     match caller.instruction.op {
         Op::CallFunction => Some((caller.operand(count)?, operands(count, 0))),
@@ -31,7 +32,10 @@ fn callable<'py>(
     }
 }
 
-pub(super) fn explain_call<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
+pub(super) fn explain_call<'py>(
+    caller: &Caller<'_, 'py>,
+    callee: &Callee<'py>,
+) -> Result<Explained, Refusal> {
     let Some((callable, operands)) = callable(caller) else {
         return Err(Refusal::Unexplained);
     };

@@ -9,7 +9,10 @@ use pyo3::types::PyType;
 
 /// Operators, attributes, subscripts: the instruction runs again, asks the same type for the same
 /// method, and enters it again.
-pub(super) fn explain_operation<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
+pub(super) fn explain_operation<'py>(
+    caller: &Caller<'_, 'py>,
+    callee: &Callee<'py>,
+) -> Result<Explained, Refusal> {
     let (instruction, op) = (caller.instruction, caller.instruction.op);
     if let Some((method, reflected)) = binary_methods(op, instruction.arg) {
         let (Some(left), Some(right)) = (caller.operand(1), caller.operand(0)) else {
