@@ -16,4 +16,5 @@ def search(lower, upper):
 
 
 print(f"   process {os.getpid()}  looks for the root of 2021")
-print(f"   process {os.getpid()}  found {search(0, 64)}")
+root = search(0, 64)
+print(f"   process {os.getpid()}  found {root}")

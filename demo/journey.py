@@ -22,4 +22,5 @@ def journey():
 
 
 print(f"   process {os.getpid()}  sets out")
-print(f"   process {os.getpid()}  is back, and counted {100 + journey()}: 100 and three names")
+total = 100 + journey()
+print(f"   process {os.getpid()}  arrived with {total}: 100, and the letters of three names")
