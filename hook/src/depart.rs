@@ -37,6 +37,8 @@ pub fn depart(
         None => transport_error(py, error),
     };
 
+    // What was printed so far comes before whatever the way there prints.
+    py.import("pyteleport.streams")?.call_method0("flush_streams")?;
     let peer = timed("spawn", || py.detach(|| spawn(&argv, command.as_ref())));
     let mut peer = peer.map_err(|error| transport_error(py, error))?;
     // The peer starts meanwhile.

@@ -1,7 +1,7 @@
 //! The object graph's stream, and single things that its Python side asks of us.
 
 use capture::cpython::buffer::{fill_buffer, HeldBuffer};
-use capture::cpython::objects;
+use capture::cpython::{fields, objects};
 use capture::payload::{GraphReader, PayloadError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyCode, PyDict, PyString, PyTuple};
@@ -191,4 +191,22 @@ pub fn text_give_back(stream: &Bound<'_, PyAny>, text: Bound<'_, PyString>) -> P
 #[pyfunction]
 pub fn atexit_entries(py: Python<'_>) -> PyResult<Vec<objects::AtexitEntry<'_>>> {
     objects::atexit_entries(py)
+}
+
+/// The ``newline`` that an ``io.TextIOWrapper`` was made with.
+#[pyfunction]
+pub fn text_newline<'py>(stream: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    objects::text_newline(stream)
+}
+
+/// What a field of a C object holds, ``None`` where it is empty; CPython's name of the field.
+#[pyfunction]
+pub fn read_field<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fields::read(object, name)
+}
+
+/// Puts an object or a number into a field of a C object.
+#[pyfunction]
+pub fn write_field(object: &Bound<'_, PyAny>, name: &str, value: Bound<'_, PyAny>) -> PyResult<()> {
+    fields::write(object, name, value)
 }

@@ -33,8 +33,8 @@ mod _native {
     };
     #[pymodule_export]
     use super::graph::{
-        atexit_entries, buffered_unread, dead_frame, text_give_back, text_unread, GraphSink, GraphSource,
-        PersistentIds,
+        atexit_entries, buffered_unread, dead_frame, read_field, text_give_back, text_newline, text_unread,
+        write_field, GraphSink, GraphSource, PersistentIds,
     };
     #[pymodule_export]
     use super::install::{check_interpreter, hook_status, install_hook, uninstall_hook};

@@ -46,6 +46,7 @@ def renew_surroundings():
         if old is None:
             continue
         raw = open(fd, mode + "b", buffering=-1, closefd=False)
+        raw.raw.name = f"<{name}>"
         stream = io.TextIOWrapper(
             raw,
             encoding=old.encoding,

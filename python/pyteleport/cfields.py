@@ -1,7 +1,6 @@
-"""Objects of C modules whose state no API shows: their fields are read and written in place.
+"""Objects of C modules whose state no API shows: the native half reads and writes their fields.
 
-The offsets hold for CPython 3.8 to 3.15 on 64-bit machines. `ctypes` is imported only when the
-program holds such an object. Shells are made without running any code of the program.
+Shells are made without running any code of the program.
 """
 
 from __future__ import annotations
@@ -9,39 +8,9 @@ from __future__ import annotations
 import sys
 
 from . import classes
-
-
-def _read(thing, offset):
-    """The object in a field; None where it is NULL."""
-    from ctypes import c_void_p, cast, py_object
-
-    address = c_void_p.from_address(id(thing) + offset).value
-    return cast(address, py_object).value if address else None
-
-
-def _write(thing, offset, value):
-    """Put an object into a field, with a reference of its own."""
-    from ctypes import c_void_p, py_object, pythonapi
-
-    field = c_void_p.from_address(id(thing) + offset)
-    before = field.value
-    pythonapi.Py_IncRef(py_object(value))
-    field.value = id(value)
-    if before:
-        pythonapi.Py_DecRef(c_void_p(before))
-
-
-def _number(thing, offset):
-    """The field that holds an integer, to read and to write as `value`."""
-    from ctypes import c_ssize_t
-
-    return c_ssize_t.from_address(id(thing) + offset)
-
+from ._native import read_field, write_field
 
 # ------------------------------------------------------------------------------------ lru_cache
-
-_NEXT, _TYPED, _CACHE, _HITS, _FUNCTION, _MAXSIZE, _MISSES = 24, 64, 72, 80, 88, 96, 104
-_LINK_KEY, _LINK_RESULT = 40, 48
 
 
 def take_cached(pickler, wrapper):
@@ -50,23 +19,23 @@ def take_cached(pickler, wrapper):
     if pickler.modules.has(wrapper, module, name):
         return classes.attribute, (sys.modules[module], *name.split("."))
     info = wrapper.cache_info()
-    typed = bool(_number(wrapper, _TYPED).value & 0xFFFFFFFF)
+    typed = bool(read_field(wrapper, "typed"))
     remembered = []
     if info.currsize:
         mark = _keyword_mark(typed)
         remembered = [(*_arguments(key, mark, typed), result) for key, result in _entries(wrapper)]
     state = wrapper.__dict__, remembered, info.hits, info.misses
-    made = make_cached, (_read(wrapper, _FUNCTION), info.maxsize, typed)
+    made = make_cached, (read_field(wrapper, "func"), info.maxsize, typed)
     return (*made, state, None, None, fill_cached)
 
 
 def _entries(wrapper):
-    if _number(wrapper, _MAXSIZE).value < 0:
-        return list(_read(wrapper, _CACHE).items())
-    entries, link = [], _read(wrapper, _NEXT)
+    if read_field(wrapper, "maxsize") < 0:
+        return list(read_field(wrapper, "cache").items())
+    entries, link = [], read_field(wrapper, "next")
     while link is not wrapper:
-        entries.append((_read(link, _LINK_KEY), _read(link, _LINK_RESULT)))
-        link = _read(link, _NEXT)
+        entries.append((read_field(link, "key"), read_field(link, "result")))
+        link = read_field(link, "next")
     return entries
 
 
@@ -76,7 +45,7 @@ def _keyword_mark(typed):
 
     probe = lru_cache(None, typed)(lambda **options: None)
     probe(option=None)
-    return next(iter(_read(probe, _CACHE)))[0]
+    return next(iter(read_field(probe, "cache")))[0]
 
 
 def _arguments(key, mark, typed):
@@ -115,21 +84,20 @@ def fill_cached(wrapper, state):
     wrapper.__dict__.clear()
     wrapper.__dict__.update(attributes)
     if remembered:
-        function = _read(wrapper, _FUNCTION)
+        function = read_field(wrapper, "func")
         results = iter([entry[2] for entry in remembered])
-        _write(wrapper, _FUNCTION, lambda *args, **options: next(results))
+        write_field(wrapper, "func", lambda *args, **options: next(results))
         try:
             for args, options, _result in remembered:
                 wrapper(*args, **options)
         finally:
-            _write(wrapper, _FUNCTION, function)
-    _number(wrapper, _HITS).value = hits
-    _number(wrapper, _MISSES).value = misses
+            write_field(wrapper, "func", function)
+    write_field(wrapper, "hits", hits)
+    write_field(wrapper, "misses", misses)
 
 
 # ------------------------------------------------------------------------------------------ csv
 
-_INPUT, _LINE_NUMBER = 16, 80
 _DIALECT = (
     *("delimiter", "doublequote", "escapechar", "lineterminator"),
     *("quotechar", "quoting", "skipinitialspace", "strict"),
@@ -176,7 +144,7 @@ def make_csv_writer(write, dialect):
 def take_csv_reader(_pickler, reader):
     """A reader between two rows."""
     made = make_csv_reader, (reader.dialect,)
-    return (*made, (_read(reader, _INPUT), reader.line_num), None, None, fill_csv_reader)
+    return (*made, (read_field(reader, "input_iter"), reader.line_num), None, None, fill_csv_reader)
 
 
 def make_csv_reader(dialect):
@@ -188,19 +156,17 @@ def make_csv_reader(dialect):
 
 def fill_csv_reader(reader, state):
     """Let a reader go on with its input."""
-    _write(reader, _INPUT, state[0])
-    _number(reader, _LINE_NUMBER).value = state[1]
+    write_field(reader, "input_iter", state[0])
+    write_field(reader, "line_num", state[1])
 
 
 # -------------------------------------------------------------------------------- memory iterators
 
-_INDEX, _VIEW, _LENGTH = 16, 24, 32
-
 
 def take_memory_iterator(_pickler, iterator):
     """An iterator over a view: the view and how far it came."""
-    view = _read(iterator, _VIEW)
-    return make_memory_iterator, (view, _number(iterator, _INDEX).value)
+    view = read_field(iterator, "it_seq")
+    return make_memory_iterator, (view, read_field(iterator, "it_index"))
 
 
 def make_memory_iterator(view, index):
@@ -210,13 +176,11 @@ def make_memory_iterator(view, index):
         next(iterator, None)
         return iterator
     iterator = iter(view)
-    _number(iterator, _INDEX).value = index
+    write_field(iterator, "it_index", index)
     return iterator
 
 
 # ------------------------------------------------------------------------------- decimal contexts
-
-_LOCAL, _OUTER = 16, 24
 
 
 def take_decimal_manager(_pickler, manager):
@@ -224,7 +188,7 @@ def take_decimal_manager(_pickler, manager):
     return (
         make_decimal_manager,
         (),
-        (_read(manager, _LOCAL), _read(manager, _OUTER)),
+        (read_field(manager, "local"), read_field(manager, "global")),
         None,
         None,
         fill_decimal_manager,
@@ -240,5 +204,5 @@ def make_decimal_manager():
 
 def fill_decimal_manager(manager, state):
     """Let it know its contexts."""
-    _write(manager, _LOCAL, state[0])
-    _write(manager, _OUTER, state[1])
+    write_field(manager, "local", state[0])
+    write_field(manager, "global", state[1])

@@ -240,7 +240,7 @@ def _take_text(pickler, text):
     options = {
         "encoding": text.encoding,
         "errors": text.errors,
-        "newline": _newline_of(text),
+        "newline": _native.text_newline(text),
         "line_buffering": text.line_buffering,
     }
     if text.write_through:
@@ -260,20 +260,6 @@ def _take_text(pickler, text):
             line = options["newline"] or "\n"
     state = attributes, cookie, unread, decoder_state, line, text.newlines
     return (*made, state, None, None, fill_text)
-
-
-_READNL = 64
-
-
-def _newline_of(text):
-    """The argument `newline` of a text layer, which only C keeps: in `readnl`, on 3.8 to 3.15."""
-    ask = getattr(_native, "text_newline", None)
-    if ask is not None:
-        return ask(text)
-    from ctypes import c_void_p, cast, py_object
-
-    address = c_void_p.from_address(id(text) + _READNL).value
-    return None if not address else cast(address, py_object).value
 
 
 def unread_text(text):

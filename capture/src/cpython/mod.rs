@@ -7,13 +7,15 @@
 //!
 //! The rest of the folder turns addresses into safe types, and is the only place of the crate in
 //! which `unsafe` stands: [`frame`] and [`generator`] for single frames, [`thread`] for the chain
-//! they hang in, [`evalframe`] for the PEP 523 function, [`objects`] for single fields of others.
+//! they hang in, [`evalframe`] for the PEP 523 function, [`objects`] and [`fields`] for what is read
+//! of others.
 
 pub mod buffer;
 pub mod check;
 pub mod codeobject;
 pub mod evalframe;
 pub mod ffi;
+pub mod fields;
 pub mod frame;
 pub mod generator;
 pub mod lifecycle;

@@ -27,6 +27,7 @@ mod buffered {
 mod text {
     pub const DECODED: usize = 120;
     pub const USED: usize = 128;
+    pub const READ_NEWLINE: usize = 64;
 }
 
 fn address_of(object: &Bound<'_, PyAny>) -> Address {
@@ -101,6 +102,12 @@ pub fn text_give_back(stream: &Bound<'_, PyAny>, text: Bound<'_, PyString>) -> P
     at.set::<isize>(text::USED, 0);
     at.replace(stream.py(), text::DECODED, Some(text.into_any().unbind()));
     Ok(())
+}
+
+/// The `newline` that a text stream was made with, `None` for universal newlines.
+pub fn text_newline<'py>(stream: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    check_type(stream, "TextIOWrapper")?;
+    Ok(address_of(stream).object(stream.py(), text::READ_NEWLINE))
 }
 
 /// The type must be the C one itself or a Python subclass of it, which begins alike.
