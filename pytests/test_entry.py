@@ -320,3 +320,39 @@ def test_dataclasses_enums_and_namedtuples(same):
         hop()
         print(p, p.sum, c, c is Color.BLUE, Color(2) is c, c.twice, q, q.b, isinstance(q, Pair), Pair(3, 4))
     """)
+
+
+def test_functions_of_the_standard_library_on_the_stack(same):
+    same("""
+        import collections.abc, copy, os
+        class Thing:
+            def __copy__(self):
+                hop()
+                return Thing()
+            def __deepcopy__(self, memo):
+                return hop(Thing())
+        class Store(collections.abc.MutableMapping):
+            def __init__(self):
+                self.kept = {}
+            def __getitem__(self, key):
+                return hop(self.kept[key])
+            def __setitem__(self, key, value):
+                self.kept[key] = value
+            def __delitem__(self, key):
+                del self.kept[key]
+            def __iter__(self):
+                return iter(self.kept)
+            def __len__(self):
+                return len(self.kept)
+        print(type(copy.copy(Thing())).__name__, len(copy.deepcopy([1, {"a": Thing()}])))
+        store = Store()
+        store["a"] = 1
+        print(store.get("a"), store.pop("a"), store.setdefault("b", 3), "b" in store)
+        class Level(__import__("enum").Enum):
+            LOW = 1
+            @classmethod
+            def _missing_(cls, value):
+                hop()
+                return cls.LOW
+        print(Level(7), os.path.join("a", str(hop(1))))
+    """)
