@@ -84,9 +84,17 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
             let result = evalframe::start_resuming::<StackResumer>(py)
                 .map_err(|error| raise(py, "ResumeError", error.to_string()))
                 .and_then(|()| start(py, resume, 0));
+            // If the innermost frame was never reached: nothing may hold objects past the end.
+            abandon(py);
             end(py, result.map(drop))
         })
     })
+}
+
+/// Stops waiting for frames.
+fn abandon(py: Python<'_>) {
+    evalframe::stop_resuming(py);
+    drop(RESUME.take());
 }
 
 /// Starts frame `index` and everything above it; its result, once it has returned.
@@ -132,23 +140,52 @@ impl Resumer for StackResumer {
     fn enter<'py>(py: Python<'py>, frame: RunningFrame<'py>) -> Next {
         let expected = RESUME.with_borrow(|resume| {
             let resume = resume.as_ref()?;
-            let index = resume.expected.get()?;
-            is_expected(py, frame, &resume.frames[index]).then(|| (resume.clone(), index))
+            Some((resume.clone(), resume.expected.get()?))
         });
-        match expected {
-            None => Next::PassOn,
-            Some((resume, index)) => {
-                resume.expected.set(None);
-                waiting::started(frame);
-                take_over(py, frame, resume, index)
-            }
+        let Some((resume, index)) = expected else {
+            return Next::PassOn;
+        };
+        if is_expected(py, frame, &resume.frames[index]) {
+            resume.expected.set(None);
+            waiting::started(frame);
+            return take_over(py, frame, resume, index);
         }
+        if !comes_from_again(py, &resume, index) {
+            return Next::PassOn;
+        }
+        // The instruction that runs again has entered something else. What it entered must not run:
+        // it would be for the second time.
+        drop(resume);
+        abandon(py);
+        let message = "the call that has to be made again led to another function than at home";
+        Next::Raise(raise(py, "ResumeError", message.into()))
     }
 }
 
+/// Whether an unexpected frame was entered by the instruction that runs again to enter frame `index`,
+/// rather than by a signal handler or a finalizer before it.
+fn comes_from_again(py: Python<'_>, resume: &Resume, index: usize) -> bool {
+    let Some(caller) = index.checked_sub(1).map(|caller| &resume.frames[caller]) else {
+        return false;
+    };
+    let unit = u32::try_from(caller.state.instruction).ok();
+    let again = unit.and_then(|unit| caller.info.facts.instruction_covering(unit));
+    let (Entry::Again, Some(again)) = (caller.state.entry, again) else {
+        return false;
+    };
+    let first = caller.info.facts.reexecute_from(&again);
+    // The unexpected frame is not linked yet: the current one is its caller.
+    ThreadState::current(py).frame().is_some_and(|caller| {
+        u32::try_from(caller.raw_instruction()).is_ok_and(|now| (first..again.next).contains(&now))
+    })
+}
+
 /// Whether this is the frame that was started for a captured one.
+///
+/// A function that travels by name has its own code object here, equal to the captured one.
 fn is_expected<'py>(py: Python<'py>, frame: RunningFrame<'py>, prepared: &Prepared) -> bool {
-    if !frame.runs(prepared.code.bind(py)) {
+    let code = prepared.code.bind(py);
+    if !frame.runs(code) && !frame.code().eq(code).unwrap_or(false) {
         return false;
     }
     match (&prepared.start, frame.generator()) {
@@ -230,8 +267,7 @@ fn give_value(
     entry: LiveEntry,
     place: Place,
 ) -> Next {
-    evalframe::stop_resuming(py);
-    RESUME.set(None);
+    abandon(py);
     let value = resume.value.take().unwrap_or_else(|| py.None());
     // References that only the snapshot holds go now, before the program goes on.
     drop(resume.objects.take());

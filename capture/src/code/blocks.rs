@@ -115,7 +115,8 @@ impl CodeFacts {
         for (index, block) in blocks.iter().enumerate() {
             let room = i64::from(depth) - i64::from(block.level);
             let fits = if block.kind == EXCEPT_HANDLER {
-                block.handler == -1 && room >= SAVED
+                // -1, on 3.10 the instruction that raised, which RERAISE goes back to.
+                (-1..self.len() as i32).contains(&block.handler) && room >= SAVED
             } else {
                 Some(block.kind) == setup && room >= 0 && self.enters(block)
             };

@@ -7,7 +7,8 @@
 use super::frame::Address;
 use super::thread::ThreadState;
 use super::{
-    Activation, CurrentFrame, Depth, GeneratorFrame, Instruction, Layout, Owner, Recursion, CURRENT,
+    Activation, CurrentFrame, Depth, Executing, GeneratorFrame, Instruction, Layout, Owner, Recursion,
+    CURRENT,
 };
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
@@ -96,7 +97,7 @@ const PROBE: &str = "
 
 class Probe:
     def waits(argument):
-        got = yield argument
+        got = (argument, (yield argument))
 ";
 
 /// What the public ways give, compared with what lies where the layout says.
@@ -130,7 +131,9 @@ pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
                 at.get(frame),
                 address_of(&generator.getattr("gi_frame")?),
             )?;
-            same("gi_running", at.get::<u8>(running).into(), 0)?;
+            if let Some(running) = running {
+                same("gi_running", at.get::<u8>(running).into(), 0)?;
+            }
             Address::new(at.get::<*mut c_void>(frame)).ok_or_else(|| wrong("gi_frame"))?
         }
         GeneratorFrame::Inside { frame, state, states } => {
@@ -167,18 +170,29 @@ pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
             executing,
         } => {
             same("f_gen", frame.get(field), address_of(&generator))?;
-            same("f_executing", frame.get::<u8>(executing).into(), 0)?;
+            match executing {
+                Executing::Flag(offset) => same("f_executing", frame.get::<u8>(offset).into(), 0)?,
+                Executing::State { offset, states } => {
+                    same(
+                        "f_state",
+                        frame.get::<i8>(offset) as usize,
+                        states.suspended as usize,
+                    )?;
+                }
+            }
         }
         Owner::Byte(offset) => same("owner", frame.get::<u8>(offset).into(), 1)?,
     }
-    let slots = 2;
+    // `argument` and `got`; `argument` once more on the value stack.
+    let (slots, depth) = (2, 1);
     match layout.frame.depth {
         Depth::Top(offset) => {
-            let base = frame.at::<u8>(layout.frame.slots) as usize + 8 * slots;
-            same("f_stacktop", frame.get(offset), base)?;
+            let top = frame.at::<u8>(layout.frame.slots) as usize + 8 * (slots + depth);
+            same("f_stacktop", frame.get(offset), top)?;
         }
+        Depth::Count(offset) => same("f_stackdepth", frame.get::<c_int>(offset) as usize, depth)?,
         Depth::CountWithLocals(offset) => {
-            same("stacktop", frame.get::<c_int>(offset) as usize, slots)?;
+            same("stacktop", frame.get::<c_int>(offset) as usize, slots + depth)?;
         }
     }
     same(
@@ -193,6 +207,9 @@ pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
     match layout.frame.instruction {
         Instruction::LastByte(offset) => {
             same("f_lasti", frame.get::<c_int>(offset) as usize, last as usize)?;
+        }
+        Instruction::LastNumber(offset) => {
+            same("f_lasti", frame.get::<c_int>(offset) as usize, last as usize / 2)?;
         }
         Instruction::LastUnit(offset) => {
             let start = layout

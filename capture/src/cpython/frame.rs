@@ -1,6 +1,6 @@
 //! A running frame, field by field, through the layout of its release.
 
-use super::{Activation, Blocks, Depth, Instruction, Owner, CURRENT};
+use super::{Activation, Blocks, Depth, Executing, GeneratorStates, Instruction, Owner, CURRENT};
 use crate::snapshot::Block;
 use core::ffi::{c_char, c_int, c_void};
 use core::marker::PhantomData;
@@ -150,6 +150,7 @@ impl<'py> RunningFrame<'py> {
                     byte / 2
                 }
             }
+            Instruction::LastNumber(offset) => self.address.get::<c_int>(offset),
             Instruction::LastUnit(offset) => {
                 let unit = self.address.get::<usize>(offset) as isize;
                 ((unit - self.instructions() as isize) / 2) as i32
@@ -173,6 +174,7 @@ impl<'py> RunningFrame<'py> {
                 let last = if unit == 0 { -1 } else { 2 * unit as c_int - 2 };
                 self.address.set(offset, last);
             }
+            Instruction::LastNumber(offset) => self.address.set::<c_int>(offset, unit as c_int - 1),
             Instruction::LastUnit(offset) => {
                 self.address
                     .set(offset, self.instructions() + 2 * unit as usize - 2);
@@ -188,6 +190,7 @@ impl<'py> RunningFrame<'py> {
                 self.address
                     .set::<c_int>(offset, if unit < 0 { -1 } else { 2 * unit });
             }
+            Instruction::LastNumber(offset) => self.address.set::<c_int>(offset, unit),
             Instruction::LastUnit(offset) => {
                 let place = self.instructions() as isize + 2 * unit as isize;
                 self.address.set(offset, place as usize);
@@ -202,6 +205,7 @@ impl<'py> RunningFrame<'py> {
                 let top = self.address.get::<usize>(offset);
                 (top != 0).then(|| top.wrapping_sub(self.stack_base(locals) as usize) / 8)
             }
+            Depth::Count(offset) => usize::try_from(self.address.get::<c_int>(offset)).ok(),
             Depth::CountWithLocals(offset) => {
                 let count = self.address.get::<c_int>(offset);
                 usize::try_from(count)
@@ -217,6 +221,7 @@ impl<'py> RunningFrame<'py> {
                 self.address
                     .set(offset, self.stack_base(locals) as usize + 8 * depth);
             }
+            Depth::Count(offset) => self.address.set(offset, depth as c_int),
             Depth::CountWithLocals(offset) => {
                 self.address.set(offset, (locals + depth) as c_int);
             }
@@ -327,10 +332,49 @@ impl<'py> RunningFrame<'py> {
         }
     }
 
+    /// The state that a frame object says it is in, by CPython's number, with the numbers there are.
+    pub(super) fn state(self) -> Option<(i8, GeneratorStates)> {
+        match CURRENT.frame.owner {
+            Owner::Field {
+                executing: Executing::State { offset, states },
+                ..
+            } => Some((self.address.get(offset), states)),
+            _ => None,
+        }
+    }
+
+    /// Puts that state.
+    pub(super) fn set_state(self, state: i8) {
+        if let Owner::Field {
+            executing: Executing::State { offset, .. },
+            ..
+        } = CURRENT.frame.owner
+        {
+            self.address.set(offset, state);
+        }
+    }
+
     /// Marks the frame as one that is running though no evaluator has it now, or takes that back.
     pub(super) fn mark_waiting(self, waiting: bool) {
-        if let Owner::Field { executing, .. } = CURRENT.frame.owner {
-            self.address.set::<c_char>(executing, waiting.into());
+        match CURRENT.frame.owner {
+            Owner::Field {
+                executing: Executing::Flag(offset),
+                ..
+            } => {
+                self.address.set::<c_char>(offset, waiting.into());
+            }
+            Owner::Field {
+                executing: Executing::State { offset, states },
+                ..
+            } => {
+                let state = if waiting {
+                    states.executing
+                } else {
+                    states.suspended
+                };
+                self.address.set::<i8>(offset, state);
+            }
+            Owner::Byte(_) => {}
         }
         if let (Activation::Flag(offset), true) = (CURRENT.frame.activation, waiting) {
             self.address.set::<u8>(offset, 1);

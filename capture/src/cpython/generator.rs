@@ -2,7 +2,7 @@
 
 use super::frame::{Address, RunningFrame};
 use super::thread::HandledItem;
-use super::{GeneratorFrame, CURRENT};
+use super::{GeneratorFrame, GeneratorStates, CURRENT};
 use core::ffi::{c_char, c_void};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -66,40 +66,58 @@ impl<'py> Generator<'py> {
         unsafe { RunningFrame::from_raw(raw) }
     }
 
+    /// The frame object, NULL once finished, where the generator has a pointer to it.
+    fn frame_object(&self) -> Option<RunningFrame<'py>> {
+        // SAFETY: as in `frame`.
+        unsafe { RunningFrame::from_raw(self.address.get(frame_offset())) }
+    }
+
+    /// CPython's number of the state and what the numbers mean, where there is one.
+    fn numbered_state(&self) -> Option<(i8, GeneratorStates)> {
+        match CURRENT.generator.frame {
+            GeneratorFrame::Pointer { .. } => self.frame_object()?.state(),
+            GeneratorFrame::Inside { state, states, .. } => Some((self.address.get(state), states)),
+        }
+    }
+
     /// Where it stands.
     pub fn state(&self) -> GeneratorState {
-        match CURRENT.generator.frame {
-            GeneratorFrame::Pointer { frame, running } => {
-                // SAFETY: as in `frame`.
-                let held = unsafe { RunningFrame::from_raw(self.address.get(frame)) };
-                match held {
-                    None => GeneratorState::Finished,
-                    Some(_) if self.address.get::<c_char>(running) != 0 => GeneratorState::Running,
-                    Some(frame) if frame.raw_instruction() < 0 => GeneratorState::Created,
-                    Some(_) => GeneratorState::Suspended,
-                }
-            }
-            GeneratorFrame::Inside { state, states, .. } => match self.address.get::<i8>(state) {
+        if let Some((now, states)) = self.numbered_state() {
+            return match now {
                 now if now == states.created => GeneratorState::Created,
                 now if now == states.suspended => GeneratorState::Suspended,
                 now if now == states.executing => GeneratorState::Running,
                 _ => GeneratorState::Finished,
-            },
+            };
+        }
+        let running = match CURRENT.generator.frame {
+            GeneratorFrame::Pointer { running, .. } => running,
+            GeneratorFrame::Inside { .. } => None,
+        };
+        match self.frame_object() {
+            None => GeneratorState::Finished,
+            Some(_) if running.is_some_and(|offset| self.address.get::<c_char>(offset) != 0) => {
+                GeneratorState::Running
+            }
+            Some(frame) if frame.raw_instruction() < 0 => GeneratorState::Created,
+            Some(_) => GeneratorState::Suspended,
         }
     }
 
     /// CPython's number of the state, where there is one to keep.
     pub fn raw_state(&self) -> Option<i8> {
-        match CURRENT.generator.frame {
-            GeneratorFrame::Pointer { .. } => None,
-            GeneratorFrame::Inside { state, .. } => Some(self.address.get(state)),
-        }
+        self.numbered_state().map(|(state, _)| state)
     }
 
     /// Puts CPython's number of the state.
     pub fn set_raw_state(&self, value: i8) {
-        if let GeneratorFrame::Inside { state, .. } = CURRENT.generator.frame {
-            self.address.set(state, value);
+        match CURRENT.generator.frame {
+            GeneratorFrame::Pointer { .. } => {
+                if let Some(frame) = self.frame_object() {
+                    frame.set_state(value);
+                }
+            }
+            GeneratorFrame::Inside { state, .. } => self.address.set(state, value),
         }
     }
 
@@ -108,11 +126,11 @@ impl<'py> Generator<'py> {
     pub fn await_entry(&self, locals: usize) {
         let Some(frame) = self.frame() else { return };
         frame.clear_stack(locals);
-        match CURRENT.generator.frame {
-            GeneratorFrame::Pointer { .. } => frame.stand_at(0),
-            GeneratorFrame::Inside { state, states, .. } => {
-                self.address.set(state, states.suspended);
-            }
+        if matches!(CURRENT.generator.frame, GeneratorFrame::Pointer { .. }) {
+            frame.stand_at(0);
+        }
+        if let Some((_, states)) = self.numbered_state() {
+            self.set_raw_state(states.suspended);
         }
     }
 

@@ -21,6 +21,7 @@ pub mod generator;
 pub mod lifecycle;
 pub mod objects;
 pub mod thread;
+mod v3_10;
 mod v3_11;
 mod v3_9;
 
@@ -30,11 +31,14 @@ use crate::code::CodeRules;
 #[cfg(all(Py_3_9, not(Py_3_10)))]
 pub const CURRENT: &Layout = &v3_9::LAYOUT;
 /// The layout of the interpreter that this build is for.
+#[cfg(all(Py_3_10, not(Py_3_11)))]
+pub const CURRENT: &Layout = &v3_10::LAYOUT;
+/// The layout of the interpreter that this build is for.
 #[cfg(all(Py_3_11, not(Py_3_12)))]
 pub const CURRENT: &Layout = &v3_11::LAYOUT;
 
 /// Every layout that is written down, oldest first.
-pub const LAYOUTS: &[&Layout] = &[&v3_9::LAYOUT, &v3_11::LAYOUT];
+pub const LAYOUTS: &[&Layout] = &[&v3_9::LAYOUT, &v3_10::LAYOUT, &v3_11::LAYOUT];
 
 /// All that we need to know of a CPython release. Offsets are in bytes from the struct's start.
 #[derive(Debug)]
@@ -109,6 +113,8 @@ pub struct FrameLayout {
 pub enum Instruction {
     /// An `int`, the byte offset of the last instruction done (3.8, 3.9).
     LastByte(usize),
+    /// An `int`, the number of the last code unit done (3.10).
+    LastNumber(usize),
     /// A pointer to the last code unit done (3.11, 3.12).
     LastUnit(usize),
 }
@@ -118,6 +124,8 @@ pub enum Instruction {
 pub enum Depth {
     /// A pointer behind the top, NULL while the frame is evaluated (3.8, 3.9).
     Top(usize),
+    /// An `int`, -1 while the frame is evaluated (3.10).
+    Count(usize),
     /// An `int` that counts locals too, -1 while the frame is evaluated (3.11–3.13).
     CountWithLocals(usize),
 }
@@ -139,15 +147,29 @@ pub enum Blocks {
 /// How a frame names the generator it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub enum Owner {
-    /// `f_gen`, a borrowed reference or NULL, and the `char` that says it is executed.
+    /// `f_gen`, a borrowed reference or NULL.
     Field {
         /// `f_gen`.
         generator: usize,
-        /// `f_executing`.
-        executing: usize,
+        /// How the frame says that it is evaluated.
+        executing: Executing,
     },
     /// A `char`; 1 for a frame that lies inside its generator.
     Byte(usize),
+}
+
+/// How a frame object says that it is evaluated.
+#[derive(Clone, Copy, Debug)]
+pub enum Executing {
+    /// `f_executing`, a `char` (3.8, 3.9).
+    Flag(usize),
+    /// `f_state`, a signed `char` (3.10).
+    State {
+        /// `f_state`.
+        offset: usize,
+        /// The numbers that it takes.
+        states: GeneratorStates,
+    },
 }
 
 /// How a frame is told that was entered through C.
@@ -171,12 +193,12 @@ pub struct GeneratorLayout {
 /// How a generator keeps its frame and its state.
 #[derive(Clone, Copy, Debug)]
 pub enum GeneratorFrame {
-    /// A pointer to a frame object, NULL once finished (`gi_frame`), and `gi_running`.
+    /// A pointer to a frame object, NULL once finished (`gi_frame`).
     Pointer {
         /// `gi_frame`.
         frame: usize,
-        /// `gi_running`, a `char`.
-        running: usize,
+        /// `gi_running`, a `char`, where the frame does not tell.
+        running: Option<usize>,
     },
     /// The frame itself (`gi_iframe`), and `gi_frame_state`.
     Inside {
@@ -189,8 +211,8 @@ pub enum GeneratorFrame {
     },
 }
 
-/// The numbers of `gi_frame_state`.
-#[derive(Clone, Copy, Debug)]
+/// The numbers of `f_state`, later `gi_frame_state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GeneratorStates {
     /// Not started.
     pub created: i8,

@@ -2,8 +2,9 @@
 //! are objects, each with a stack of blocks, and every call recurses in C.
 
 use super::{
-    Activation, Atexit, Blocks, CodeObjectLayout, CurrentFrame, Depth, FrameLayout, GeneratorFrame,
-    GeneratorLayout, HandledLayout, Instruction, Layout, Owner, Recursion, Release, ThreadLayout,
+    Activation, Atexit, Blocks, CodeObjectLayout, CurrentFrame, Depth, Executing, FrameLayout,
+    GeneratorFrame, GeneratorLayout, HandledLayout, Instruction, Layout, Owner, Recursion, Release,
+    ThreadLayout,
 };
 use crate::code::{CodeRules, Family};
 use core::ffi::{c_char, c_int, c_void};
@@ -24,7 +25,7 @@ pub(super) struct VarHead {
 }
 
 #[repr(C)]
-struct Block {
+pub(super) struct Block {
     b_type: c_int,
     b_handler: c_int,
     b_level: c_int,
@@ -63,7 +64,7 @@ struct Code {
 }
 
 #[repr(C)]
-struct Handled {
+pub(super) struct Handled {
     exc_type: *mut c_void,
     exc_value: *mut c_void,
     exc_traceback: *mut c_void,
@@ -129,7 +130,7 @@ pub const LAYOUT: Layout = Layout {
         },
         owner: Owner::Field {
             generator: offset_of!(Frame, f_gen),
-            executing: offset_of!(Frame, f_executing),
+            executing: Executing::Flag(offset_of!(Frame, f_executing)),
         },
         activation: Activation::Always,
         frame_object: None,
@@ -137,7 +138,7 @@ pub const LAYOUT: Layout = Layout {
     generator: GeneratorLayout {
         frame: GeneratorFrame::Pointer {
             frame: offset_of!(Generator, gi_frame),
-            running: offset_of!(Generator, gi_running),
+            running: Some(offset_of!(Generator, gi_running)),
         },
         handled: offset_of!(Generator, gi_exc_state),
     },

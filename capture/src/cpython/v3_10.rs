@@ -1,0 +1,85 @@
+//! CPython 3.10 (v3.10.0, Include/cpython/frameobject.h, Include/genobject.h). Against 3.9:
+//! - the depth of the value stack is a number, and so is the last instruction, in code units;
+//! - the frame has a state, and tells for its generator whether that runs;
+//! - `atexit` keeps its callbacks in the interpreter state.
+
+use super::v3_9::{Block, Handled, Head, VarHead};
+use super::{
+    v3_9, Atexit, Blocks, Depth, Executing, FrameLayout, GeneratorFrame, GeneratorLayout, GeneratorStates,
+    Instruction, Layout, Owner, Release,
+};
+use crate::code::{CodeRules, Family};
+use core::ffi::{c_char, c_int, c_void};
+use core::mem::offset_of;
+
+#[repr(C)]
+struct Frame {
+    ob_base: VarHead,
+    f_back: *mut c_void,
+    f_code: *mut c_void,
+    f_builtins: *mut c_void,
+    f_globals: *mut c_void,
+    f_locals: *mut c_void,
+    f_valuestack: *mut *mut c_void,
+    f_trace: *mut c_void,
+    f_stackdepth: c_int,
+    f_trace_lines: c_char,
+    f_trace_opcodes: c_char,
+    f_gen: *mut c_void,
+    f_lasti: c_int,
+    f_lineno: c_int,
+    f_iblock: c_int,
+    f_state: i8,
+    f_blockstack: [Block; 20],
+    f_localsplus: [*mut c_void; 0],
+}
+
+#[repr(C)]
+struct Generator {
+    ob_base: Head,
+    gi_frame: *mut c_void,
+    gi_code: *mut c_void,
+    gi_weakreflist: *mut c_void,
+    gi_name: *mut c_void,
+    gi_qualname: *mut c_void,
+    gi_exc_state: Handled,
+}
+
+/// What CPython 3.10 answers.
+pub const LAYOUT: Layout = Layout {
+    release: Release { major: 3, minor: 10 },
+    code: CodeRules {
+        family: Family::BlockStack,
+        jump_bytes: 2,
+    },
+    frame: FrameLayout {
+        instruction: Instruction::LastNumber(offset_of!(Frame, f_lasti)),
+        depth: Depth::Count(offset_of!(Frame, f_stackdepth)),
+        slots: offset_of!(Frame, f_localsplus),
+        blocks: Blocks::InFrame {
+            count: offset_of!(Frame, f_iblock),
+            array: offset_of!(Frame, f_blockstack),
+        },
+        owner: Owner::Field {
+            generator: offset_of!(Frame, f_gen),
+            executing: Executing::State {
+                offset: offset_of!(Frame, f_state),
+                states: GeneratorStates {
+                    created: -2,
+                    suspended: -1,
+                    executing: 0,
+                },
+            },
+        },
+        ..v3_9::LAYOUT.frame
+    },
+    generator: GeneratorLayout {
+        frame: GeneratorFrame::Pointer {
+            frame: offset_of!(Generator, gi_frame),
+            running: None,
+        },
+        handled: offset_of!(Generator, gi_exc_state),
+    },
+    atexit: Atexit::Interpreter(3488),
+    ..v3_9::LAYOUT
+};
