@@ -1,5 +1,6 @@
 //! The parts: home, the pump it becomes, a peer, and what can stand between them.
 
+use nix::sys::signal::{SigSet, Signal};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -22,10 +23,28 @@ pub fn act(words: Vec<OsString>) -> ! {
         Some("home") => home(rest),
         Some("pump") => pump::run(rest),
         Some("far") => far(rest),
+        Some("listener") => listener(),
         Some("garbage") => garbage(rest),
         // `-m pyteleport receive --fd N [--inode I]`
         Some("-m") => peer(rest),
         _ => panic!("no such part: {words:?}"),
+    }
+}
+
+/// A program that names each signal it gets, and ends with TERM.
+///
+/// It waits for blocked signals: a shell's `wait` can miss one that comes just before it.
+fn listener() -> ! {
+    let signals = SigSet::all();
+    signals.thread_block().unwrap();
+    let mut out = io::stdout();
+    writeln!(out, "ready").unwrap();
+    loop {
+        let signal = signals.wait().unwrap();
+        writeln!(out, "{}", &signal.as_str()[3..]).unwrap();
+        if signal == Signal::SIGTERM {
+            process::exit(4);
+        }
     }
 }
 

@@ -38,14 +38,14 @@ fn a_signal_that_ends_the_program_ends_home(way: &str) {
     }
 }
 
-const COUNTS: &str = "
-    for name in HUP INT QUIT USR1 USR2 ALRM VTALRM PROF IO WINCH; do trap \"echo $name\" $name; done
-    trap 'echo TERM; kill $!; exit 4' TERM
-    sleep 1000 & echo ready
-    while :; do wait; done";
+/// The program that names its signals, as a script.
+fn listener() -> String {
+    let this = transport::command::quote_word(std::env::current_exe().unwrap().as_os_str());
+    format!("exec {} actor listener", this.to_str().unwrap())
+}
 
 fn signals_reach_the_program(way: &str) {
-    let mut talk = Talk::start(&mut home(way, COUNTS));
+    let mut talk = Talk::start(&mut home(way, &listener()));
     assert_eq!(talk.line(), "ready");
     for name in [
         "USR1", "HUP", "INT", "QUIT", "USR2", "ALRM", "VTALRM", "PROF", "IO", "WINCH",
@@ -59,7 +59,7 @@ fn signals_reach_the_program(way: &str) {
 }
 
 fn signals_reach_a_program_that_reads_nothing(way: &str) {
-    let mut talk = Talk::start(&mut home(way, COUNTS));
+    let mut talk = Talk::start(&mut home(way, &listener()));
     assert_eq!(talk.line(), "ready");
     let mut stdin = talk.stdin.take().unwrap();
     let writer = std::thread::spawn(move || stdin.write_all(&vec![0; 10 << 20]));
