@@ -38,6 +38,9 @@ struct Resume {
     value: RefCell<Option<Py<PyAny>>>,
     /// The frame that has to start next.
     expected: Cell<Option<usize>>,
+    /// Whether garbage was collected before: it is not while frames are rebuilt, as a finalizer
+    /// would run in the middle of a call that is made again.
+    collecting: bool,
 }
 
 thread_local! {
@@ -79,6 +82,7 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
                 tracebacks: RefCell::new(tracebacks),
                 value: RefCell::new(Some(value)),
                 expected: Cell::new(None),
+                collecting: pause_collector(py),
             });
             RESUME.set(Some(resume.clone()));
             let result = evalframe::start_resuming::<StackResumer>(py)
@@ -94,7 +98,22 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
 /// Stops waiting for frames.
 fn abandon(py: Python<'_>) {
     evalframe::stop_resuming(py);
-    drop(RESUME.take());
+    let collecting = RESUME.take().is_some_and(|resume| resume.collecting);
+    if collecting {
+        // It was there when it was paused.
+        let _there = py.import("gc").and_then(|gc| gc.call_method0("enable"));
+    }
+}
+
+/// Stops the collection of garbage; whether there was any.
+fn pause_collector(py: Python<'_>) -> bool {
+    let pause = || -> PyResult<bool> {
+        let gc = py.import("gc")?;
+        let collecting = gc.call_method0("isenabled")?.extract()?;
+        gc.call_method0("disable")?;
+        Ok(collecting)
+    };
+    pause().unwrap_or(false)
 }
 
 /// Starts frame `index` and everything above it; its result, once it has returned.
