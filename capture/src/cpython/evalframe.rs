@@ -209,8 +209,7 @@ unsafe extern "C" fn record(
             .read();
         code.add(CURRENT.code_object.name).cast::<usize>().read()
     };
-    let here = core::ptr::addr_of!(name) as usize;
-    if here.wrapping_sub(STACK_END.load(Ordering::Relaxed)) < STACK_RESERVE {
+    if stack_pointer().wrapping_sub(STACK_END.load(Ordering::Relaxed)) < STACK_RESERVE {
         // SAFETY: passed on unchanged.
         return unsafe { refuse_depth(thread, frame) };
     }
@@ -220,6 +219,29 @@ unsafe extern "C" fn record(
     }
     // SAFETY: passed on unchanged.
     unsafe { call_on(thread, frame, throw) }
+}
+
+/// Where the stack stands. (The address of a local would do, but a function that takes one keeps a
+/// stack frame, and the evaluator is entered by a jump without.)
+#[inline(always)]
+fn stack_pointer() -> usize {
+    let here: usize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: copies a register.
+    unsafe {
+        core::arch::asm!("mov {}, rsp", out(reg) here, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: copies a register.
+    unsafe {
+        core::arch::asm!("mov {}, sp", out(reg) here, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        let local = 0u8;
+        here = core::ptr::addr_of!(local) as usize;
+    }
+    here
 }
 
 /// Ends a frame that has no room left on the stack before it begins.
