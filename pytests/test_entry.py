@@ -356,3 +356,23 @@ def test_functions_of_the_standard_library_on_the_stack(same):
                 return cls.LOW
         print(Level(7), os.path.join("a", str(hop(1))))
     """)
+
+
+def test_an_operator_that_asked_another_method_before_is_refused(move):
+    moved = move("""
+        from pyteleport import BoundaryError, teleport
+        class Number:
+            def __iadd__(self, other):
+                print("asked")
+                return NotImplemented
+            def __add__(self, other):
+                try:
+                    teleport()
+                except BoundaryError as refusal:
+                    print("__iadd__" in str(refusal))
+                return 5
+        n = Number()
+        n += 1
+        print(n)
+    """)
+    assert moved.stdout == "asked\nTrue\n5\n"

@@ -123,7 +123,7 @@ pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
         .getattr("__code__")?
         .cast_into::<PyCode>()
         .map_err(PyErr::from)?;
-    let at = address(&generator);
+    let at = Address::of(&generator);
     let frame = match layout.generator.frame {
         GeneratorFrame::Pointer { frame, running } => {
             same(
@@ -197,7 +197,7 @@ pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
     }
     same(
         "co_name",
-        address(&code).get(layout.code_object.name),
+        Address::of(&code).get(layout.code_object.name),
         address_of(&code.getattr("co_name")?),
     )?;
     let last = generator
@@ -297,10 +297,6 @@ const FRAME_OF_OBJECT: usize = 24;
 fn plausible(address: usize) -> Option<Address> {
     let aligned = address % core::mem::align_of::<usize>() == 0;
     Address::new(address as *mut c_void).filter(|_| aligned && address > 0xffff)
-}
-
-fn address(object: &Bound<'_, PyAny>) -> Address {
-    Address::new(object.as_ptr().cast()).expect("an object has an address")
 }
 
 fn address_of(object: &Bound<'_, PyAny>) -> usize {

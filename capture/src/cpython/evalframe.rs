@@ -1,8 +1,8 @@
 //! The PEP 523 function: putting ours in, calling on, taking it out again.
 //!
 //! Two C functions can stand in CPython's place. `record` looks at one pointer of each frame and
-//! calls on; only the frame of an `__init__` makes it stop, for what is known nowhere else: the
-//! instance that is being made. `resume` is there only while a stack is brought back to life, and
+//! at the room on the stack, and calls on; only the frame of an `__init__` makes it stop, for what is
+//! known nowhere else: the instance that is being made. `resume` is there only while a stack is brought back to life, and
 //! offers each frame that starts to a [`Resumer`]. Both call on whatever function was set before.
 
 use super::ffi::{_PyEval_EvalFrameDefault, EvalFrame};

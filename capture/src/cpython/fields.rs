@@ -86,15 +86,11 @@ fn is_the_c_type(kind: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
     Ok(kind.is(one.get_type()))
 }
 
-fn address_of(object: &Bound<'_, PyAny>) -> Address {
-    Address::new(object.as_ptr().cast()).expect("an object has an address")
-}
-
 /// What a field holds; `None` for NULL.
 pub fn read<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = object.py();
     let field = find(object, name)?;
-    let at = address_of(object);
+    let at = Address::of(object);
     Ok(match field.holds {
         Holds::Object => at.object(py, field.offset),
         Holds::Size => Some(at.get::<isize>(field.offset).into_pyobject(py)?.into_any()),
@@ -105,7 +101,7 @@ pub fn read<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Option<Boun
 /// Puts an object or a number into a field.
 pub fn write(object: &Bound<'_, PyAny>, name: &str, value: Bound<'_, PyAny>) -> PyResult<()> {
     let field = find(object, name)?;
-    let at = address_of(object);
+    let at = Address::of(object);
     match field.holds {
         Holds::Object => at.replace(object.py(), field.offset, Some(value.unbind())),
         Holds::Size => at.set(field.offset, value.extract::<isize>()?),

@@ -21,6 +21,11 @@ impl Address {
         NonNull::new(raw.cast()).map(Self)
     }
 
+    /// Where an object lies, which must be held for as long as this is used.
+    pub(super) fn of(object: &Bound<'_, PyAny>) -> Self {
+        Self(NonNull::new(object.as_ptr().cast()).expect("an object has an address"))
+    }
+
     pub(super) fn raw(self) -> *mut c_void {
         self.0.as_ptr().cast()
     }

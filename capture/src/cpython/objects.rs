@@ -30,17 +30,13 @@ mod text {
     pub const READ_NEWLINE: usize = 64;
 }
 
-fn address_of(object: &Bound<'_, PyAny>) -> Address {
-    Address::new(object.as_ptr().cast()).expect("an object has an address")
-}
-
 /// Makes a traceback point at another frame object.
 pub fn set_traceback_frame(traceback: &Bound<'_, PyAny>, frame: Bound<'_, PyAny>) -> PyResult<()> {
     // SAFETY: only looks at the object's type.
     if unsafe { ffi::PyTraceBack_Check(traceback.as_ptr()) } == 0 {
         return Err(PyTypeError::new_err("not a traceback"));
     }
-    address_of(traceback).replace(traceback.py(), TRACEBACK_FRAME, Some(frame.unbind()));
+    Address::of(traceback).replace(traceback.py(), TRACEBACK_FRAME, Some(frame.unbind()));
     Ok(())
 }
 
@@ -69,7 +65,7 @@ pub fn dead_frame<'py>(
 /// The bytes that a buffered reader has read ahead.
 pub fn buffered_unread<'py>(reader: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     check_type(reader, "BufferedReader")?;
-    let reader_at = address_of(reader);
+    let reader_at = Address::of(reader);
     let start: isize = reader_at.get::<i64>(buffered::POSITION) as isize;
     let end: isize = reader_at.get::<i64>(buffered::READ_END) as isize;
     let buffer: *const u8 = reader_at.get(buffered::BUFFER);
@@ -86,7 +82,7 @@ pub fn buffered_unread<'py>(reader: &Bound<'py, PyAny>) -> PyResult<Bound<'py, P
 pub fn text_unread<'py>(stream: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
     check_type(stream, "TextIOWrapper")?;
     let py = stream.py();
-    let at = address_of(stream);
+    let at = Address::of(stream);
     let Some(decoded) = at.object(py, text::DECODED) else {
         return Ok(PyString::new(py, ""));
     };
@@ -98,7 +94,7 @@ pub fn text_unread<'py>(stream: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyStr
 /// Puts text back in front of a text stream, as if it had been decoded ahead.
 pub fn text_give_back(stream: &Bound<'_, PyAny>, text: Bound<'_, PyString>) -> PyResult<()> {
     check_type(stream, "TextIOWrapper")?;
-    let at = address_of(stream);
+    let at = Address::of(stream);
     at.set::<isize>(text::USED, 0);
     at.replace(stream.py(), text::DECODED, Some(text.into_any().unbind()));
     Ok(())
@@ -107,7 +103,7 @@ pub fn text_give_back(stream: &Bound<'_, PyAny>, text: Bound<'_, PyString>) -> P
 /// The `newline` that a text stream was made with, `None` for universal newlines.
 pub fn text_newline<'py>(stream: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     check_type(stream, "TextIOWrapper")?;
-    Ok(address_of(stream).object(stream.py(), text::READ_NEWLINE))
+    Ok(Address::of(stream).object(stream.py(), text::READ_NEWLINE))
 }
 
 /// The type must be the C one itself or a Python subclass of it, which begins alike.

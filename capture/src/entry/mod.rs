@@ -6,10 +6,10 @@
 //! what they do not explain is refused. How the frame goes on when its callee returns is the
 //! [`Entry`](crate::snapshot::Entry).
 
-use crate::boundary;
 mod call;
 mod operation;
 
+use crate::boundary;
 use crate::code::{Instruction, Op};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::{RunningFrame, SlotValue};
@@ -175,6 +175,7 @@ fn explain_inlined(caller: &Caller<'_, '_>) -> Result<Explained, Refusal> {
         _ => Err(Refusal::Unexplained),
     }
 }
+
 /// `for`, `yield from` and `await`: a generator that runs, or an iterator written in Python.
 fn explain_iteration<'py>(
     caller: &Caller<'_, 'py>,

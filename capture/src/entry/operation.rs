@@ -139,26 +139,33 @@ fn explain_binary<'py>(
         // Arithmetic asks one type once.
         tried.truncate(1);
     }
-    tried.insert(0, (left_type, in_place.as_str()));
+    // The in-place forms of `BINARY_OP` follow the others.
+    let op = caller.instruction.op;
+    let is_in_place = match op {
+        Op::BinaryOp => caller.instruction.arg as usize >= ARITHMETIC.len(),
+        _ => op.name().starts_with("INPLACE"),
+    };
+    if is_in_place {
+        tried.insert(0, (left_type, in_place.as_str()));
+    }
     let python_method = |kind: &Bound<'py, PyType>, name: &str| {
         lookup_on_type(kind, name).is_some_and(|found| found.hasattr("__code__").unwrap_or(false))
     };
-    let mut first = None;
+    let mut asked = None;
     for (kind, name) in &tried {
-        if python_method(kind, name) {
-            if callee.is_method_of_type(kind, name) {
-                return match first {
-                    None => Ok(caller.again()),
-                    Some(_) => Err(Refusal::Boundary(format!(
-                        "the operator that had asked another operand's {} before",
-                        first.unwrap_or_default()
-                    ))),
-                };
-            }
-            if *name != in_place || caller.instruction.op.name().starts_with("INPLACE") {
-                first.get_or_insert(*name);
-            }
+        if !python_method(kind, name) {
+            continue;
         }
+        if !callee.is_method_of_type(kind, name) {
+            asked.get_or_insert(*name);
+            continue;
+        }
+        return match asked {
+            None => Ok(caller.again()),
+            Some(name) => Err(Refusal::Boundary(format!(
+                "the operator that had asked another operand's {name} before"
+            ))),
+        };
     }
     Err(Refusal::Boundary(boundary::operation(
         &caller.instruction.op.name().to_lowercase(),
