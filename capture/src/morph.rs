@@ -3,9 +3,13 @@
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::Generator;
+use crate::cpython::objects::lookup_on_type;
+use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::HandledValues;
+use crate::cpython::{Blocks, Entering, CURRENT};
 use crate::error::MorphError;
 use crate::snapshot::{Block, Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
+use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCode, PyDict, PyFunction, PyTuple};
 use std::sync::Arc;
@@ -24,10 +28,11 @@ impl Objects {
         self.0.get(id.0 as usize).map(|object| object.bind(py).clone())
     }
 
-    fn slot(&self, slot: Slot, py: Python<'_>) -> Option<Py<PyAny>> {
+    fn slot<'py>(&self, slot: Slot, py: Python<'py>) -> SlotValue<'py> {
         match slot {
-            Slot::Object(id) => self.0.get(id.0 as usize).map(|object| object.clone_ref(py)),
-            Slot::Null | Slot::Tagged(_) => None,
+            Slot::Object(id) => self.get(py, id).into(),
+            Slot::Tagged(number) => SlotValue::Tagged(number),
+            Slot::Null => SlotValue::Null,
         }
     }
 
@@ -237,7 +242,10 @@ fn function_of<'py>(
     let closure = if cells.is_empty() {
         py.None().into_bound(py)
     } else {
-        let cells: Option<Vec<_>> = cells.iter().map(|cell| objects.slot(*cell, py)).collect();
+        let cells: Option<Vec<_>> = cells
+            .iter()
+            .map(|cell| objects.slot(*cell, py).object())
+            .collect();
         let cells = cells.ok_or_else(|| MorphError::Misfit {
             frame: index,
             what: "a free variable is gone".into(),
@@ -349,7 +357,7 @@ pub fn morph_generator(
         return Err(misfit("no such instruction"));
     }
     if let Some(suspended) = state.suspended {
-        if suspended >= 0 {
+        if !generator.can_go_on(suspended) {
             return Err(misfit("the generator is not suspended"));
         }
     }
@@ -377,7 +385,7 @@ pub fn function_of_generator<'py>(generator: &Generator<'py>) -> Result<Bound<'p
     let mut objects = Vec::new();
     let mut cells = Vec::new();
     for slot in info.slots - info.free..info.slots {
-        let crate::cpython::frame::SlotValue::Object(cell) = frame.read_slot(slot) else {
+        let SlotValue::Object(cell) = frame.read_slot(slot) else {
             return Err(misfit("a free variable is gone"));
         };
         cells.push(Slot::Object(ObjectId(objects.len() as u32)));
@@ -394,7 +402,6 @@ const SETUP_FINALLY: i32 = 122;
 /// The block that a `with` statement opens once its `__enter__` has returned, where there are
 /// blocks: the handler's place is in CPython's unit.
 pub fn with_block(prepared: &Prepared) -> Option<Block> {
-    use crate::cpython::{Blocks, CURRENT};
     if matches!(CURRENT.frame.blocks, Blocks::ExceptionTable) {
         return None;
     }
@@ -405,4 +412,24 @@ pub fn with_block(prepared: &Prepared) -> Option<Block> {
         handler: (2 * target / u32::from(CURRENT.code.jump_bytes)) as i32,
         level: prepared.state.stack.len() as i32,
     })
+}
+
+/// Puts the exit method where `with` keeps it, once `__enter__` has returned: on 3.12 and 3.13 the
+/// manager itself lies there meanwhile, and CPython has the method in C.
+pub fn leave_exit_method(frame: RunningFrame<'_>, slots: usize) -> PyResult<()> {
+    if CURRENT.operands.entering != Entering::Manager {
+        return Ok(());
+    }
+    let SlotValue::Object(manager) = frame.pop(slots) else {
+        return Ok(());
+    };
+    let kind = manager.get_type();
+    let exit = lookup_on_type(&kind, "__exit__");
+    let exit = exit.ok_or_else(|| PyAttributeError::new_err("__exit__"))?;
+    let exit = match exit.get_type().getattr_opt("__get__")? {
+        Some(bind) => bind.call1((exit, manager, kind))?,
+        None => exit,
+    };
+    frame.push(slots, SlotValue::Object(exit));
+    Ok(())
 }

@@ -4,8 +4,9 @@
 
 use crate::code::Op;
 use crate::cpython::codeobject::CodeInfo;
-use crate::cpython::frame::{RunningFrame, SlotValue};
+use crate::cpython::frame::RunningFrame;
 use crate::cpython::objects::is_cell;
+use crate::cpython::slot::SlotValue;
 use crate::cpython::CURRENT;
 use pyo3::prelude::*;
 use pyo3::types::PyCode;
@@ -61,7 +62,7 @@ impl<'py> Parameters<'py> {
             return None;
         }
         match self.frame.read_slot(slot) {
-            SlotValue::Null => None,
+            SlotValue::Null | SlotValue::Tagged(_) => None,
             SlotValue::Object(held) if cell.is_some() => is_cell(&held)
                 .then(|| held.getattr("cell_contents").ok())
                 .flatten(),

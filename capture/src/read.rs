@@ -1,8 +1,9 @@
 //! Running frames, and suspended generators, as data. Changes nothing.
 
 use crate::cpython::codeobject::CodeInfo;
-use crate::cpython::frame::{RunningFrame, SlotValue};
+use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::{Generator, GeneratorState};
+use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::{HandledItem, HandledValues, ThreadState};
 use crate::entry::{explain, Callee, Caller, Explained, Refusal};
 use crate::error::{CaptureError, Site};
@@ -46,6 +47,7 @@ impl ObjectTable {
         match value {
             SlotValue::Null => Slot::Null,
             SlotValue::Object(object) => Slot::Object(self.id(object, frame, place)),
+            SlotValue::Tagged(number) => Slot::Tagged(number),
         }
     }
 
@@ -165,7 +167,8 @@ fn read_waiting<'py>(
     let instruction = instruction.ok_or_else(|| CaptureError::Nowhere { site: site() })?;
     let expected = info.facts.depth_before(&instruction);
     let expected = usize::from(expected.ok_or_else(|| CaptureError::Nowhere { site: site() })?);
-    let depth = frame.stored_depth(info.slots).unwrap_or(expected);
+    let stored = frame.stored_depth(info.slots);
+    let depth = stored.unwrap_or(expected);
     if depth > expected.max(info.stack_size) {
         return Err(CaptureError::DepthMismatch {
             site: site(),
@@ -186,8 +189,8 @@ fn read_waiting<'py>(
         ));
         refused(refusal, callee, site(), depth, expected, instruction.op.name())
     };
-    let Explained { entry, keep } = match waiting::entry_of(py, *frame, callee) {
-        Found::Entry(entry) => Explained { entry, keep: depth },
+    let explained = match waiting::entry_of(py, *frame, callee) {
+        Found::Entry(entry) => Explained::with(entry, depth),
         Found::ForAnother => return Err(refuse(Refusal::Unexplained)),
         Found::NotWaiting => {
             let caller = Caller {
@@ -201,16 +204,18 @@ fn read_waiting<'py>(
             let called = Callee {
                 frame: callee,
                 code: callee.code().into_any(),
-                from_c: callee.entered_from_c(),
+                // An evaluator that leaves the depth in a register has called a C function.
+                from_c: callee.entered_from_c() || stored.is_none(),
             };
             explain(&caller, &called).map_err(refuse)?
         }
     };
-    let entry = match entry {
+    let entry = match explained.entry {
         LiveEntry::Value => Entry::Value,
         LiveEntry::Instance(instance) => {
             Entry::Instance(table.id(instance.into_bound(py), index, Place::Stack))
         }
+        LiveEntry::Discard => Entry::Discard,
         LiveEntry::WithEnter => Entry::WithEnter,
         LiveEntry::WithExit => Entry::WithExit,
         LiveEntry::Again => Entry::Again,
@@ -221,7 +226,12 @@ fn read_waiting<'py>(
         .and_then(Generator::new)
         .map(|generator| generator.handled());
     let handled = handled.map_or_else(HandledValues::default, |item| item.read(py));
-    let mut state = read_fields(*frame, info, keep, table, index);
+    let mut state = read_fields(*frame, info, explained.keep, table, index);
+    if explained.sent_value_moved {
+        // Whoever is entered again gets it, but drops it: it has taken the real one already.
+        let none = SlotValue::Object(py.None().into_bound(py));
+        state.stack.push(table.slot(none, index, Place::Stack));
+    }
     state.instruction = instruction.unit as i32;
     state.entry = entry;
     state.generator = generator.map(|object| table.id(object, index, Place::Frame));

@@ -53,6 +53,8 @@ pub enum Entry {
     Value,
     /// A class was called and its `__init__` runs: what is pushed is the instance.
     Instance(ObjectId),
+    /// The operands are left out too, and the result is dropped: the instruction stores something.
+    Discard,
     /// `__enter__` runs: its result is pushed above the exit method, in a block of its own.
     WithEnter,
     /// `__exit__` was given an exception: its answer is pushed above everything.

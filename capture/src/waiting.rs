@@ -14,6 +14,8 @@ pub enum LiveEntry {
     Value,
     /// See [`Entry::Instance`](crate::snapshot::Entry::Instance).
     Instance(Py<PyAny>),
+    /// See [`Entry::Discard`](crate::snapshot::Entry::Discard).
+    Discard,
     /// See [`Entry::WithEnter`](crate::snapshot::Entry::WithEnter).
     WithEnter,
     /// See [`Entry::WithExit`](crate::snapshot::Entry::WithExit).
@@ -28,6 +30,7 @@ impl LiveEntry {
         match self {
             Self::Value => Self::Value,
             Self::Instance(instance) => Self::Instance(instance.clone_ref(py)),
+            Self::Discard => Self::Discard,
             Self::WithEnter => Self::WithEnter,
             Self::WithExit => Self::WithExit,
             Self::Again => Self::Again,

@@ -99,7 +99,7 @@ fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
     let Decoded { arrival, late, .. } = decoded;
     drop(late);
     if arrival.frames.len() > MANY_FRAMES {
-        make_room_for(arrival.frames.len());
+        make_room_for(py, arrival.frames.len());
     }
     run(py, arrival, end);
     leave(0)

@@ -17,7 +17,9 @@ use crate::errors::{morph_error, raise};
 use capture::cpython::evalframe::{self, Next, Resumer};
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::objects::{eval_code, set_traceback_frame};
+use capture::cpython::slot::SlotValue;
 use capture::cpython::thread::ThreadState;
+use capture::cpython::{CallShape, CURRENT};
 use capture::morph::{self, Objects, Prepared, Start};
 use capture::snapshot::{Entry, Handled};
 use capture::waiting::{self, LiveEntry};
@@ -219,9 +221,13 @@ fn is_expected<'py>(py: Python<'py>, frame: RunningFrame<'py>, prepared: &Prepar
 struct Place {
     slots: usize,
     /// The instruction in progress.
-    at: i32,
+    at: u32,
     /// The one after it.
     next: u32,
+    /// A region of the exception table begins or ends at the instruction.
+    at_border: bool,
+    /// The result is what is going to be called, and comes with a NULL.
+    for_a_call: bool,
     with_block: Option<capture::snapshot::Block>,
 }
 
@@ -236,10 +242,15 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
     else {
         return Next::Raise(raise(py, "ResumeError", format!("frame {index} stands nowhere")));
     };
+    let kept = prepared.state.stack.len();
     let place = Place {
         slots: prepared.info.slots,
-        at,
+        at: instruction.unit,
         next: instruction.next,
+        at_border: facts.handler_at(instruction.unit) != facts.handler_before(instruction.unit),
+        for_a_call: facts
+            .depth_after(&instruction)
+            .is_some_and(|after| usize::from(after) == kept + 2),
         with_block: morph::with_block(prepared),
     };
     let entry = {
@@ -259,6 +270,7 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
                 Some(instance) => LiveEntry::Instance(instance.unbind()),
                 None => LiveEntry::Value,
             },
+            Entry::Discard => LiveEntry::Discard,
             Entry::WithEnter => LiveEntry::WithEnter,
             Entry::WithExit => LiveEntry::WithExit,
             Entry::Again => LiveEntry::Again,
@@ -318,34 +330,48 @@ fn go_on(
     entry: LiveEntry,
     place: Place,
 ) -> Next {
-    let result = match result {
-        Ok(result) => result,
-        Err(error) => {
-            frame.stand_at(place.at);
-            return Next::Raise(error);
-        }
+    let raise = |error| {
+        frame.raise_at(place.at, place.next, place.at_border);
+        Next::Raise(error)
     };
-    let pushed = match entry {
+    let result = match result {
+        Ok(result) => result.into_bound(py),
+        Err(error) => return raise(error),
+    };
+    let push = |value: Bound<'_, PyAny>| frame.push(place.slots, SlotValue::Object(value));
+    match entry {
         LiveEntry::Instance(instance) => {
-            if !result.is_none(py) {
-                let kind = result.bind(py).get_type();
+            if !result.is_none() {
+                let kind = result.get_type();
                 let kind = kind.name().map_or_else(|_| "?".into(), |name| name.to_string());
-                frame.stand_at(place.at);
-                return Next::Raise(PyTypeError::new_err(format!(
+                return raise(PyTypeError::new_err(format!(
                     "__init__() should return None, not '{kind}'"
                 )));
             }
-            instance
+            push(instance.into_bound(py));
         }
         LiveEntry::WithEnter => {
             let mut blocks = frame.blocks();
             blocks.extend(place.with_block);
             frame.write_blocks(&blocks);
-            result
+            if let Err(error) = morph::leave_exit_method(frame, place.slots) {
+                return raise(error);
+            }
+            push(result);
         }
-        LiveEntry::Value | LiveEntry::WithExit | LiveEntry::Again => result,
-    };
-    frame.push(place.slots, Some(pushed));
+        LiveEntry::Value if place.for_a_call => match CURRENT.operands.calls {
+            CallShape::MethodFirst => {
+                frame.push(place.slots, SlotValue::Null);
+                push(result);
+            }
+            CallShape::CallableFirst | CallShape::CallableFirstKeywordsLast => {
+                push(result);
+                frame.push(place.slots, SlotValue::Null);
+            }
+        },
+        LiveEntry::Discard => {}
+        LiveEntry::Value | LiveEntry::WithExit | LiveEntry::Again => push(result),
+    }
     frame.run_at(place.next);
     Next::Run
 }

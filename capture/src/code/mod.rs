@@ -220,6 +220,11 @@ impl CodeFacts {
         (unit < candidate.end).then_some(candidate)
     }
 
+    /// The same for the unit before.
+    pub fn handler_before(&self, unit: u32) -> Option<&Handler> {
+        self.handler_at(unit.checked_sub(1)?)
+    }
+
     /// The exception table, in the order of the code.
     pub fn handlers(&self) -> &[Handler] {
         &self.handlers

@@ -4,10 +4,11 @@
 //! First what the interpreter says of itself, then every offset that something public can confirm:
 //! what lies there must be what the public way gives. Nothing is followed that was not confirmed.
 
+use super::ffi::_PyRuntime;
 use super::frame::Address;
 use super::thread::ThreadState;
 use super::{
-    Activation, CurrentFrame, Depth, Executing, GeneratorFrame, Instruction, Layout, Owner, Recursion,
+    Activation, CurrentFrame, Depth, Executing, GeneratorFrame, Instruction, Layout, Owner, Recursion, Words,
     CURRENT,
 };
 use core::ffi::{c_int, c_void};
@@ -112,6 +113,8 @@ pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
         false => Err(wrong(field)),
     };
 
+    published(layout, &wrong)?;
+
     // A suspended generator: everything in it is at rest, and public attributes name it all.
     let source = CString::new(PROBE).unwrap_or_default();
     let module = PyModule::from_code(py, &source, c"<probe>", c"pyteleport.probe")?;
@@ -150,18 +153,22 @@ pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
         at.get(layout.generator.handled + layout.handled.value),
         0,
     )?;
-    same("f_code", frame.get(layout.frame.code), address_of(&code))?;
+    same(
+        "f_code",
+        word(layout, frame, layout.frame.code),
+        address_of(&code),
+    )?;
     same(
         "f_globals",
         frame.get(layout.frame.globals),
         address_of(&function.getattr("__globals__")?),
     )?;
     if let Some(offset) = layout.frame.function {
-        same("f_func", frame.get(offset), address_of(&function))?;
+        same("f_func", word(layout, frame, offset), address_of(&function))?;
     }
     same(
         "f_localsplus",
-        frame.get(layout.frame.slots),
+        word(layout, frame, layout.frame.slots),
         address_of(&argument),
     )?;
     match layout.frame.owner {
@@ -181,7 +188,7 @@ pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
                 }
             }
         }
-        Owner::Byte(offset) => same("owner", frame.get::<u8>(offset).into(), 1)?,
+        Owner::Byte { offset, .. } => same("owner", frame.get::<u8>(offset).into(), 1)?,
     }
     // `argument` and `got`; `argument` once more on the value stack.
     let (slots, depth) = (2, 1);
@@ -211,13 +218,13 @@ pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
         Instruction::LastNumber(offset) => {
             same("f_lasti", frame.get::<c_int>(offset) as usize, last as usize / 2)?;
         }
-        Instruction::LastUnit(offset) => {
+        Instruction::LastUnit(offset) | Instruction::InProgress(offset) => {
             let start = layout
                 .code_object
                 .instructions
                 .ok_or_else(|| wrong("co_code_adaptive"))?;
             let place = address_of(&code) + start + last as usize;
-            same("prev_instr", frame.get(offset), place)?;
+            same("the instruction pointer", frame.get(offset), place)?;
         }
     }
 
@@ -286,6 +293,39 @@ fn running(
     };
     if found != address_of(&value) {
         return Err(wrong("exc_info"));
+    }
+    Ok(())
+}
+
+/// The address in a word that refers to an object.
+fn word(layout: &Layout, frame: Address, offset: usize) -> usize {
+    let word: usize = frame.get(offset);
+    match layout.frame.words {
+        Words::Pointers => word,
+        Words::StackRefs => word & !0b11,
+    }
+}
+
+/// What the interpreter publishes of its structs for debuggers (3.13 and later: `_Py_DebugOffsets`,
+/// Include/internal/pycore_debug_offsets.h) must be what the layout says.
+fn published(layout: &Layout, wrong: &dyn Fn(&'static str) -> CheckError) -> Result<(), CheckError> {
+    if layout.published.is_empty() {
+        return Ok(());
+    }
+    let Some(table) = Address::new((&raw mut _PyRuntime).cast()) else {
+        return Err(wrong("_PyRuntime"));
+    };
+    let version: u64 = table.get(8);
+    let release = (version >> 24, version >> 16 & 0xff);
+    if table.get::<[u8; 8]>(0) != *b"xdebugpy"
+        || release != (layout.release.major.into(), layout.release.minor.into())
+    {
+        return Err(wrong("the table of debug offsets"));
+    }
+    for &(field, number, offset) in layout.published {
+        if table.get::<u64>(8 * number) != offset as u64 {
+            return Err(wrong(field));
+        }
     }
     Ok(())
 }

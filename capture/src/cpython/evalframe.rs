@@ -1,13 +1,15 @@
 //! The PEP 523 function: putting ours in, calling on, taking it out again.
 //!
 //! Two C functions can stand in CPython's place. `record` looks at one pointer of each frame and
-//! at the room on the stack, and calls on; only the frame of an `__init__` makes it stop, for what is
-//! known nowhere else: the instance that is being made. `resume` is there only while a stack is brought back to life, and
-//! offers each frame that starts to a [`Resumer`]. Both call on whatever function was set before.
+//! at the room on the stack, and calls on; only the frame of an `__init__` makes it stop, for what
+//! is known nowhere else: the instance that is being made. `resume` is there only while a stack is
+//! brought back to life, and offers each frame that starts to a [`Resumer`]. Both call on whatever
+//! function was set before.
 
 use super::ffi::{_PyEval_EvalFrameDefault, EvalFrame};
 use super::frame::RunningFrame;
-use super::CURRENT;
+use super::stack_room::{self, stack_pointer};
+use super::{slot, CURRENT};
 use core::ffi::{c_int, c_void};
 use core::ptr::{null_mut, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
@@ -56,22 +58,6 @@ static CALL_ON: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// The interned string `__init__`, compared by address with each frame's name.
 static INIT_NAME: AtomicUsize = AtomicUsize::new(0);
 
-/// Where the main thread's stack ends, 0 if that is not known.
-///
-/// With an evaluator of our own every call recurses in C, also where CPython itself would not
-/// (3.11 and later), and a program that has raised its recursion limit may come to the end of the
-/// stack before it comes to that limit.
-static STACK_END: AtomicUsize = AtomicUsize::new(0);
-
-/// So much above its end the stack counts as used up: room for C code that is called last, and for
-/// the exception.
-const STACK_RESERVE: usize = 256 << 10;
-
-/// Looks where the main thread's stack may end by now.
-pub fn find_stack_end() {
-    STACK_END.store(super::lifecycle::main_stack_end().unwrap_or(0), Ordering::Relaxed);
-}
-
 /// How things stand with the eval-frame function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -98,7 +84,8 @@ pub fn set_recording(py: Python<'_>, recording: bool) -> Result<(), InstallError
         INIT_NAME.store(name.into_ptr() as usize, Ordering::Relaxed);
     }
     if recording {
-        find_stack_end();
+        super::lifecycle::make_room_for_hooked_calls();
+        stack_room::look(py);
     }
     let before = RECORDING.swap(recording, Ordering::Relaxed);
     apply(py).inspect_err(|_| RECORDING.store(before, Ordering::Relaxed))
@@ -106,6 +93,7 @@ pub fn set_recording(py: Python<'_>, recording: bool) -> Result<(), InstallError
 
 /// Offers every frame that starts to `R`, until [`stop_resuming`].
 pub fn start_resuming<R: Resumer>(py: Python<'_>) -> Result<(), InstallError> {
+    stack_room::look(py);
     RESUMING.store(address_of(resume::<R>), Ordering::Relaxed);
     apply(py).inspect_err(|_| RESUMING.store(null_mut(), Ordering::Relaxed))
 }
@@ -192,27 +180,25 @@ unsafe fn call_on(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_
 
 /// The evaluator of the recording mode.
 ///
-/// One comparison of pointers for a frame that is no `__init__`: it must cost what CPython charges
-/// for any custom evaluator, and no more.
+/// One comparison of pointers for a frame that is no `__init__`, and one for the stack: it must cost
+/// what CPython charges for any custom evaluator, and no more.
 unsafe extern "C" fn record(
     thread: *mut ffi::PyThreadState,
     frame: *mut c_void,
     throw: c_int,
 ) -> *mut ffi::PyObject {
-    // SAFETY: CPython hands us a live frame; its code object and the name of that are alive with
-    // it, and the offsets are those of the checked layout.
+    if !stack_room::is_left(stack_pointer()) {
+        // SAFETY: passed on unchanged.
+        return unsafe { record_at_end(thread, frame, throw) };
+    }
+    // SAFETY: CPython hands us the state of this thread and a live frame; its code object and the name
+    // of that are alive with it, and the offsets are those of the checked layout.
     let name = unsafe {
-        let code = frame
-            .cast::<u8>()
-            .add(CURRENT.frame.code)
-            .cast::<*mut u8>()
-            .read();
+        stack_room::grant(thread.cast());
+        let code = frame.cast::<u8>().add(CURRENT.frame.code).cast::<usize>().read();
+        let code = slot::pointer(code) as *mut u8;
         code.add(CURRENT.code_object.name).cast::<usize>().read()
     };
-    if stack_pointer().wrapping_sub(STACK_END.load(Ordering::Relaxed)) < STACK_RESERVE {
-        // SAFETY: passed on unchanged.
-        return unsafe { refuse_depth(thread, frame) };
-    }
     if name == INIT_NAME.load(Ordering::Relaxed) {
         // SAFETY: passed on unchanged.
         return unsafe { record_init(thread, frame, throw) };
@@ -221,32 +207,20 @@ unsafe extern "C" fn record(
     unsafe { call_on(thread, frame, throw) }
 }
 
-/// Where the stack stands. (The address of a local would do, but a function that takes one keeps a
-/// stack frame, and the evaluator is entered by a jump without.)
-#[inline(always)]
-fn stack_pointer() -> usize {
-    let here: usize;
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: copies a register.
-    unsafe {
-        core::arch::asm!("mov {}, rsp", out(reg) here, options(nomem, nostack, preserves_flags));
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: copies a register.
-    unsafe {
-        core::arch::asm!("mov {}, sp", out(reg) here, options(nomem, nostack, preserves_flags));
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        let local = 0u8;
-        here = core::ptr::addr_of!(local) as usize;
-    }
-    here
-}
-
-/// Ends a frame that has no room left on the stack before it begins.
+/// The stack is used up, or it is another one than that of the call before.
 #[cold]
-unsafe fn refuse_depth(thread: *mut ffi::PyThreadState, frame: *mut c_void) -> *mut ffi::PyObject {
+unsafe fn record_at_end(
+    thread: *mut ffi::PyThreadState,
+    frame: *mut c_void,
+    throw: c_int,
+) -> *mut ffi::PyObject {
+    if stack_room::is_left_on_this(stack_pointer()) {
+        // SAFETY: passed on unchanged. What is noted of an `__init__` does no harm for others.
+        return unsafe {
+            stack_room::grant(thread.cast());
+            record_init(thread, frame, throw)
+        };
+    }
     // SAFETY: the GIL is held; a frame that an exception is thrown into runs nothing of its own
     // unless it is a suspended generator, whose handlers then have the reserve.
     unsafe {
@@ -278,11 +252,8 @@ unsafe fn record_init(
     // whoever called `__init__` keeps it alive until we return. The links are on the stacks of
     // activations that have not returned; the GIL is held at every change of the list.
     unsafe {
-        let instance = frame
-            .cast::<u8>()
-            .add(CURRENT.frame.slots)
-            .cast::<*mut ffi::PyObject>()
-            .read();
+        let first = frame.cast::<u8>().add(CURRENT.frame.slots).cast::<usize>().read();
+        let instance = slot::pointer(first) as *mut ffi::PyObject;
         let older = NEWEST.load(Ordering::Relaxed);
         let mut link = Making {
             frame,
@@ -355,6 +326,7 @@ unsafe extern "C" fn resume<R: Resumer>(
     // SAFETY: the frame goes to the evaluator that it would have gone to; what is stored is the
     // address of an eval-frame function.
     unsafe {
+        stack_room::grant(thread.cast());
         if RECORDING.load(Ordering::Relaxed) {
             record(thread, frame, throw)
         } else if before.is_null() {

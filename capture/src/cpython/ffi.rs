@@ -25,6 +25,8 @@ extern "C" {
     ) -> *mut PyObject;
     /// The frame object of the thread's current frame, made if there was none; a new reference.
     pub fn PyThreadState_GetFrame(thread: *mut PyThreadState) -> *mut PyObject;
+    /// The runtime; from 3.13 on it begins with `_Py_DebugOffsets`.
+    pub static mut _PyRuntime: u8;
     /// The type of bound methods.
     pub static mut PyMethod_Type: PyTypeObject;
     /// The function of a bound method, borrowed.

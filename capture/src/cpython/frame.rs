@@ -1,5 +1,6 @@
 //! A running frame, field by field, through the layout of its release.
 
+use super::slot::{self, SlotValue};
 use super::{Activation, Blocks, Depth, Executing, GeneratorStates, Instruction, Owner, CURRENT};
 use crate::snapshot::Block;
 use core::ffi::{c_char, c_int, c_void};
@@ -64,15 +65,6 @@ impl Address {
     }
 }
 
-/// What a slot holds.
-#[derive(Debug)]
-pub enum SlotValue<'py> {
-    /// Nothing.
-    Null,
-    /// An object.
-    Object(Bound<'py, PyAny>),
-}
-
 /// A frame that has been entered and has not returned, or that lies in a suspended generator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RunningFrame<'py> {
@@ -105,31 +97,73 @@ impl<'py> RunningFrame<'py> {
 
     /// The code object.
     pub fn code(self) -> Bound<'py, PyCode> {
-        let code = self
-            .address
-            .object(self.py(), CURRENT.frame.code)
-            .expect("a frame has a code");
-        // SAFETY: `f_code` of every frame on 3.8–3.12 is a code object.
+        let code = slot::read(self.py(), self.address.get(CURRENT.frame.code));
+        let code = code.object().expect("a frame has a code");
+        // SAFETY: a frame of the program's, as this is, runs a code object on every release.
         unsafe { code.cast_into_unchecked() }
+    }
+
+    fn code_address(self) -> usize {
+        slot::pointer(self.address.get(CURRENT.frame.code))
     }
 
     /// Whether the frame runs this very code object.
     pub fn runs(self, code: &Bound<'py, PyAny>) -> bool {
-        self.address.get::<*mut ffi::PyObject>(CURRENT.frame.code) == code.as_ptr()
+        self.code_address() == code.as_ptr() as usize
     }
 
-    /// The frame that waits for this one.
-    pub fn back(self) -> Option<Self> {
+    /// What the frame hangs above: its caller, or something that CPython lays between.
+    fn previous(self) -> Option<Self> {
         // SAFETY: a frame's caller is alive as long as the frame is on a stack.
         unsafe { Self::from_raw(self.address.get(CURRENT.frame.back)) }
     }
 
+    /// The frame itself, or the first one below it that is the program's.
+    pub(super) fn or_below(self) -> Option<Self> {
+        let mut frame = self;
+        while frame.is_shim() || frame.is_trampoline() {
+            frame = frame.previous()?;
+        }
+        Some(frame)
+    }
+
+    /// Whether it was laid below the first frame of an evaluator's activation.
+    fn is_shim(self) -> bool {
+        match CURRENT.frame.owner {
+            Owner::Byte {
+                offset,
+                shim: Some(shim),
+            } => self.address.get::<c_char>(offset) as i8 >= shim,
+            _ => false,
+        }
+    }
+
+    /// Whether it stands for a class that was called, below the frame of the `__init__` (3.13 and
+    /// later): the only frames whose function is None.
+    fn is_trampoline(self) -> bool {
+        // SAFETY: takes an address.
+        let none = unsafe { ffi::Py_None() } as usize;
+        let function = CURRENT.frame.function;
+        function.is_some_and(|offset| slot::pointer(self.address.get(offset)) == none)
+    }
+
+    /// The frame that waits for this one.
+    pub fn back(self) -> Option<Self> {
+        self.previous()?.or_below()
+    }
+
+    /// The instance that a call of a class has made, if this is the frame of its `__init__` and both
+    /// run in one activation of the evaluator.
+    pub fn made_instance(self) -> Option<Bound<'py, PyAny>> {
+        let below = self.previous()?;
+        // Where CPython keeps it: the first slot of the trampoline.
+        (!below.is_shim() && below.is_trampoline()).then(|| below.read_slot(0).object())?
+    }
+
     /// The function, where frames keep it.
     pub fn function(self) -> Option<Bound<'py, PyAny>> {
-        CURRENT
-            .frame
-            .function
-            .and_then(|offset| self.address.object(self.py(), offset))
+        let offset = CURRENT.frame.function?;
+        slot::read(self.py(), self.address.get(offset)).object()
     }
 
     /// The globals.
@@ -156,7 +190,7 @@ impl<'py> RunningFrame<'py> {
                 }
             }
             Instruction::LastNumber(offset) => self.address.get::<c_int>(offset),
-            Instruction::LastUnit(offset) => {
+            Instruction::LastUnit(offset) | Instruction::InProgress(offset) => {
                 let unit = self.address.get::<usize>(offset) as isize;
                 ((unit - self.instructions() as isize) / 2) as i32
             }
@@ -169,7 +203,7 @@ impl<'py> RunningFrame<'py> {
             .code_object
             .instructions
             .expect("frames point into the code");
-        self.address.get::<usize>(CURRENT.frame.code) + offset
+        self.code_address() + offset
     }
 
     /// Makes `unit` the next instruction to run.
@@ -184,11 +218,27 @@ impl<'py> RunningFrame<'py> {
                 self.address
                     .set(offset, self.instructions() + 2 * unit as usize - 2);
             }
+            Instruction::InProgress(offset) => {
+                self.address.set(offset, self.instructions() + 2 * unit as usize);
+            }
         }
     }
 
-    /// Makes `unit` the instruction in progress: the place of a frame that waits, and of an
-    /// exception that is about to be raised in it. -1 is the place before the first.
+    /// Makes the instruction at `unit`, which ends before `next`, the one that raises.
+    ///
+    /// From 3.13 on CPython takes the place as it stands for the traceback, and the unit before it
+    /// to find the handler. Inline caches belong to their instruction, so the first of them is right
+    /// for both. An instruction without any is taken itself, unless a region of the exception table
+    /// begins or ends with it (`at_border`): then the handler matters more than the column.
+    pub fn raise_at(self, unit: u32, next: u32, at_border: bool) {
+        match CURRENT.frame.instruction {
+            Instruction::InProgress(_) if next > unit + 1 || at_border => self.run_at(unit + 1),
+            _ => self.stand_at(unit as i32),
+        }
+    }
+
+    /// Makes `unit` the instruction in progress: the place of a frame that waits. -1 is the place
+    /// before the first, where there is one.
     pub fn stand_at(self, unit: i32) {
         match CURRENT.frame.instruction {
             Instruction::LastByte(offset) => {
@@ -196,7 +246,7 @@ impl<'py> RunningFrame<'py> {
                     .set::<c_int>(offset, if unit < 0 { -1 } else { 2 * unit });
             }
             Instruction::LastNumber(offset) => self.address.set::<c_int>(offset, unit),
-            Instruction::LastUnit(offset) => {
+            Instruction::LastUnit(offset) | Instruction::InProgress(offset) => {
                 let place = self.instructions() as isize + 2 * unit as isize;
                 self.address.set(offset, place as usize);
             }
@@ -245,33 +295,43 @@ impl<'py> RunningFrame<'py> {
     ///
     /// The slot must be live: a local, a cell, or below the depth that the code's analysis gives.
     pub fn read_slot(self, index: usize) -> SlotValue<'py> {
-        match self.address.object(self.py(), self.slot(index)) {
-            Some(object) => SlotValue::Object(object),
-            None => SlotValue::Null,
-        }
+        slot::read(self.py(), self.address.get(self.slot(index)))
+    }
+
+    /// Puts a value into a slot that is live; the old one goes.
+    fn replace_slot(self, index: usize, value: SlotValue<'_>) {
+        let old = self.address.get(self.slot(index));
+        self.address.set(self.slot(index), slot::own(value));
+        slot::release(self.py(), old);
     }
 
     /// Puts a value into a local or a cell; the old one goes.
-    pub fn write_local(self, index: usize, value: Option<Py<PyAny>>) {
-        self.address.replace(self.py(), self.slot(index), value);
+    pub fn write_local(self, index: usize, value: SlotValue<'_>) {
+        self.replace_slot(index, value);
     }
 
     /// Empties the value stack.
     pub fn clear_stack(self, locals: usize) {
-        while let Some(depth) = self.stored_depth(locals).filter(|depth| *depth > 0) {
-            self.store_depth(locals, depth - 1);
-            self.address
-                .replace(self.py(), self.slot(locals + depth - 1), None);
+        while self.stored_depth(locals).is_some_and(|depth| depth > 0) {
+            self.pop(locals);
         }
         self.store_depth(locals, 0);
     }
 
-    /// Pushes a value on the stack, whose depth must be stored; `None` is NULL.
-    pub fn push(self, locals: usize, value: Option<Py<PyAny>>) {
+    /// Takes the topmost value off the stack, whose depth must be stored and not 0.
+    pub fn pop(self, locals: usize) -> SlotValue<'py> {
+        let top = self.stored_depth(locals).unwrap_or(0) - 1;
+        let value = self.read_slot(locals + top);
+        self.store_depth(locals, top);
+        self.replace_slot(locals + top, SlotValue::Null);
+        value
+    }
+
+    /// Pushes a value on the stack, whose depth must be stored.
+    pub fn push(self, locals: usize, value: SlotValue<'_>) {
         let depth = self.stored_depth(locals).unwrap_or(0);
-        let raw = value.map_or(core::ptr::null_mut(), Py::into_ptr);
         // What lies above the depth is junk: it is written over, not released.
-        self.address.set(self.slot(locals + depth), raw);
+        self.address.set(self.slot(locals + depth), slot::own(value));
         self.store_depth(locals, depth + 1);
     }
 
@@ -305,7 +365,7 @@ impl<'py> RunningFrame<'py> {
     pub fn generator(self) -> Option<Bound<'py, PyAny>> {
         match CURRENT.frame.owner {
             Owner::Field { generator, .. } => self.address.object(self.py(), generator),
-            Owner::Byte(offset) => {
+            Owner::Byte { offset, .. } => {
                 if self.address.get::<c_char>(offset) != OWNED_BY_GENERATOR {
                     return None;
                 }
@@ -325,6 +385,16 @@ impl<'py> RunningFrame<'py> {
         match CURRENT.frame.activation {
             Activation::Always => true,
             Activation::Flag(offset) => self.address.get::<u8>(offset) != 0,
+            Activation::Shim => {
+                let mut below = self.previous();
+                while let Some(frame) = below.filter(|frame| !frame.is_shim()) {
+                    if !frame.is_trampoline() {
+                        return false;
+                    }
+                    below = frame.previous();
+                }
+                true
+            }
         }
     }
 
@@ -379,7 +449,7 @@ impl<'py> RunningFrame<'py> {
                 };
                 self.address.set::<i8>(offset, state);
             }
-            Owner::Byte(_) => {}
+            Owner::Byte { .. } => {}
         }
         if let (Activation::Flag(offset), true) = (CURRENT.frame.activation, waiting) {
             self.address.set::<u8>(offset, 1);
@@ -394,6 +464,70 @@ impl<'py> RunningFrame<'py> {
         }
         let raw = back.map_or(core::ptr::null_mut(), |frame| frame.address.raw());
         self.address.set(CURRENT.frame.back, raw);
+    }
+}
+
+/// A frame such as an activation of the evaluator lays below its first one (3.12 and later), for a
+/// frame that waits without an activation.
+pub(super) struct Shim([usize; SHIM_WORDS]);
+
+/// More than a frame with no slots has on any release.
+const SHIM_WORDS: usize = 16;
+
+impl Shim {
+    /// Where frames have shims, one between `first` and what it waits above.
+    pub fn new(first: RunningFrame<'_>) -> Option<Self> {
+        matches!(CURRENT.frame.activation, Activation::Shim).then(|| {
+            let mut shim = Self([0; SHIM_WORDS]);
+            shim.fill(first);
+            shim
+        })
+    }
+
+    fn address(&mut self) -> Address {
+        Address::new(self.0.as_mut_ptr().cast()).expect("a local has an address")
+    }
+
+    fn fill(&mut self, first: RunningFrame<'_>) {
+        let layout = &CURRENT.frame;
+        let at = self.address();
+        if let Owner::Byte {
+            offset,
+            shim: Some(shim),
+        } = layout.owner
+        {
+            at.set::<i8>(offset, shim);
+        }
+        // Borrowed from `first`: nobody releases what a shim refers to.
+        let start = first.instructions();
+        match layout.instruction {
+            // 3.12 knows a shim by a place before the first traceable instruction of some code.
+            Instruction::LastUnit(offset) => {
+                at.set(layout.code, first.code_address());
+                at.set(offset, start - 2);
+            }
+            Instruction::InProgress(offset) => {
+                // SAFETY: None is immortal where frames say so.
+                let none = unsafe { Bound::from_borrowed_ptr(first.py(), ffi::Py_None()) };
+                at.set(layout.code, slot::own(SlotValue::Object(none)));
+                at.set(offset, start);
+            }
+            Instruction::LastByte(_) | Instruction::LastNumber(_) => {}
+        }
+        if let Depth::Top(offset) = layout.depth {
+            at.set(offset, at.at::<usize>(layout.slots) as usize);
+        }
+    }
+
+    /// Lays the shim above `below`; it has to stay where it is from now on.
+    pub fn lay<'py>(&mut self, below: Option<RunningFrame<'py>>) -> RunningFrame<'py> {
+        let raw = below.map_or(core::ptr::null_mut(), |frame| frame.address.raw());
+        let address = self.address();
+        address.set(CURRENT.frame.back, raw);
+        RunningFrame {
+            address,
+            held: PhantomData,
+        }
     }
 }
 

@@ -85,7 +85,7 @@ impl<'py> Generator<'py> {
         if let Some((now, states)) = self.numbered_state() {
             return match now {
                 now if now == states.created => GeneratorState::Created,
-                now if now == states.suspended => GeneratorState::Suspended,
+                now if now == states.suspended || now == states.delegating => GeneratorState::Suspended,
                 now if now == states.executing => GeneratorState::Running,
                 _ => GeneratorState::Finished,
             };
@@ -107,6 +107,12 @@ impl<'py> Generator<'py> {
     /// CPython's number of the state, where there is one to keep.
     pub fn raw_state(&self) -> Option<i8> {
         self.numbered_state().map(|(state, _)| state)
+    }
+
+    /// Whether CPython's number of a state is that of a generator which can go on.
+    pub fn can_go_on(&self, value: i8) -> bool {
+        self.numbered_state()
+            .is_some_and(|(_, states)| [states.created, states.suspended, states.delegating].contains(&value))
     }
 
     /// Puts CPython's number of the state.

@@ -65,11 +65,20 @@ pub fn after_fork_in_child(_py: Python<'_>) {
 const STACK_PER_FRAME: u64 = 4 << 10;
 
 /// Lets the main thread's stack grow by what `frames` resumed frames take, beyond the room that any
-/// program has.
-///
-/// At home they may have taken none at all (3.11 and later). Linux looks at the limit when the stack
-/// grows, and keeps at least 128 MB free below it.
-pub fn make_room_for(frames: usize) {
+/// program has. At home they may have taken none at all (3.11 and later).
+pub fn make_room_for(py: Python<'_>, frames: usize) {
+    raise_stack_limit(|limit| limit.saturating_add(frames as u64 * STACK_PER_FRAME));
+    super::stack_room::look(py);
+}
+
+/// Lets the main thread's stack grow to what deep recursion takes when every call nests in C.
+pub(super) fn make_room_for_hooked_calls() {
+    const WANTED: u64 = 64 << 20;
+    raise_stack_limit(|limit| limit.max(WANTED));
+}
+
+/// Linux looks at the limit when the stack grows, and keeps at least 128 MB free below it.
+fn raise_stack_limit(wanted: impl FnOnce(u64) -> u64) {
     const FREE_BELOW_STACK: u64 = 120 << 20;
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -79,16 +88,15 @@ pub fn make_room_for(frames: usize) {
     if unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) } != 0 {
         return;
     }
-    let more = limit.rlim_cur.saturating_add(frames as u64 * STACK_PER_FRAME);
-    let wanted = more.min(FREE_BELOW_STACK.max(limit.rlim_cur)).min(limit.rlim_max);
+    let wanted = wanted(limit.rlim_cur).min(FREE_BELOW_STACK.max(limit.rlim_cur));
+    let wanted = wanted.min(limit.rlim_max);
     if limit.rlim_cur == libc::RLIM_INFINITY || wanted <= limit.rlim_cur {
         return;
     }
     limit.rlim_cur = wanted;
     // SAFETY: reads a local struct. If it is refused the stack stays as it is, and a program that
-    // is too deep for it is told so by the guard page, as at home.
+    // is too deep for it is told so, as at home.
     unsafe { libc::setrlimit(libc::RLIMIT_STACK, &limit) };
-    super::evalframe::find_stack_end();
 }
 
 /// Ends the process at once: no Python code, no destructor, no flush.
@@ -114,26 +122,4 @@ pub fn replace_process(program: &OsStr, words: &[OsString]) {
         libc::fflush(core::ptr::null_mut());
         libc::execv(program.as_ptr(), pointers.as_ptr());
     }
-}
-
-/// Where the main thread's stack ends if it grows as far as its limit lets it; `None` if there is no
-/// limit, or nobody tells.
-pub fn main_stack_end() -> Option<usize> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: fills a local struct.
-    if unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) } != 0 {
-        return None;
-    }
-    if limit.rlim_cur == libc::RLIM_INFINITY {
-        return None;
-    }
-    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    let stack = maps.lines().find(|line| line.ends_with("[stack]"))?;
-    let top = stack.split([' ', '-']).nth(1)?;
-    usize::from_str_radix(top, 16)
-        .ok()?
-        .checked_sub(limit.rlim_cur as usize)
 }

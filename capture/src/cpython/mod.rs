@@ -20,9 +20,15 @@ pub mod frame;
 pub mod generator;
 pub mod lifecycle;
 pub mod objects;
+pub mod slot;
+pub mod stack_room;
 pub mod thread;
 mod v3_10;
 mod v3_11;
+mod v3_12;
+mod v3_13;
+mod v3_14;
+mod v3_15;
 mod v3_9;
 
 use crate::code::CodeRules;
@@ -36,9 +42,29 @@ pub const CURRENT: &Layout = &v3_10::LAYOUT;
 /// The layout of the interpreter that this build is for.
 #[cfg(all(Py_3_11, not(Py_3_12)))]
 pub const CURRENT: &Layout = &v3_11::LAYOUT;
+/// The layout of the interpreter that this build is for.
+#[cfg(all(Py_3_12, not(Py_3_13)))]
+pub const CURRENT: &Layout = &v3_12::LAYOUT;
+/// The layout of the interpreter that this build is for.
+#[cfg(all(Py_3_13, not(Py_3_14)))]
+pub const CURRENT: &Layout = &v3_13::LAYOUT;
+/// The layout of the interpreter that this build is for.
+#[cfg(all(Py_3_14, not(Py_3_15)))]
+pub const CURRENT: &Layout = &v3_14::LAYOUT;
+/// The layout of the interpreter that this build is for.
+#[cfg(all(Py_3_15, not(Py_3_16)))]
+pub const CURRENT: &Layout = &v3_15::LAYOUT;
 
 /// Every layout that is written down, oldest first.
-pub const LAYOUTS: &[&Layout] = &[&v3_9::LAYOUT, &v3_10::LAYOUT, &v3_11::LAYOUT];
+pub const LAYOUTS: &[&Layout] = &[
+    &v3_9::LAYOUT,
+    &v3_10::LAYOUT,
+    &v3_11::LAYOUT,
+    &v3_12::LAYOUT,
+    &v3_13::LAYOUT,
+    &v3_14::LAYOUT,
+    &v3_15::LAYOUT,
+];
 
 /// All that we need to know of a CPython release. Offsets are in bytes from the struct's start.
 #[derive(Debug)]
@@ -47,6 +73,8 @@ pub struct Layout {
     pub release: Release,
     /// How its code is read.
     pub code: CodeRules,
+    /// Where its instructions have their operands.
+    pub operands: OperandLayout,
     /// Fields of code objects.
     pub code_object: CodeObjectLayout,
     /// The running frame.
@@ -59,6 +87,9 @@ pub struct Layout {
     pub thread: ThreadLayout,
     /// Where `atexit` keeps its callbacks.
     pub atexit: Atexit,
+    /// What the interpreter itself publishes of the above, for debuggers (3.13 and later): the
+    /// field's name, its number among the 64-bit numbers of `_Py_DebugOffsets`, and its offset.
+    pub published: &'static [(&'static str, usize, usize)],
 }
 
 /// A minor release of CPython.
@@ -68,6 +99,45 @@ pub struct Release {
     pub major: u8,
     /// The second number.
     pub minor: u8,
+}
+
+/// Where instructions have their operands, as far as their effect on the stack does not tell.
+#[derive(Clone, Copy, Debug)]
+pub struct OperandLayout {
+    /// The operands of a call.
+    pub calls: CallShape,
+    /// What lies in the manager's place while its `__enter__` runs.
+    pub entering: Entering,
+    /// How many values lie above the exit method that WITH_EXCEPT_START calls.
+    pub above_exit: usize,
+    /// How many words an iterator takes that a loop goes through.
+    pub iterator_words: usize,
+    /// How far the number of the name is shifted in LOAD_ATTR's argument.
+    pub attribute_shift: u32,
+    /// How far the number of the operator is shifted in COMPARE_OP's argument.
+    pub compare_shift: u32,
+}
+
+/// How a call's operands lie on the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallShape {
+    /// A method and its receiver, or NULL and a callable (up to 3.12).
+    MethodFirst,
+    /// The callable, and a receiver or NULL (3.13).
+    CallableFirst,
+    /// The same; CALL_FUNCTION_EX always has a place for keyword arguments (3.14 and later).
+    CallableFirstKeywordsLast,
+}
+
+/// What `with` leaves on the stack while `__enter__` runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entering {
+    /// The bound `__exit__` in the manager's place (up to 3.11).
+    Exit,
+    /// The manager itself; its `__exit__` is in C (3.12, 3.13).
+    Manager,
+    /// All of it: `__enter__` is called by an ordinary CALL (3.14 and later).
+    Call,
 }
 
 /// Fields of `PyCodeObject`.
@@ -98,6 +168,8 @@ pub struct FrameLayout {
     pub depth: Depth,
     /// `f_localsplus`, later `localsplus`.
     pub slots: usize,
+    /// What a slot holds, and the fields for the code and the function.
+    pub words: Words,
     /// The block stack.
     pub blocks: Blocks,
     /// Who owns the frame.
@@ -117,12 +189,25 @@ pub enum Instruction {
     LastNumber(usize),
     /// A pointer to the last code unit done (3.11, 3.12).
     LastUnit(usize),
+    /// A pointer to the instruction in progress, or the next one to run (3.13 and later).
+    InProgress(usize),
+}
+
+/// What a slot of a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// An owned reference or NULL (up to 3.13).
+    Pointers,
+    /// A `_PyStackRef`: a pointer whose low bits say whether it is owned, or an integer (3.14 and
+    /// later).
+    StackRefs,
 }
 
 /// How a frame keeps the depth of its value stack.
 #[derive(Clone, Copy, Debug)]
 pub enum Depth {
-    /// A pointer behind the top, NULL while the frame is evaluated (3.8, 3.9).
+    /// A pointer behind the top; NULL while the frame is evaluated (3.8, 3.9), or right whenever C
+    /// code is called (3.14 and later).
     Top(usize),
     /// An `int`, -1 while the frame is evaluated (3.10).
     Count(usize),
@@ -155,7 +240,13 @@ pub enum Owner {
         executing: Executing,
     },
     /// A `char`; 1 for a frame that lies inside its generator.
-    Byte(usize),
+    Byte {
+        /// `owner`.
+        offset: usize,
+        /// This and above: no frame of the program's, but a shim that an activation of the
+        /// evaluator lays below its first one (3.12 and later).
+        shim: Option<i8>,
+    },
 }
 
 /// How a frame object says that it is evaluated.
@@ -179,6 +270,8 @@ pub enum Activation {
     Always,
     /// A `bool` (`is_entry`), true for the first frame of an evaluator's activation (3.11).
     Flag(usize),
+    /// A shim frame lies between it and its caller (3.12 and later).
+    Shim,
 }
 
 /// Fields of `PyGenObject`.
@@ -218,6 +311,8 @@ pub struct GeneratorStates {
     pub created: i8,
     /// Stopped at a yield.
     pub suspended: i8,
+    /// Stopped at a yield within `yield from` or `await`: the same up to 3.12.
+    pub delegating: i8,
     /// On a stack.
     pub executing: i8,
 }
@@ -244,6 +339,19 @@ pub struct ThreadLayout {
     pub exc_info: usize,
     /// The recursion count.
     pub recursion: Recursion,
+    /// How CPython keeps the C stack from running over.
+    pub c_stack: CStack,
+}
+
+/// How CPython keeps the C stack from running over when calls nest in C.
+#[derive(Clone, Copy, Debug)]
+pub enum CStack {
+    /// By the recursion count, which counts all calls (up to 3.11).
+    CountedWithAll,
+    /// By a count of its own, downwards: an `int` (`c_recursion_remaining`; 3.12, 3.13).
+    Counted(usize),
+    /// By looking how far it has come (3.14 and later).
+    Measured,
 }
 
 /// Where a thread keeps its current frame.

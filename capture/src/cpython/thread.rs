@@ -1,6 +1,6 @@
 //! The calling thread: its chain of frames, its handled exceptions, its recursion count.
 
-use super::frame::{Address, RunningFrame};
+use super::frame::{Address, RunningFrame, Shim};
 use super::{CurrentFrame, Recursion, CURRENT};
 use core::ffi::{c_int, c_void};
 use core::marker::PhantomData;
@@ -61,8 +61,13 @@ impl<'py> ThreadState<'py> {
         }
     }
 
-    /// The innermost frame.
+    /// The innermost frame of the program's.
     pub fn frame(self) -> Option<RunningFrame<'py>> {
+        self.current_raw()?.or_below()
+    }
+
+    /// What the thread has for its current frame.
+    fn current_raw(self) -> Option<RunningFrame<'py>> {
         let (holder, offset) = self.current_field();
         // SAFETY: the current frame is alive until it returns, and it cannot while we run.
         unsafe { RunningFrame::from_raw(holder.get(offset)) }
@@ -77,7 +82,7 @@ impl<'py> ThreadState<'py> {
     /// Runs `work` as if no frame were below: what it starts is an outermost frame.
     pub fn with_empty_stack<T>(self, work: impl FnOnce() -> T) -> T {
         let (holder, offset) = self.current_field();
-        let below = self.frame();
+        let below = self.current_raw();
         self.set_frame(None);
         let (count, empty) = match CURRENT.thread.recursion {
             Recursion::Depth(offset) => (offset, 0),
@@ -98,8 +103,12 @@ impl<'py> ThreadState<'py> {
     /// Runs `work` above `frame`, which waits for it like a caller: its place in the chain, its
     /// share of the recursion count, its looks.
     pub fn with_waiting<T>(self, frame: RunningFrame<'py>, work: impl FnOnce() -> T) -> T {
-        let below = self.frame();
-        frame.set_back(below);
+        let below = self.current_raw();
+        let mut shim = Shim::new(frame);
+        frame.set_back(match &mut shim {
+            Some(shim) => Some(shim.lay(below)),
+            None => below,
+        });
         frame.mark_waiting(true);
         self.set_frame(Some(frame));
         self.count_call(1);

@@ -67,6 +67,7 @@ pub const LAYOUT: Layout = Layout {
                 states: GeneratorStates {
                     created: -2,
                     suspended: -1,
+                    delegating: -1,
                     executing: 0,
                 },
             },

@@ -6,11 +6,10 @@
 //! - a Python function called from Python is evaluated by the same activation of the evaluator;
 //! - of a handled exception only the value is kept.
 
-use super::v3_9::Head;
 use super::{
-    Activation, Atexit, Blocks, CodeObjectLayout, CurrentFrame, Depth, FrameLayout, GeneratorFrame,
-    GeneratorLayout, GeneratorStates, HandledLayout, Instruction, Layout, Owner, Recursion, Release,
-    ThreadLayout,
+    v3_9, Activation, Atexit, Blocks, CStack, CodeObjectLayout, CurrentFrame, Depth, FrameLayout,
+    GeneratorFrame, GeneratorLayout, GeneratorStates, HandledLayout, Instruction, Layout, OperandLayout,
+    Owner, Recursion, Release, ThreadLayout, Words,
 };
 use crate::code::{CodeRules, Family};
 use core::ffi::{c_char, c_int, c_void};
@@ -33,14 +32,14 @@ struct Frame {
 }
 
 #[repr(C)]
-struct Handled {
+pub(super) struct Handled {
     exc_value: *mut c_void,
     previous_item: *mut c_void,
 }
 
 #[repr(C)]
 struct Generator {
-    ob_base: Head,
+    ob_base: v3_9::Head,
     gi_code: *mut c_void,
     gi_weakreflist: *mut c_void,
     gi_name: *mut c_void,
@@ -94,6 +93,10 @@ pub const LAYOUT: Layout = Layout {
         family: Family::ExceptionTable,
         jump_bytes: 2,
     },
+    operands: OperandLayout {
+        above_exit: 3, // the instruction's offset, the exception handled before, the exception
+        ..v3_9::LAYOUT.operands
+    },
     code_object: CodeObjectLayout {
         name: CO_NAME,
         instructions: Some(CO_CODE_ADAPTIVE),
@@ -107,8 +110,12 @@ pub const LAYOUT: Layout = Layout {
         instruction: Instruction::LastUnit(offset_of!(Frame, prev_instr)),
         depth: Depth::CountWithLocals(offset_of!(Frame, stacktop)),
         slots: offset_of!(Frame, localsplus),
+        words: Words::Pointers,
         blocks: Blocks::ExceptionTable,
-        owner: Owner::Byte(offset_of!(Frame, owner)),
+        owner: Owner::Byte {
+            offset: offset_of!(Frame, owner),
+            shim: None,
+        },
         activation: Activation::Flag(offset_of!(Frame, is_entry)),
         frame_object: Some(offset_of!(Frame, frame_obj)),
     },
@@ -119,6 +126,7 @@ pub const LAYOUT: Layout = Layout {
             states: GeneratorStates {
                 created: -2,
                 suspended: -1,
+                delegating: -1,
                 executing: 0,
             },
         },
@@ -140,6 +148,8 @@ pub const LAYOUT: Layout = Layout {
             count: offset_of!(Thread, recursion_remaining),
             limit: offset_of!(Thread, recursion_limit),
         },
+        c_stack: CStack::CountedWithAll,
     },
     atexit: Atexit::Interpreter(3536),
+    published: &[],
 };

@@ -2,9 +2,9 @@
 //! are objects, each with a stack of blocks, and every call recurses in C.
 
 use super::{
-    Activation, Atexit, Blocks, CodeObjectLayout, CurrentFrame, Depth, Executing, FrameLayout,
-    GeneratorFrame, GeneratorLayout, HandledLayout, Instruction, Layout, Owner, Recursion, Release,
-    ThreadLayout,
+    Activation, Atexit, Blocks, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering,
+    Executing, FrameLayout, GeneratorFrame, GeneratorLayout, HandledLayout, Instruction, Layout,
+    OperandLayout, Owner, Recursion, Release, ThreadLayout, Words,
 };
 use crate::code::{CodeRules, Family};
 use core::ffi::{c_char, c_int, c_void};
@@ -111,6 +111,14 @@ pub const LAYOUT: Layout = Layout {
         family: Family::BlockStack,
         jump_bytes: 1,
     },
+    operands: OperandLayout {
+        calls: CallShape::MethodFirst,
+        entering: Entering::Exit,
+        above_exit: 6, // the exception and the one handled before, three values each
+        iterator_words: 1,
+        attribute_shift: 0,
+        compare_shift: 0,
+    },
     code_object: CodeObjectLayout {
         name: offset_of!(Code, co_name),
         instructions: None,
@@ -124,6 +132,7 @@ pub const LAYOUT: Layout = Layout {
         instruction: Instruction::LastByte(offset_of!(Frame, f_lasti)),
         depth: Depth::Top(offset_of!(Frame, f_stacktop)),
         slots: offset_of!(Frame, f_localsplus),
+        words: Words::Pointers,
         blocks: Blocks::InFrame {
             count: offset_of!(Frame, f_iblock),
             array: offset_of!(Frame, f_blockstack),
@@ -152,6 +161,8 @@ pub const LAYOUT: Layout = Layout {
         current: CurrentFrame::Direct(offset_of!(Thread, frame)),
         exc_info: offset_of!(Thread, exc_info),
         recursion: Recursion::Depth(offset_of!(Thread, recursion_depth)),
+        c_stack: CStack::CountedWithAll,
     },
     atexit: Atexit::ModuleState,
+    published: &[],
 };

@@ -4,31 +4,62 @@ use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, Passage};
 use crate::code::Op;
 use crate::cpython::objects::lookup_on_type;
+use crate::cpython::{CallShape, CURRENT};
 use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
 use pyo3::types::{PyFunction, PyType};
 
-/// The callable of a call instruction, and its positional operands as far as they lie on the stack by
-/// themselves: a method's receiver first.
-fn callable<'py>(caller: &Caller<'_, 'py>) -> Option<(Bound<'py, PyAny>, Vec<Bound<'py, PyAny>>)> {
-    let count = caller.instruction.arg as usize;
-    let operands = |from: usize, names: usize| {
-        (names..from)
+/// What a call instruction has on the stack.
+struct CallOperands<'py> {
+    callable: Bound<'py, PyAny>,
+    /// A method's receiver and the arguments, keyword ones last; as far as they lie on the stack by
+    /// themselves.
+    arguments: Vec<Bound<'py, PyAny>>,
+    /// How many of the arguments are keyword ones, where the stack tells.
+    keywords: usize,
+}
+
+impl<'py> CallOperands<'py> {
+    fn of(caller: &Caller<'_, 'py>) -> PyResult<Option<Self>> {
+        let count = caller.instruction.arg as usize;
+        let op = caller.instruction.op;
+        if op == Op::CallFunctionEx {
+            let keywords = count & 1;
+            let above = match CURRENT.operands.calls {
+                CallShape::MethodFirst => 1 + keywords,
+                CallShape::CallableFirst => 2 + keywords,
+                CallShape::CallableFirstKeywordsLast => 3,
+            };
+            // What was unpacked lies in C, and what is left on the stack may dangle.
+            return Ok(caller.operand(above).map(|callable| Self {
+                callable,
+                arguments: Vec::new(),
+                keywords: 0,
+            }));
+        }
+        // The names of keyword arguments lie above them all.
+        let names = usize::from(matches!(op, Op::CallFunctionKw | Op::CallKw));
+        let keywords = match names {
+            0 => 0,
+            _ => caller.operand(0).map_or(Ok(0), |names| names.len())?,
+        };
+        let below = |places: usize| caller.operand(names + count + places);
+        let (callable, receiver) = match (op, CURRENT.operands.calls) {
+            (Op::CallFunction | Op::CallFunctionKw, _) => (below(0), None),
+            (_, CallShape::MethodFirst) => match below(1) {
+                Some(method) => (Some(method), below(0)),
+                None => (below(0), None),
+            },
+            (_, CallShape::CallableFirst | CallShape::CallableFirstKeywordsLast) => (below(1), below(0)),
+        };
+        let arguments = (names..names + count)
             .rev()
-            .map_while(|index| caller.operand(index))
-            .collect()
-    };
-    match caller.instruction.op {
-        Op::CallFunction => Some((caller.operand(count)?, operands(count, 0))),
-        // Those that have names are among them, at the end.
-        Op::CallFunctionKw => Some((caller.operand(count + 1)?, operands(count + 1, 1))),
-        // A method and its receiver, or a NULL and a callable.
-        Op::CallMethod | Op::Call => match caller.operand(count + 1) {
-            Some(method) => Some((method, operands(count + 1, 0))),
-            None => Some((caller.operand(count)?, operands(count, 0))),
-        },
-        Op::CallFunctionEx => Some((caller.operand(1 + (count & 1))?, Vec::new())),
-        _ => None,
+            .map_while(|index| caller.operand(index));
+        Ok(callable.map(|callable| Self {
+            callable,
+            arguments: receiver.into_iter().chain(arguments).collect(),
+            keywords,
+        }))
     }
 }
 
@@ -36,33 +67,33 @@ pub(super) fn explain_call<'py>(
     caller: &Caller<'_, 'py>,
     callee: &Callee<'py>,
 ) -> Result<Explained, Refusal> {
-    let Some((callable, operands)) = callable(caller) else {
+    let Some(operands) = CallOperands::of(caller)? else {
         return Err(Refusal::Unexplained);
     };
-    let passage = match boundary::passage(caller.py, &callable, &operands, callee) {
+    let callable = &operands.callable;
+    let passage = match boundary::passage(caller.py, callable, &operands.arguments, callee) {
         Ok(Passage::Value)
-            if callable.is_instance_of::<PyFunction>() && !arguments_agree(caller, callee, 0)? =>
+            if callable.is_instance_of::<PyFunction>() && !arguments_agree(caller, &operands, callee, 0)? =>
         {
             return Err(Refusal::Boundary(format!(
                 "an object that was made of {} and called in its place",
-                boundary::name_of(&callable)
+                boundary::name_of(callable)
             )));
         }
-        Err(refusal) if !is_receiver(caller, callee, &callable)? => return Err(refusal),
+        Err(refusal) if !is_receiver(caller, &operands, callee)? => return Err(refusal),
         Err(_) => Passage::Value,
         Ok(passage) => passage,
     };
     match passage {
-        Passage::Value => Ok(caller.value()),
-        Passage::Instance(instance) => Ok(Explained {
-            entry: LiveEntry::Instance(instance),
-            keep: caller.below_result(),
-        }),
+        Passage::Value => caller.value(),
+        Passage::Instance(instance) => {
+            caller.without_operands(LiveEntry::Instance(instance), caller.below_result())
+        }
         // What was unpacked for the call lies in C, and what is left on the stack may dangle.
         Passage::Again if caller.instruction.op == Op::CallFunctionEx => Err(Refusal::Boundary(
-            boundary::name_of(&callable) + " called with unpacked arguments",
+            boundary::name_of(callable) + " called with unpacked arguments",
         )),
-        Passage::Again => Ok(caller.again()),
+        Passage::Again => caller.again(),
         Passage::Body => explain_class_body(caller),
     }
 }
@@ -94,7 +125,7 @@ fn explain_class_body(caller: &Caller<'_, '_>) -> Result<Explained, Refusal> {
             "__build_class__, with keyword arguments".into(),
         ));
     }
-    Ok(caller.again())
+    caller.again()
 }
 
 /// Whether what lies in the callable's place is the callee's first argument.
@@ -104,60 +135,51 @@ fn explain_class_body(caller: &Caller<'_, '_>) -> Result<Explained, Refusal> {
 /// its one argument. The method itself is then to be had nowhere, but its function runs.
 fn is_receiver<'py>(
     caller: &Caller<'_, 'py>,
+    operands: &CallOperands<'py>,
     callee: &Callee<'py>,
-    found: &Bound<'py, PyAny>,
 ) -> PyResult<bool> {
     if caller.instruction.op == Op::CallFunctionEx {
         return Ok(false);
     }
+    let found = &operands.callable;
     let parameters = callee.parameters()?;
     let is_passed = |index| parameters.passed(index).is_some_and(|passed| passed.is(found));
     if is_passed(0) {
-        return arguments_agree(caller, callee, 1);
+        return arguments_agree(caller, operands, callee, 1);
     }
     // A partial of a bound method.
     if is_passed(1) {
-        return arguments_agree(caller, callee, 2);
+        return arguments_agree(caller, operands, callee, 2);
     }
     // Bound anew: then by the function's name, as an instance's method or a class's.
     let name = callee.code.getattr("co_name")?.extract::<String>()?;
     let class = found.cast::<PyType>().ok();
     let is_method = callee.is_method_of_type(&found.get_type(), &name)
         || class.is_some_and(|class| callee.is_method_of_type(class, &name));
-    Ok(is_method && arguments_agree(caller, callee, 1)?)
+    Ok(is_method && arguments_agree(caller, operands, callee, 1)?)
 }
 
 /// Whether the call's positional operands are what the callee got for its parameters from `skip`
 /// on, as far as those still tell.
-fn arguments_agree<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>, skip: usize) -> PyResult<bool> {
-    let count = caller.instruction.arg as usize;
-    let is_method_call =
-        matches!(caller.instruction.op, Op::CallMethod | Op::Call) && caller.operand(count + 1).is_some();
-    let names = match caller.instruction.op {
-        Op::CallFunction => 0,
-        // The names of keyword arguments lie above them.
-        Op::CallFunctionKw => 1,
-        Op::CallMethod | Op::Call => 0,
-        _ => return Ok(true),
-    };
-    let parameters = callee.parameters()?;
-    // Keyword arguments come behind the positional ones, and how many those are is only known where
-    // their names lie on the stack.
-    let keywords = match names {
-        0 => 0,
-        _ => caller.operand(0).map_or(Ok(0), |names| names.len())?,
-    };
-    let receiver = usize::from(is_method_call);
-    let positional = (count + receiver).saturating_sub(keywords);
-    if caller.instruction.op == Op::Call && has_keyword_names(caller) {
+fn arguments_agree<'py>(
+    caller: &Caller<'_, 'py>,
+    operands: &CallOperands<'py>,
+    callee: &Callee<'py>,
+    skip: usize,
+) -> PyResult<bool> {
+    if has_keyword_names(caller) {
         return Ok(true);
     }
-    for index in 0..positional.min(parameters.len().saturating_sub(skip)) {
-        let given = caller.operand(names + count + receiver - 1 - index);
-        let (Some(given), Some(passed)) = (given, parameters.passed(index + skip)) else {
-            continue;
-        };
-        if !given.is(&passed) {
+    let positional = operands.arguments.len().saturating_sub(operands.keywords);
+    let parameters = callee.parameters()?;
+    for (index, given) in operands.arguments[..positional].iter().enumerate() {
+        if index + skip >= parameters.len() {
+            break;
+        }
+        if parameters
+            .passed(index + skip)
+            .is_some_and(|passed| !given.is(&passed))
+        {
             return Ok(false);
         }
     }
@@ -166,6 +188,9 @@ fn arguments_agree<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>, skip: us
 
 /// Whether the call has keyword arguments by an instruction before it (3.11, 3.12).
 fn has_keyword_names(caller: &Caller<'_, '_>) -> bool {
+    if caller.instruction.op != Op::Call {
+        return false;
+    }
     let facts = &caller.info.facts;
     let first = facts.reexecute_from(&caller.instruction);
     facts

@@ -12,9 +12,9 @@ mod operation;
 use crate::boundary;
 use crate::code::{Instruction, Op};
 use crate::cpython::codeobject::CodeInfo;
-use crate::cpython::frame::{RunningFrame, SlotValue};
+use crate::cpython::frame::RunningFrame;
 use crate::cpython::objects::lookup_on_type;
-use crate::cpython::CURRENT;
+use crate::cpython::{Entering, CURRENT};
 use crate::parameters::Parameters;
 use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
@@ -44,6 +44,19 @@ pub(crate) struct Callee<'py> {
 pub(crate) struct Explained {
     pub entry: LiveEntry,
     pub keep: usize,
+    /// The value that was sent to a generator has left the caller's stack.
+    pub sent_value_moved: bool,
+}
+
+impl Explained {
+    /// An entry that keeps so many values.
+    pub fn with(entry: LiveEntry, keep: usize) -> Self {
+        Self {
+            entry,
+            keep,
+            sent_value_moved: false,
+        }
+    }
 }
 
 /// Why it could not be told.
@@ -70,10 +83,11 @@ impl<'py> Caller<'_, 'py> {
     /// The operand `index` places below the top that the code gives the stack, 0 for the top.
     pub fn operand(&self, index: usize) -> Option<Bound<'py, PyAny>> {
         let place = self.expected.checked_sub(index + 1)?;
-        match self.frame.read_slot(self.info.slots + place) {
-            SlotValue::Null => None,
-            SlotValue::Object(object) => Some(object),
-        }
+        // From 3.14 on an instruction may have dropped operands already, which then are beyond the
+        // depth that CPython has stored.
+        (place < self.depth)
+            .then(|| self.frame.read_slot(self.info.slots + place).object())
+            .flatten()
     }
 
     /// Name number `index` of the code.
@@ -82,23 +96,55 @@ impl<'py> Caller<'_, 'py> {
         names.get_item(index as usize).ok()?.extract().ok()
     }
 
-    /// The stack without the instruction's operands, below where its result goes.
+    /// The stack without the instruction's operands, below where its results go.
     fn below_result(&self) -> usize {
-        let after = self.info.facts.depth_after(&self.instruction);
-        after.map_or(0, |depth| usize::from(depth).saturating_sub(1))
+        self.after().saturating_sub(self.results())
     }
 
-    fn value(&self) -> Explained {
-        Explained {
-            entry: LiveEntry::Value,
-            keep: self.below_result(),
+    /// The depth behind the instruction.
+    fn after(&self) -> usize {
+        let after = self.info.facts.depth_after(&self.instruction);
+        after.map_or(0, usize::from)
+    }
+
+    /// How many values the instruction pushes: where it loads what is going to be called, a NULL
+    /// comes with it.
+    fn results(&self) -> usize {
+        let for_a_call = match self.instruction.op {
+            Op::LoadMethod => true,
+            Op::LoadAttr if CURRENT.operands.attribute_shift > 0 => self.instruction.arg & 1 != 0,
+            Op::LoadSuperAttr => self.instruction.arg & 1 != 0,
+            _ => false,
+        };
+        1 + usize::from(for_a_call)
+    }
+
+    /// The entry of a callee whose result replaces the operands.
+    fn value(&self) -> Result<Explained, Refusal> {
+        self.without_operands(LiveEntry::Value, self.below_result())
+    }
+
+    /// The entry of a callee whose result is dropped, and the operands with it.
+    fn discard(&self) -> Result<Explained, Refusal> {
+        self.without_operands(LiveEntry::Discard, self.after())
+    }
+
+    fn without_operands(&self, entry: LiveEntry, keep: usize) -> Result<Explained, Refusal> {
+        match keep <= self.depth {
+            true => Ok(Explained::with(entry, keep)),
+            false => Err(Refusal::Depth),
         }
     }
 
-    fn again(&self) -> Explained {
-        Explained {
-            entry: LiveEntry::Again,
-            keep: self.expected,
+    /// The entry of a callee that the instruction enters once more, with its operands.
+    fn again(&self) -> Result<Explained, Refusal> {
+        self.with_operands(LiveEntry::Again)
+    }
+
+    fn with_operands(&self, entry: LiveEntry) -> Result<Explained, Refusal> {
+        match self.depth == self.expected {
+            true => Ok(Explained::with(entry, self.depth)),
+            false => Err(Refusal::Depth),
         }
     }
 }
@@ -140,10 +186,7 @@ impl<'py> Callee<'py> {
 /// Explains the callee by the instruction that its caller stands at.
 pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
     if !callee.from_c {
-        return explain_inlined(caller);
-    }
-    if caller.depth != caller.expected {
-        return Err(Refusal::Depth);
+        return explain_inlined(caller, callee);
     }
     match caller.instruction.op {
         Op::CallFunction
@@ -152,10 +195,16 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
         | Op::CallFunctionEx
         | Op::Call
         | Op::CallKw => call::explain_call(caller, callee),
-        Op::ForIter => explain_iteration(caller, callee, caller.operand(0)),
-        Op::YieldFrom | Op::Send => explain_iteration(caller, callee, caller.operand(1)),
+        Op::ForIter => explain_iteration(
+            caller,
+            callee,
+            caller.operand(CURRENT.operands.iterator_words - 1),
+        ),
+        Op::YieldFrom | Op::Send => {
+            explain_iteration(caller, callee, caller.operand(CURRENT.operands.iterator_words))
+        }
         Op::ListExtend => match caller.operand(0) {
-            Some(source) if callee.belongs_to(&source) => Ok(caller.again()),
+            Some(source) if callee.belongs_to(&source) => caller.again(),
             Some(source) => Err(Refusal::Boundary(boundary::operation("list.extend", &source))),
             None => Err(Refusal::Unexplained),
         },
@@ -167,11 +216,25 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
 
 /// A callee that the same evaluator entered: it can only be what the instruction calls, and the
 /// operands have moved into it.
-fn explain_inlined(caller: &Caller<'_, '_>) -> Result<Explained, Refusal> {
-    let explained = caller.value();
+fn explain_inlined<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
     match caller.instruction.op {
-        Op::Call | Op::BinarySubscr if explained.keep == caller.depth => Ok(explained),
-        Op::Call | Op::BinarySubscr => Err(Refusal::Depth),
+        Op::Call | Op::CallKw | Op::CallFunctionEx | Op::BinarySubscr | Op::BinaryOp | Op::LoadAttr => {
+            let entry = match callee.frame.made_instance() {
+                Some(instance) => LiveEntry::Instance(instance.unbind()),
+                None => LiveEntry::Value,
+            };
+            match caller.below_result() == caller.depth {
+                true => Ok(Explained::with(entry, caller.depth)),
+                false => Err(Refusal::Depth),
+            }
+        }
+        Op::ForIter if callee.frame.generator().is_some() => caller.again(),
+        Op::Send if callee.frame.generator().is_some() && caller.depth + 1 == caller.expected => {
+            Ok(Explained {
+                sent_value_moved: true,
+                ..Explained::with(LiveEntry::Again, caller.depth)
+            })
+        }
         _ => Err(Refusal::Unexplained),
     }
 }
@@ -186,7 +249,7 @@ fn explain_iteration<'py>(
         return Err(Refusal::Unexplained);
     };
     if callee.belongs_to(&iterator) || callee.is_method(&iterator, "__next__") {
-        return Ok(caller.again());
+        return caller.again();
     }
     if boundary::is_python_class(&iterator.get_type()) {
         return Err(Refusal::Unexplained);
@@ -194,17 +257,17 @@ fn explain_iteration<'py>(
     Err(Refusal::Boundary(boundary::operation("the iteration", &iterator)))
 }
 
-/// `__enter__` runs. CPython up to 3.11 has put the exit method in the manager's place already.
+/// `__enter__` runs. In the manager's place lies the exit method, bound, or the manager itself.
 fn explain_enter<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
-    let Some(exit) = caller.operand(0) else {
+    let Some(found) = caller.operand(0) else {
         return Err(Refusal::Unexplained);
     };
-    let manager = exit.getattr("__self__").map_err(|_| Refusal::Unexplained)?;
+    let manager = match CURRENT.operands.entering {
+        Entering::Exit => found.getattr("__self__").map_err(|_| Refusal::Unexplained)?,
+        Entering::Manager | Entering::Call => found,
+    };
     if callee.is_method(&manager, "__enter__") {
-        return Ok(Explained {
-            entry: LiveEntry::WithEnter,
-            keep: caller.expected,
-        });
+        return caller.with_operands(LiveEntry::WithEnter);
     }
     Err(Refusal::Boundary(boundary::operation(
         "the `with` statement's __enter__",
@@ -214,17 +277,17 @@ fn explain_enter<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<
 
 /// `__exit__` runs with an exception. It lies below what describes that exception.
 fn explain_exit<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
-    // 3.9 and 3.10: the exception and the one before it, three values each; from 3.11 on: the
-    // instruction's offset, the exception before, the exception.
-    let below = if CURRENT.handled.triple.is_some() { 6 } else { 3 };
-    let Some(exit) = caller.operand(below) else {
+    let above = CURRENT.operands.above_exit;
+    let Some(exit) = caller.operand(above) else {
         return Err(Refusal::Unexplained);
     };
-    match boundary::passage(caller.py, &exit, &[], callee)? {
-        boundary::Passage::Value => Ok(Explained {
-            entry: LiveEntry::WithExit,
-            keep: caller.expected,
-        }),
+    // From 3.14 on the method is not bound, and the manager lies above it.
+    let receiver = match CURRENT.operands.entering {
+        Entering::Call => caller.operand(above - 1),
+        Entering::Exit | Entering::Manager => None,
+    };
+    match boundary::passage(caller.py, &exit, receiver.as_slice(), callee)? {
+        boundary::Passage::Value => caller.with_operands(LiveEntry::WithExit),
         _ => Err(Refusal::Boundary(boundary::operation(
             "the `with` statement's __exit__",
             &exit,

@@ -4,6 +4,7 @@ use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary;
 use crate::code::Op;
 use crate::cpython::objects::lookup_on_type;
+use crate::cpython::CURRENT;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
@@ -21,7 +22,9 @@ pub(super) fn explain_operation<'py>(
         return explain_binary(caller, callee, &left, &right, method, reflected);
     }
     let (object, methods): (_, &[&str]) = match op {
-        Op::BinarySubscr => (caller.operand(1), &["__getitem__", "__class_getitem__"]),
+        Op::BinarySubscr | Op::BinaryOp => (caller.operand(1), &["__getitem__", "__class_getitem__"]),
+        Op::BinarySlice => return explain_slice(caller, callee, "__getitem__"),
+        Op::StoreSlice => return explain_slice(caller, callee, "__setitem__"),
         Op::StoreSubscr => (caller.operand(1), &["__setitem__"]),
         Op::DeleteSubscr => (caller.operand(1), &["__delitem__"]),
         Op::UnaryNegative => (caller.operand(0), &["__neg__"]),
@@ -34,7 +37,10 @@ pub(super) fn explain_operation<'py>(
             &["__format__", "__str__", "__repr__"],
         ),
         Op::ContainsOp => (caller.operand(0), &["__contains__"]),
+        Op::FormatSimple => (caller.operand(0), &["__format__", "__str__", "__repr__"]),
+        Op::FormatWithSpec => (caller.operand(1), &["__format__", "__str__", "__repr__"]),
         Op::UnaryNot
+        | Op::ToBool
         | Op::PopJumpIfTrue
         | Op::PopJumpIfFalse
         | Op::PopJumpForwardIfTrue
@@ -46,6 +52,7 @@ pub(super) fn explain_operation<'py>(
         Op::LoadAttr | Op::LoadMethod => {
             return explain_attribute(caller, callee, caller.operand(0), "__get__", "fget");
         }
+        Op::LoadSuperAttr => return explain_super(caller, callee),
         Op::StoreAttr => {
             return explain_attribute(caller, callee, caller.operand(0), "__set__", "fset");
         }
@@ -58,7 +65,7 @@ pub(super) fn explain_operation<'py>(
         return Err(Refusal::Unexplained);
     };
     if methods.iter().any(|method| callee.is_method(&object, method)) {
-        return Ok(caller.again());
+        return caller.again();
     }
     Err(Refusal::Boundary(boundary::operation(
         &op.name().to_lowercase(),
@@ -77,7 +84,11 @@ fn binary_methods(op: Op, argument: u32) -> Option<(&'static str, &'static str)>
         ("__ge__", "__le__"),
     ];
     let name = match op {
-        Op::CompareOp => return COMPARE.get(argument as usize).copied(),
+        Op::CompareOp => {
+            let number = argument >> CURRENT.operands.compare_shift;
+            return COMPARE.get(number as usize).copied();
+        }
+        Op::BinaryOp if argument == SUBSCRIPT => return None,
         // The in-place forms follow the others in the same order.
         Op::BinaryOp => ARITHMETIC[argument as usize % ARITHMETIC.len()].0,
         Op::BinaryAdd | Op::InplaceAdd => "add",
@@ -100,6 +111,9 @@ fn binary_methods(op: Op, argument: u32) -> Option<(&'static str, &'static str)>
         .find(|(short, _, _)| *short == name)
         .map(|(_, left, right)| (*left, *right))
 }
+
+/// `NB_SUBSCR`: a subscript is a BINARY_OP from 3.14 on.
+const SUBSCRIPT: u32 = 26;
 
 /// Arithmetic, in the order of `BINARY_OP`'s argument (3.11 and later): a short name, the method, the
 /// reflected one.
@@ -161,7 +175,7 @@ fn explain_binary<'py>(
             continue;
         }
         return match asked {
-            None => Ok(caller.again()),
+            None => caller.again(),
             Some(name) => Err(Refusal::Boundary(format!(
                 "the operator that had asked another operand's {name} before"
             ))),
@@ -171,6 +185,52 @@ fn explain_binary<'py>(
         &caller.instruction.op.name().to_lowercase(),
         left,
     )))
+}
+
+/// A slice of a container, read or written (3.12 and later). The ends have been made one object by
+/// now, and are gone from the stack.
+fn explain_slice<'py>(
+    caller: &Caller<'_, 'py>,
+    callee: &Callee<'py>,
+    method: &str,
+) -> Result<Explained, Refusal> {
+    let Some(container) = caller.operand(2) else {
+        return Err(Refusal::Unexplained);
+    };
+    if !callee.is_method(&container, method) {
+        return Err(Refusal::Boundary(boundary::operation(
+            &caller.instruction.op.name().to_lowercase(),
+            &container,
+        )));
+    }
+    match method {
+        "__getitem__" => caller.value(),
+        _ => caller.discard(),
+    }
+}
+
+/// An attribute of `super()`, found without a `super` object (3.12 and later). Its operands are gone
+/// by now; what they were is told by the callee's own receiver.
+fn explain_super<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
+    let name = caller.name(caller.instruction.arg >> 2).unwrap_or_default();
+    let refusal = || Refusal::Boundary(format!("the attribute {name} of super()"));
+    let parameters = callee.parameters()?;
+    let receiver = (0..parameters.len()).find_map(|index| parameters.passed(index));
+    let Some(receiver) = receiver else {
+        return Err(refusal());
+    };
+    for class in receiver.get_type().mro().iter() {
+        let Ok(found) = class.getattr("__dict__").and_then(|dict| dict.get_item(&name)) else {
+            continue;
+        };
+        let getter = boundary::is_builtin(&found, "property")
+            .then(|| found.getattr("fget"))
+            .transpose()?;
+        if getter.is_some_and(|getter| callee.is(&getter)) {
+            return caller.value();
+        }
+    }
+    Err(refusal())
 }
 
 /// An attribute that a `super` object finds: in the MRO, behind its class.
@@ -213,10 +273,15 @@ fn explain_attribute<'py>(
         _ => "__delattr__",
     };
     if callee.is_method(&object, hook) {
-        return Ok(caller.again());
+        return caller.again();
     }
     let kind = object.get_type();
-    let name = caller.name(caller.instruction.arg).unwrap_or_default();
+    // The lowest bit of LOAD_ATTR's argument may be another matter.
+    let shift = match caller.instruction.op {
+        Op::LoadAttr => CURRENT.operands.attribute_shift,
+        _ => 0,
+    };
+    let name = caller.name(caller.instruction.arg >> shift).unwrap_or_default();
     let found = match boundary::is_builtin(&object, "super") {
         true => lookup_behind(&object, &name)?,
         false => lookup_on_type(&kind, &name),
@@ -226,15 +291,12 @@ fn explain_attribute<'py>(
             .then(|| found.getattr(part))
             .transpose()?;
         if getter.is_some_and(|getter| callee.is(&getter)) || callee.is_method(&found, accessor) {
-            return Ok(caller.again());
+            return caller.again();
         }
     }
     // Whatever was asked before it failed, and it has the last word: its result is the value.
-    if accessor == "__get__"
-        && caller.instruction.op == Op::LoadAttr
-        && callee.is_method(&object, "__getattr__")
-    {
-        return Ok(caller.value());
+    if accessor == "__get__" && callee.is_method(&object, "__getattr__") {
+        return caller.value();
     }
     Err(Refusal::Boundary(boundary::operation(
         &format!("the attribute {name}"),

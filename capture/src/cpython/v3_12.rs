@@ -1,0 +1,137 @@
+//! CPython 3.12 (v3.12.0, Include/internal/pycore_frame.h, Include/cpython/{code,pystate}.h). Against 3.11:
+//! - each activation of the evaluator lays a shim frame below its first one, which no longer says so itself;
+//! - generators and coroutines that are resumed by an instruction run in the same activation;
+//! - calls that nest in C are counted by themselves, and those through an evaluator of one's own are among them.
+
+use super::{
+    v3_11, v3_9, Activation, Atexit, CStack, CodeObjectLayout, CurrentFrame, Depth, Entering, FrameLayout,
+    GeneratorFrame, GeneratorLayout, GeneratorStates, Instruction, Layout, OperandLayout, Owner, Recursion,
+    Release, ThreadLayout,
+};
+use core::ffi::{c_char, c_int, c_void};
+use core::mem::offset_of;
+
+#[repr(C)]
+struct Frame {
+    f_code: *mut c_void,
+    previous: *mut Frame,
+    f_funcobj: *mut c_void,
+    f_globals: *mut c_void,
+    f_builtins: *mut c_void,
+    f_locals: *mut c_void,
+    frame_obj: *mut c_void,
+    prev_instr: *mut u16,
+    stacktop: c_int,
+    return_offset: u16,
+    owner: c_char,
+    localsplus: [*mut c_void; 0],
+}
+
+/// `PyGenObject`; unlike before, the code is to be found in the frame alone.
+#[repr(C)]
+struct Generator {
+    ob_base: v3_9::Head,
+    gi_weakreflist: *mut c_void,
+    gi_name: *mut c_void,
+    gi_qualname: *mut c_void,
+    gi_exc_state: v3_11::Handled,
+    gi_origin_or_finalizer: *mut c_void,
+    gi_hooks_inited: c_char,
+    gi_closed: c_char,
+    gi_running_async: c_char,
+    gi_frame_state: i8,
+    gi_iframe: [*mut c_void; 1],
+}
+
+#[repr(C)]
+struct CFrame {
+    current_frame: *mut Frame,
+    previous: *mut CFrame,
+}
+
+/// The first fields of `PyThreadState`, as far as `exc_info`.
+#[repr(C)]
+struct Thread {
+    prev: *mut c_void,
+    next: *mut c_void,
+    interp: *mut c_void,
+    status: u32,
+    py_recursion_remaining: c_int,
+    py_recursion_limit: c_int,
+    c_recursion_remaining: c_int,
+    recursion_headroom: c_int,
+    tracing: c_int,
+    what_event: c_int,
+    cframe: *mut CFrame,
+    c_profilefunc: *mut c_void,
+    c_tracefunc: *mut c_void,
+    c_profileobj: *mut c_void,
+    c_traceobj: *mut c_void,
+    current_exception: *mut c_void,
+    exc_info: *mut c_void,
+}
+
+/// `co_code_adaptive`, as printed by a program compiled against the headers.
+const CO_CODE_ADAPTIVE: usize = 192;
+
+/// `FRAME_OWNED_BY_CSTACK`.
+const OWNED_BY_C_STACK: i8 = 3;
+
+/// What CPython 3.12 answers.
+pub const LAYOUT: Layout = Layout {
+    release: Release { major: 3, minor: 12 },
+    operands: OperandLayout {
+        entering: Entering::Manager,
+        attribute_shift: 1,
+        compare_shift: 4,
+        ..v3_11::LAYOUT.operands
+    },
+    code_object: CodeObjectLayout {
+        instructions: Some(CO_CODE_ADAPTIVE),
+        ..v3_11::LAYOUT.code_object
+    },
+    frame: FrameLayout {
+        code: offset_of!(Frame, f_code),
+        back: offset_of!(Frame, previous),
+        function: Some(offset_of!(Frame, f_funcobj)),
+        globals: offset_of!(Frame, f_globals),
+        namespace: offset_of!(Frame, f_locals),
+        instruction: Instruction::LastUnit(offset_of!(Frame, prev_instr)),
+        depth: Depth::CountWithLocals(offset_of!(Frame, stacktop)),
+        slots: offset_of!(Frame, localsplus),
+        owner: Owner::Byte {
+            offset: offset_of!(Frame, owner),
+            shim: Some(OWNED_BY_C_STACK),
+        },
+        activation: Activation::Shim,
+        frame_object: Some(offset_of!(Frame, frame_obj)),
+        ..v3_11::LAYOUT.frame
+    },
+    generator: GeneratorLayout {
+        frame: GeneratorFrame::Inside {
+            frame: offset_of!(Generator, gi_iframe),
+            state: offset_of!(Generator, gi_frame_state),
+            states: GeneratorStates {
+                created: -2,
+                suspended: -1,
+                delegating: -1,
+                executing: 0,
+            },
+        },
+        handled: offset_of!(Generator, gi_exc_state),
+    },
+    thread: ThreadLayout {
+        current: CurrentFrame::Through {
+            pointer: offset_of!(Thread, cframe),
+            field: offset_of!(CFrame, current_frame),
+        },
+        exc_info: offset_of!(Thread, exc_info),
+        recursion: Recursion::Remaining {
+            count: offset_of!(Thread, py_recursion_remaining),
+            limit: offset_of!(Thread, py_recursion_limit),
+        },
+        c_stack: CStack::Counted(offset_of!(Thread, c_recursion_remaining)),
+    },
+    atexit: Atexit::Interpreter(3944),
+    ..v3_11::LAYOUT
+};

@@ -1,0 +1,80 @@
+//! CPython 3.14 (v3.14.0, Include/internal/{pycore_interpframe_structs,pycore_stackref}.h,
+//! Include/cpython/pystate.h). Against 3.13:
+//! - a slot is a word with tags, and not all references in slots are owned;
+//! - the depth of the value stack is a pointer, which is right whenever C code is called;
+//! - C code nests as deep as the C stack is, nobody counts;
+//! - a `with` statement loads the two methods and calls `__enter__` like anything else.
+
+use super::{
+    v3_13, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering, FrameLayout, Layout,
+    OperandLayout, Owner, Recursion, Release, ThreadLayout, Words,
+};
+use core::ffi::{c_char, c_void};
+use core::mem::offset_of;
+
+#[repr(C)]
+struct Frame {
+    f_executable: usize,
+    previous: *mut Frame,
+    f_funcobj: usize,
+    f_globals: *mut c_void,
+    f_builtins: *mut c_void,
+    f_locals: *mut c_void,
+    frame_obj: *mut c_void,
+    instr_ptr: *mut u16,
+    stackpointer: *mut usize,
+    return_offset: u16,
+    owner: c_char,
+    visited: u8,
+    localsplus: [usize; 0],
+}
+
+/// `co_code_adaptive`, as printed by a program compiled against the headers.
+const CO_CODE_ADAPTIVE: usize = 208;
+
+/// Fields of `PyThreadState`, printed in the same way.
+mod thread {
+    pub const RECURSION_REMAINING: usize = 48;
+    pub const RECURSION_LIMIT: usize = 52;
+    pub const CURRENT_FRAME: usize = 72;
+    pub const EXC_INFO: usize = 120;
+}
+
+/// `FRAME_OWNED_BY_INTERPRETER`.
+const OWNED_BY_INTERPRETER: i8 = 3;
+
+/// What CPython 3.14 answers.
+pub const LAYOUT: Layout = Layout {
+    release: Release { major: 3, minor: 14 },
+    operands: OperandLayout {
+        calls: CallShape::CallableFirstKeywordsLast,
+        entering: Entering::Call,
+        above_exit: 4, // the receiver of the exit method or NULL, and the three
+        ..v3_13::LAYOUT.operands
+    },
+    code_object: CodeObjectLayout {
+        instructions: Some(CO_CODE_ADAPTIVE),
+        ..v3_13::LAYOUT.code_object
+    },
+    frame: FrameLayout {
+        depth: Depth::Top(offset_of!(Frame, stackpointer)),
+        slots: offset_of!(Frame, localsplus),
+        words: Words::StackRefs,
+        owner: Owner::Byte {
+            offset: offset_of!(Frame, owner),
+            shim: Some(OWNED_BY_INTERPRETER),
+        },
+        ..v3_13::LAYOUT.frame
+    },
+    thread: ThreadLayout {
+        current: CurrentFrame::Direct(thread::CURRENT_FRAME),
+        exc_info: thread::EXC_INFO,
+        recursion: Recursion::Remaining {
+            count: thread::RECURSION_REMAINING,
+            limit: thread::RECURSION_LIMIT,
+        },
+        c_stack: CStack::Measured,
+    },
+    atexit: Atexit::Interpreter(0),
+    ..v3_13::LAYOUT
+};

@@ -1,0 +1,57 @@
+//! CPython 3.15 (v3.15.0, Include/internal/pycore_interpframe_structs.h, Include/cpython/pystate.h). Against
+//! 3.14:
+//! - an iterator that a loop goes through takes two words: itself and NULL, or a list or tuple and
+//!   the number of the next item, for which no iterator is made;
+//! - the states of generators have other numbers.
+
+use super::{
+    v3_13, v3_14, Atexit, CStack, CurrentFrame, GeneratorFrame, GeneratorLayout, GeneratorStates, Layout,
+    OperandLayout, Recursion, Release, ThreadLayout,
+};
+
+/// Fields of `PyThreadState`, printed by a program compiled against the headers.
+mod thread {
+    pub const RECURSION_REMAINING: usize = 52;
+    pub const RECURSION_LIMIT: usize = 56;
+    pub const CURRENT_FRAME: usize = 72;
+    pub const EXC_INFO: usize = 144;
+}
+
+/// The numbers of `gi_frame_state`.
+const STATES: GeneratorStates = GeneratorStates {
+    created: 0,
+    suspended: 1,
+    delegating: 2,
+    executing: 4,
+};
+
+/// What CPython 3.15 answers.
+pub const LAYOUT: Layout = Layout {
+    release: Release { major: 3, minor: 15 },
+    operands: OperandLayout {
+        iterator_words: 2,
+        ..v3_14::LAYOUT.operands
+    },
+    generator: GeneratorLayout {
+        frame: match v3_13::LAYOUT.generator.frame {
+            GeneratorFrame::Inside { frame, state, .. } => GeneratorFrame::Inside {
+                frame,
+                state,
+                states: STATES,
+            },
+            pointer => pointer,
+        },
+        ..v3_13::LAYOUT.generator
+    },
+    thread: ThreadLayout {
+        current: CurrentFrame::Direct(thread::CURRENT_FRAME),
+        exc_info: thread::EXC_INFO,
+        recursion: Recursion::Remaining {
+            count: thread::RECURSION_REMAINING,
+            limit: thread::RECURSION_LIMIT,
+        },
+        c_stack: CStack::Measured,
+    },
+    atexit: Atexit::Interpreter(0),
+    ..v3_14::LAYOUT
+};
