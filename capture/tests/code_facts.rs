@@ -5,7 +5,7 @@ mod golden_files;
 
 use std::collections::HashMap;
 
-use capture::code::{CodeError, CodeFacts, Instruction, Op};
+use capture::code::{slot_names, CodeError, CodeFacts, Instruction, Op};
 use capture::snapshot::Block;
 use golden_files::Release;
 
@@ -95,6 +95,34 @@ fn handlers_are_those_of_the_golden_files() {
         }
     }
     assert!(seen > 1000, "{seen}");
+}
+
+#[test]
+fn slots_are_those_that_cpython_numbers() {
+    let (mut hidden, mut twice) = (0, 0);
+    for release in Release::all() {
+        for code in &release.codes {
+            let names = |kind: &str| code.names.get(kind).map_or(&[][..], Vec::as_slice);
+            let slots = slot_names(
+                release.rules.family,
+                names("locals"),
+                names("cells"),
+                names("free"),
+            );
+            let place = format!("{} {}", release.name, code.name);
+            match code.names.get("slots") {
+                Some(expected) => assert_eq!(&slots, expected, "{place}"),
+                None => {
+                    let every = ["locals", "cells", "free"].map(names).concat();
+                    assert_eq!(slots, every, "{place}");
+                }
+            }
+            let is_module = code.name == "<module>";
+            hidden += usize::from(is_module && !slots.is_empty());
+            twice += usize::from((1..slots.len()).any(|at| slots[..at].contains(&slots[at])));
+        }
+    }
+    assert!(hidden > 1 && twice > 1, "{hidden} {twice}");
 }
 
 #[test]

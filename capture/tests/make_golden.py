@@ -11,6 +11,7 @@ A golden file is lines of words:
     rules BlockStack|ExceptionTable JUMP_BYTES
     op OPCODE NAME arg|- rel|abs|- CACHES
     code NAME BYTES TABLE                 both in hexadecimal, `-` for nothing
+    names KIND NAME...                    `locals`, `cells`, `free` and, from 3.11 on, `slots`
     i FIRST UNIT NEXT NAME ARG TARGET DEPTH    one per instruction, `-` for none
     h START END TARGET DEPTH OFFSET       one per handler
     effect OPCODE ARG JUMP EFFECT         every stack effect that was asked for
@@ -131,6 +132,16 @@ def samples():
             yield from codes_in(compile(path.read_text(), path.name, "exec"))
 
 
+def slot_names(code):
+    """The slots of a frame before its value stack, as CPython itself numbers them."""
+    names = []
+    while True:
+        try:
+            names.append(code._varname_from_oparg(len(names)))
+        except IndexError:
+            return names
+
+
 def lines():
     block_stack = RELEASE < (3, 11)
     yield "rules", "BlockStack" if block_stack else "ExceptionTable", 1 if RELEASE < (3, 10) else 2
@@ -147,6 +158,11 @@ def lines():
         name = getattr(found, "co_qualname", found.co_name)
         table = getattr(found, "co_exceptiontable", b"")
         yield "code", name, found.co_code.hex(), table.hex() or None
+        yield "names", "locals", *found.co_varnames
+        yield "names", "cells", *found.co_cellvars
+        yield "names", "free", *found.co_freevars
+        if hasattr(found, "_varname_from_oparg"):
+            yield "names", "slots", *slot_names(found)
         nexts = [*code.firsts[1:], code.length]
         for (first, it), following in zip(code.instructions, nexts):
             where = (first, it.offset // 2, following)

@@ -5,6 +5,7 @@ use crate::graph::{GraphSink, Piece};
 use crate::identity::{build_identity, host};
 use crate::times::timed;
 use capture::cpython::buffer::HeldBuffer;
+use capture::cpython::codeobject::slot_names_of;
 use capture::cpython::evalframe;
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::thread::ThreadState;
@@ -61,20 +62,10 @@ impl Capture {
     }
 }
 
-/// The name of a slot: locals, then those cells that are no parameters with a slot of their own,
-/// then free variables.
+/// The name of a slot.
 fn variable(code: &Bound<'_, PyAny>, slot: usize) -> PyResult<String> {
-    let names = |name: &str| code.getattr(name)?.extract::<Vec<String>>();
-    let locals = names("co_varnames")?;
-    let mut all = locals.clone();
-    let cells = names("co_cellvars")?;
-    if capture::cpython::CURRENT.frame.function.is_some() {
-        all.extend(cells.into_iter().filter(|cell| !locals.contains(cell)));
-    } else {
-        all.extend(cells);
-    }
-    all.extend(names("co_freevars")?);
-    Ok(all.get(slot).cloned().unwrap_or_else(|| format!("(slot {slot})")))
+    let name = slot_names_of(code)?.into_iter().nth(slot);
+    Ok(name.unwrap_or_else(|| format!("(slot {slot})")))
 }
 
 /// A payload's parts, ready to be written.

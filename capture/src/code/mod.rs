@@ -5,16 +5,19 @@
 //! - `instructions`: decoding, with prefixes and inline caches
 //! - `depth`: instruction → stack depth
 //! - `blocks`: where exceptions go on
+//! - `slots`: whose slot is which
 
 mod blocks;
 mod depth;
 mod instructions;
 mod op;
+mod slots;
 mod table;
 
 pub use blocks::Handler;
 pub use instructions::Instruction;
 pub use op::Op;
+pub use slots::slot_names;
 pub use table::{CodeRules, Family, OpcodeModule, OpcodeTable, StackEffect};
 
 use depth::Depths;

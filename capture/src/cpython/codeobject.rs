@@ -1,13 +1,13 @@
 //! What is known of a code object, worked out once and kept with it.
 
 use super::CURRENT;
-use crate::code::{CodeError, CodeFacts, OpcodeModule, OpcodeTable, StackEffect};
+use crate::code::{slot_names, CodeError, CodeFacts, OpcodeModule, OpcodeTable, StackEffect};
 use core::ffi::{c_int, c_void};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyCode, PyTuple};
+use pyo3::types::{PyBytes, PyCode, PyDict};
 use std::sync::Arc;
 
 /// A code object, as far as its frames are concerned.
@@ -74,18 +74,7 @@ impl CodeInfo {
             Some(table) => Some(table.cast_into::<PyBytes>()?),
             None => None,
         };
-        let names =
-            |name: &str| -> PyResult<Bound<'_, PyTuple>> { Ok(code.getattr(name)?.cast_into::<PyTuple>()?) };
-        let locals = names("co_varnames")?;
-        let cells = names("co_cellvars")?;
-        let free = names("co_freevars")?.len();
-        let mut slots = locals.len() + cells.len() + free;
-        if CURRENT.frame.function.is_some() {
-            // From 3.11 on a parameter that is also a cell has one slot.
-            for cell in cells.iter() {
-                slots -= usize::from(locals.contains(cell)?);
-            }
-        }
+        let free = code.getattr("co_freevars")?.len()?;
         let facts = CodeFacts::analyse(
             &CURRENT.code,
             opcode_table(py)?,
@@ -96,7 +85,7 @@ impl CodeInfo {
         .map_err(|error: CodeError| PyRuntimeError::new_err(error.to_string()))?;
         Ok(Self {
             facts,
-            slots,
+            slots: slot_names_of(code)?.len(),
             free,
             flags: number("co_flags")? as u32,
             positional: number("co_argcount")?,
@@ -104,6 +93,17 @@ impl CodeInfo {
             stack_size: number("co_stacksize")?,
         })
     }
+}
+
+/// The names of the slots that a frame of `code` has before its value stack.
+pub fn slot_names_of(code: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    let names = |name: &str| code.getattr(name)?.extract::<Vec<String>>();
+    Ok(slot_names(
+        CURRENT.code.family,
+        &names("co_varnames")?,
+        &names("co_cellvars")?,
+        &names("co_freevars")?,
+    ))
 }
 
 /// The compiler's own account of what an instruction does to the stack.
@@ -132,26 +132,40 @@ pub fn opcode_table(py: Python<'_>) -> PyResult<&'static OpcodeTable> {
     TABLE.get_or_try_init(py, || read_opcode_table(py))
 }
 
+/// Asks by feature: which opcodes take an argument is listed from 3.12 on (before, all from a certain
+/// number on do), and the caches are listed by number on 3.11 and 3.12, by name after, not at all before.
+/// Numbers beyond a byte are the compiler's own and never in code.
 fn read_opcode_table(py: Python<'_>) -> PyResult<OpcodeTable> {
     let module = py.import("opcode")?;
-    let opcodes = |name: &str| -> PyResult<Vec<u8>> {
-        let numbers = module.getattr(name)?.extract::<Vec<u32>>()?;
+    let bytes_of = |numbers: Bound<'_, PyAny>| -> PyResult<Vec<u8>> {
+        let numbers = numbers.extract::<Vec<u32>>()?;
         Ok(numbers
             .into_iter()
             .filter_map(|number| number.try_into().ok())
             .collect())
     };
-    let have_argument = module.getattr("HAVE_ARGUMENT")?.extract::<u8>()?;
-    // Before 3.11 there are no inline caches, and no list of them.
-    let caches = match module.getattr_opt("_inline_cache_entries")? {
-        Some(list) => list.extract::<Vec<u8>>()?,
+    let names = module.getattr("opname")?.extract::<Vec<String>>()?;
+    let with_argument = match module.getattr_opt("hasarg")? {
+        Some(listed) => bytes_of(listed)?,
+        None => (module.getattr("HAVE_ARGUMENT")?.extract::<u8>()?..=u8::MAX).collect(),
+    };
+    let caches: Vec<u8> = match module.getattr_opt("_inline_cache_entries")? {
         None => Vec::new(),
+        Some(listed) => match listed.cast::<PyDict>() {
+            Ok(by_name) => {
+                let units = |name: &String| -> PyResult<u8> {
+                    by_name.get_item(name)?.map_or(Ok(0), |units| units.extract())
+                };
+                names.iter().map(units).collect::<PyResult<_>>()?
+            }
+            Err(_) => listed.extract()?,
+        },
     };
     OpcodeTable::new(&OpcodeModule {
-        names: module.getattr("opname")?.extract()?,
-        relative_jumps: opcodes("hasjrel")?,
-        absolute_jumps: opcodes("hasjabs")?,
-        with_argument: (have_argument..=u8::MAX).collect(),
+        names,
+        relative_jumps: bytes_of(module.getattr("hasjrel")?)?,
+        absolute_jumps: bytes_of(module.getattr("hasjabs")?)?,
+        with_argument,
         caches: (0..=u8::MAX)
             .zip(caches)
             .filter(|(_, units)| *units > 0)

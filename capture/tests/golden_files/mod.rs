@@ -32,6 +32,8 @@ pub struct Code {
     pub exception_table: Vec<u8>,
     pub instructions: Vec<Expected>,
     pub handlers: Vec<[u32; 5]>,
+    /// `locals`, `cells`, `free`, `slots`.
+    pub names: HashMap<String, Vec<String>>,
 }
 
 pub struct Expected {
@@ -113,6 +115,10 @@ fn release(name: &'static str, text: &str) -> Release {
                 exception_table: bytes(exception_table),
                 ..Code::default()
             }),
+            ["names", kind, ref names @ ..] => {
+                let names = names.iter().map(|&name| name.to_owned()).collect();
+                codes.last_mut().unwrap().names.insert(kind.to_owned(), names);
+            }
             ["i", first, unit, next, name, arg, target, depth] => {
                 codes.last_mut().unwrap().instructions.push(Expected {
                     first: number(first),
