@@ -46,16 +46,17 @@ fn every_field_that_moved_is_noticed() {
         assert_eq!(refused(&moved), "f_func");
     }
     refused(&with_frame(|frame| match &mut frame.instruction {
-        Instruction::LastByte(offset) | Instruction::LastNumber(offset) | Instruction::LastUnit(offset) => {
-            *offset += 4
-        }
+        Instruction::LastByte(offset)
+        | Instruction::LastNumber(offset)
+        | Instruction::LastUnit(offset)
+        | Instruction::InProgress(offset) => *offset += 8,
     }));
     refused(&with_frame(|frame| match &mut frame.depth {
         Depth::Top(offset) | Depth::Count(offset) | Depth::CountWithLocals(offset) => *offset -= 4,
     }));
     refused(&with_frame(|frame| match &mut frame.owner {
         Owner::Field { generator, .. } => *generator += 8,
-        Owner::Byte(offset) => *offset += 8,
+        Owner::Byte { offset, .. } => *offset += 8,
     }));
     let mut layout = Layout { ..*CURRENT };
     layout.code_object.name += 8;

@@ -71,6 +71,11 @@ struct Thread {
     exc_info: *mut c_void,
 }
 
+/// Where a generator has its frame.
+pub(super) const GENERATOR_FRAME: usize = offset_of!(Generator, gi_iframe);
+/// Where it has its state.
+pub(super) const GENERATOR_STATE: usize = offset_of!(Generator, gi_frame_state);
+
 /// `co_code_adaptive`, as printed by a program compiled against the headers.
 const CO_CODE_ADAPTIVE: usize = 192;
 

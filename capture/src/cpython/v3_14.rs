@@ -6,31 +6,31 @@
 //! - a `with` statement loads the two methods and calls `__enter__` like anything else.
 
 use super::{
-    v3_13, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering, FrameLayout, Layout,
-    OperandLayout, Owner, Recursion, Release, ThreadLayout, Words,
+    v3_12, v3_13, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering, FrameLayout,
+    Layout, OperandLayout, Owner, Recursion, Release, ThreadLayout, Words,
 };
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
 
 #[repr(C)]
-struct Frame {
-    f_executable: usize,
-    previous: *mut Frame,
+pub(super) struct Frame {
+    pub(super) f_executable: usize,
+    pub(super) previous: *mut Frame,
     f_funcobj: usize,
     f_globals: *mut c_void,
     f_builtins: *mut c_void,
     f_locals: *mut c_void,
     frame_obj: *mut c_void,
-    instr_ptr: *mut u16,
-    stackpointer: *mut usize,
+    pub(super) instr_ptr: *mut u16,
+    pub(super) stackpointer: *mut usize,
     return_offset: u16,
-    owner: c_char,
+    pub(super) owner: c_char,
     visited: u8,
-    localsplus: [usize; 0],
+    pub(super) localsplus: [usize; 0],
 }
 
 /// `co_code_adaptive`, as printed by a program compiled against the headers.
-const CO_CODE_ADAPTIVE: usize = 208;
+pub(super) const CO_CODE_ADAPTIVE: usize = 208;
 
 /// Fields of `PyThreadState`, printed in the same way.
 mod thread {
@@ -76,5 +76,18 @@ pub const LAYOUT: Layout = Layout {
         c_stack: CStack::Measured,
     },
     atexit: Atexit::Interpreter(0),
+    published: &[
+        ("current_frame", 26, thread::CURRENT_FRAME),
+        ("previous", 32, offset_of!(Frame, previous)),
+        ("f_executable", 33, offset_of!(Frame, f_executable)),
+        ("instr_ptr", 34, offset_of!(Frame, instr_ptr)),
+        ("localsplus", 35, offset_of!(Frame, localsplus)),
+        ("owner", 36, offset_of!(Frame, owner)),
+        ("stackpointer", 37, offset_of!(Frame, stackpointer)),
+        ("co_name", 41, v3_13::LAYOUT.code_object.name),
+        ("co_code_adaptive", 48, CO_CODE_ADAPTIVE),
+        ("gi_iframe", 85, v3_12::GENERATOR_FRAME),
+        ("gi_frame_state", 86, v3_12::GENERATOR_STATE),
+    ],
     ..v3_13::LAYOUT
 };

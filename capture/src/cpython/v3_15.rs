@@ -4,10 +4,12 @@
 //!   the number of the next item, for which no iterator is made;
 //! - the states of generators have other numbers.
 
+use super::v3_14::Frame;
 use super::{
-    v3_13, v3_14, Atexit, CStack, CurrentFrame, GeneratorFrame, GeneratorLayout, GeneratorStates, Layout,
-    OperandLayout, Recursion, Release, ThreadLayout,
+    v3_12, v3_13, v3_14, Atexit, CStack, CurrentFrame, GeneratorFrame, GeneratorLayout, GeneratorStates,
+    Layout, OperandLayout, Recursion, Release, ThreadLayout,
 };
+use core::mem::offset_of;
 
 /// Fields of `PyThreadState`, printed by a program compiled against the headers.
 mod thread {
@@ -53,5 +55,18 @@ pub const LAYOUT: Layout = Layout {
         c_stack: CStack::Measured,
     },
     atexit: Atexit::Interpreter(0),
+    published: &[
+        ("current_frame", 26, thread::CURRENT_FRAME),
+        ("previous", 40, offset_of!(Frame, previous)),
+        ("f_executable", 41, offset_of!(Frame, f_executable)),
+        ("instr_ptr", 42, offset_of!(Frame, instr_ptr)),
+        ("localsplus", 43, offset_of!(Frame, localsplus)),
+        ("owner", 44, offset_of!(Frame, owner)),
+        ("stackpointer", 45, offset_of!(Frame, stackpointer)),
+        ("co_name", 49, v3_13::LAYOUT.code_object.name),
+        ("co_code_adaptive", 56, v3_14::CO_CODE_ADAPTIVE),
+        ("gi_iframe", 101, v3_12::GENERATOR_FRAME),
+        ("gi_frame_state", 102, v3_12::GENERATOR_STATE),
+    ],
     ..v3_14::LAYOUT
 };
