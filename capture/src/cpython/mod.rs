@@ -389,4 +389,6 @@ pub enum Atexit {
     ModuleState,
     /// In the interpreter state, at this offset: {array of pointers, count}.
     Interpreter(usize),
+    /// In the interpreter state, at this offset: a list of tuples, the newest first (3.14 and later).
+    InterpreterList(usize),
 }

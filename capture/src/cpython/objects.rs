@@ -139,6 +139,9 @@ pub type AtexitEntry<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, Py
 
 /// The callbacks registered with `atexit`, oldest first.
 pub fn atexit_entries(py: Python<'_>) -> PyResult<Vec<AtexitEntry<'_>>> {
+    // SAFETY: the GIL is held, so there is an interpreter, and it outlives this.
+    let interpreter = unsafe { ffi::PyInterpreterState_Get() };
+    let interpreter = Address::new(interpreter.cast()).expect("there is an interpreter");
     let (array, count): (*mut *mut c_void, c_int) = match CURRENT.atexit {
         Atexit::ModuleState => {
             let module = py.import("atexit")?;
@@ -149,11 +152,14 @@ pub fn atexit_entries(py: Python<'_>) -> PyResult<Vec<AtexitEntry<'_>>> {
             };
             (state.get(0), state.get(8))
         }
-        Atexit::Interpreter(offset) => {
-            // SAFETY: the GIL is held, so there is an interpreter, and it outlives this.
-            let interpreter = unsafe { ffi::PyInterpreterState_Get() };
-            let at = Address::new(interpreter.cast()).expect("there is an interpreter");
-            (at.get(offset), at.get(offset + 8))
+        Atexit::Interpreter(offset) => (interpreter.get(offset), interpreter.get(offset + 8)),
+        Atexit::InterpreterList(offset) => {
+            let Some(list) = interpreter.object(py, offset) else {
+                return Ok(Vec::new());
+            };
+            let mut entries: Vec<AtexitEntry<'_>> = list.extract()?;
+            entries.reverse();
+            return Ok(entries);
         }
     };
     let mut entries = Vec::new();

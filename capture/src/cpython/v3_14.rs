@@ -75,7 +75,7 @@ pub const LAYOUT: Layout = Layout {
         },
         c_stack: CStack::Measured,
     },
-    atexit: Atexit::Interpreter(0),
+    atexit: Atexit::InterpreterList(10792),
     published: &[
         ("current_frame", 26, thread::CURRENT_FRAME),
         ("previous", 32, offset_of!(Frame, previous)),

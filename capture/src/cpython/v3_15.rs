@@ -54,7 +54,7 @@ pub const LAYOUT: Layout = Layout {
         },
         c_stack: CStack::Measured,
     },
-    atexit: Atexit::Interpreter(0),
+    atexit: Atexit::InterpreterList(10768),
     published: &[
         ("current_frame", 26, thread::CURRENT_FRAME),
         ("previous", 40, offset_of!(Frame, previous)),
