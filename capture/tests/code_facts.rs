@@ -146,6 +146,36 @@ fn a_call_leaves_one_value_for_its_operands() {
     each("3.11", Op::CallFunctionEx, |flags| 3 + (flags & 1));
     each("3.12", Op::Call, |n| n + 2);
     each("3.13", Op::CallKw, |n| n + 3);
+    each("3.14", Op::CallFunctionEx, |_| 4);
+    each("3.15", Op::CallKw, |n| n + 3);
+}
+
+#[test]
+fn a_loop_keeps_two_words_from_3_15_on() {
+    let effect = |release, op, jumps: bool| {
+        let mut effects = Vec::new();
+        Release::named(release).each(op, |facts, it| {
+            let behind = match it.target {
+                Some(target) if jumps => facts.instruction_at(target).unwrap(),
+                _ => facts.instruction_at(it.next).unwrap(),
+            };
+            if let Some(depth) = facts.depth_before(&it) {
+                let after = facts.depth_before(&behind).unwrap();
+                effects.push(i32::from(after) - i32::from(depth));
+            }
+        });
+        effects.sort_unstable();
+        effects.dedup();
+        effects
+    };
+    for (release, words) in [("3.12", 1), ("3.13", 1), ("3.14", 1), ("3.15", 2)] {
+        assert_eq!(effect(release, Op::GetIter, false), [words - 1], "{release}");
+        assert_eq!(effect(release, Op::ForIter, false), [1], "{release}");
+        assert_eq!(effect(release, Op::ForIter, true), [1], "{release}");
+        assert_eq!(effect(release, Op::EndSend, false), [-words], "{release}");
+    }
+    assert_eq!(effect("3.15", Op::PopIter, false), [-2]);
+    assert_eq!(effect("3.14", Op::PopIter, false), [-1]);
 }
 
 #[test]

@@ -39,9 +39,9 @@ ENDS = {
 
 def cache_count(number):
     caches = getattr(opcode, "_inline_cache_entries", {})
-    if isinstance(caches, dict):
-        return caches.get(opcode.opname[number], 0)
-    return caches[number]
+    if isinstance(caches, list):
+        return caches[number]
+    return caches.get(opcode.opname[number], 0)
 
 
 def takes_argument(number):

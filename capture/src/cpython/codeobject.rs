@@ -7,7 +7,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyCode, PyDict};
+use pyo3::types::{PyBytes, PyCode, PyMapping};
 use std::sync::Arc;
 
 /// A code object, as far as its frames are concerned.
@@ -151,10 +151,11 @@ fn read_opcode_table(py: Python<'_>) -> PyResult<OpcodeTable> {
     };
     let caches: Vec<u8> = match module.getattr_opt("_inline_cache_entries")? {
         None => Vec::new(),
-        Some(listed) => match listed.cast::<PyDict>() {
+        Some(listed) => match listed.cast::<PyMapping>() {
             Ok(by_name) => {
-                let units = |name: &String| -> PyResult<u8> {
-                    by_name.get_item(name)?.map_or(Ok(0), |units| units.extract())
+                let units = |name: &String| match by_name.contains(name)? {
+                    true => by_name.get_item(name)?.extract::<u8>(),
+                    false => Ok(0),
                 };
                 names.iter().map(units).collect::<PyResult<_>>()?
             }

@@ -7,12 +7,14 @@ use capture::code::{
     CodeError, CodeFacts, CodeRules, Family, Instruction, Op, OpcodeModule, OpcodeTable, StackEffect,
 };
 
-const GOLDEN: [(&str, &str); 5] = [
+const GOLDEN: [(&str, &str); 7] = [
     ("3.9", include_str!("../golden/code_3_9.txt")),
     ("3.10", include_str!("../golden/code_3_10.txt")),
     ("3.11", include_str!("../golden/code_3_11.txt")),
     ("3.12", include_str!("../golden/code_3_12.txt")),
     ("3.13", include_str!("../golden/code_3_13.txt")),
+    ("3.14", include_str!("../golden/code_3_14.txt")),
+    ("3.15", include_str!("../golden/code_3_15.txt")),
 ];
 
 /// One golden file.
