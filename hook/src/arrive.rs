@@ -25,6 +25,9 @@ struct Decoded {
     recording: bool,
 }
 
+/// A stack of so many frames has room anyway.
+const MANY_FRAMES: usize = 500;
+
 /// Reads a payload to its end and makes everything in it.
 fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyAny>>) -> PyResult<Decoded> {
     let failed = |error| payload_error(py, error);
@@ -66,6 +69,9 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
     times::timed("build", || {
         let objects = Objects::new(graph.getattr("objects")?.extract()?);
         let frames = morph::prepare(py, &snapshot, &objects).map_err(|error| morph_error(py, error))?;
+        if frames.len() > MANY_FRAMES {
+            make_room_for(py, frames.len()).map_err(|error| raise(py, "ResumeError", error.to_string()))?;
+        }
         let value = match value {
             Some(value) => value,
             None => extras.get_item("value")?.unbind(),
@@ -84,9 +90,6 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
     })
 }
 
-/// A stack of so many frames has room anyway.
-const MANY_FRAMES: usize = 500;
-
 /// Gives the program its surroundings back; everything that can fail has been tried after this.
 fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
     decoded.late.bind(py).call_method0("give_back")?;
@@ -98,9 +101,6 @@ fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
 fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
     let Decoded { arrival, late, .. } = decoded;
     drop(late);
-    if arrival.frames.len() > MANY_FRAMES {
-        make_room_for(py, arrival.frames.len());
-    }
     run(py, arrival, end);
     leave(0)
 }

@@ -133,7 +133,7 @@ impl<'py> RunningFrame<'py> {
             Owner::Byte {
                 offset,
                 shim: Some(shim),
-            } => self.address.get::<c_char>(offset) as i8 >= shim,
+            } => self.address.get::<i8>(offset) >= shim,
             _ => false,
         }
     }

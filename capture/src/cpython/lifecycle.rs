@@ -64,11 +64,26 @@ pub fn after_fork_in_child(_py: Python<'_>) {
 /// ours, which starts the next frame. Measured: 1.7 to 2.3 KB.
 const STACK_PER_FRAME: u64 = 4 << 10;
 
-/// Lets the main thread's stack grow by what `frames` resumed frames take, beyond the room that any
-/// program has. At home they may have taken none at all (3.11 and later).
-pub fn make_room_for(py: Python<'_>, frames: usize) {
+/// The C stack cannot grow to what a program's frames take.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the C stack has room for some {room} frames here, and the program has {frames}: raise the limit of the \
+     stack (ulimit -Hs) for the process that it is to go on in"
+)]
+pub struct StackTooSmall {
+    frames: usize,
+    room: usize,
+}
+
+/// Lets the calling thread's stack grow by what `frames` resumed frames take, beyond the room that
+/// any program has. At home they may have taken none at all (3.11 and later).
+pub fn make_room_for(py: Python<'_>, frames: usize) -> Result<(), StackTooSmall> {
     raise_stack_limit(|limit| limit.saturating_add(frames as u64 * STACK_PER_FRAME));
-    super::stack_room::look(py);
+    let room = super::stack_room::look(py) / STACK_PER_FRAME as usize;
+    match frames < room {
+        true => Ok(()),
+        false => Err(StackTooSmall { frames, room }),
+    }
 }
 
 /// Lets the main thread's stack grow to what deep recursion takes when every call nests in C.

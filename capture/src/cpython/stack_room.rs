@@ -39,17 +39,43 @@ thread_local! {
     static STACK: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
 }
 
-/// Looks at the calling thread's stack anew, as when its limit has changed, and at its budget.
-pub(super) fn look(_py: Python<'_>) {
+/// Looks at the calling thread's stack anew, as when its limit has changed, and at its budget. How
+/// many bytes of the stack are left.
+pub(super) fn look(py: Python<'_>) -> usize {
     STACK.set(None);
-    is_left_on_this(stack_pointer());
-    if let CStack::Counted(offset) = CURRENT.thread.c_stack {
-        // SAFETY: the GIL is held, so the thread has a state, with the field where the layout says.
-        let now = unsafe {
-            let thread = pyo3::ffi::PyThreadState_Get().cast::<u8>();
-            thread.add(offset).cast::<c_int>().read()
-        };
-        BUDGET.fetch_max(now, Ordering::Relaxed);
+    let here = stack_pointer();
+    is_left_on_this(here);
+    let end = STACK.get().map_or(0, |(end, _)| end);
+    match CURRENT.thread.c_stack {
+        CStack::Counted(offset) => {
+            // SAFETY: the GIL is held, so the thread has a state, with the field where the layout says.
+            let now = unsafe {
+                let thread = pyo3::ffi::PyThreadState_Get().cast::<u8>();
+                thread.add(offset).cast::<c_int>().read()
+            };
+            BUDGET.fetch_max(now, Ordering::Relaxed);
+        }
+        CStack::Measured => tell(py),
+        CStack::CountedWithAll => {}
+    }
+    here.saturating_sub(end + RESERVE)
+}
+
+/// Tells CPython how far the stack goes now: it looked when the thread began (3.14 and later).
+fn tell(_py: Python<'_>) {
+    type SetStackProtection =
+        unsafe extern "C" fn(*mut pyo3::ffi::PyThreadState, *mut c_void, usize) -> c_int;
+    let Some((end, top)) = STACK.get() else { return };
+    // SAFETY: the name ends with NUL. The function is not in the first micro releases of 3.14, which
+    // is why it is asked for by name; it has this type, the GIL is held, and the memory named is the
+    // calling thread's stack.
+    unsafe {
+        let name = c"PyUnstable_ThreadState_SetStackProtection";
+        let found = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
+        if !found.is_null() {
+            let set = core::mem::transmute::<*mut c_void, SetStackProtection>(found);
+            set(pyo3::ffi::PyThreadState_Get(), end as *mut c_void, top - end);
+        }
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) fn explain_operation<'py>(
         ),
         Op::ContainsOp => (caller.operand(0), &["__contains__"]),
         Op::FormatSimple => (caller.operand(0), &["__format__", "__str__", "__repr__"]),
+        Op::ConvertValue => (caller.operand(0), &["__str__", "__repr__"]),
         Op::FormatWithSpec => (caller.operand(1), &["__format__", "__str__", "__repr__"]),
         Op::UnaryNot
         | Op::ToBool
