@@ -162,6 +162,12 @@ def same(run, source, ways=("local",), hooks=("armed", "recording"), singles=Fal
     return moved
 
 
+def release_of(python):
+    """The release of an interpreter, "3.N"."""
+    words = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.run([python, "-c", words], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+
+
 def build_passer(folder):
     """The library of passer.rs, an evaluator that is not ours: its path."""
     library = Path(folder) / "libpasser.so"

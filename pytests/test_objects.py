@@ -509,7 +509,7 @@ def test_modules_of_the_program_travel_with_their_state(same, tmp_path):
         from helper import add
         made = types.ModuleType("made")
         sys.modules["made"] = made
-        exec("def f(): return g\\ng = 5", made.__dict__)
+        exec("def f(): return g\\ng = 5\\nclass Base: pass\\nclass Derived(Base): pass", made.__dict__)
         add(1)
         pack.part.value = 2
         kind = helper.Kind()
@@ -518,6 +518,31 @@ def test_modules_of_the_program_travel_with_their_state(same, tmp_path):
         print(add(2) is helper.state is state, helper.state, helper is sys.modules["helper"], type(kind) is helper.Kind)
         import pack.part as again
         print(again.value, again.here is vars(again), pack.part is again, again.__spec__.name, made.f(), sys.modules["made"] is made)
+    """)
+
+
+def test_a_module_that_c_code_made_is_not_the_programs(same):
+    # As Cython makes it, for the types that its modules share: no file, no spec, and types whose
+    # `__module__` is the descriptor of a member of their instances.
+    same("""
+        import sys, types
+        def make_shared():
+            import ctypes
+            class Slot(ctypes.Structure):
+                _fields_ = [("slot", ctypes.c_int), ("function", ctypes.c_void_p)]
+            class Spec(ctypes.Structure):
+                _fields_ = [("name", ctypes.c_char_p), ("size", ctypes.c_int), ("item", ctypes.c_int),
+                            ("flags", ctypes.c_uint), ("slots", ctypes.POINTER(Slot))]
+            make = ctypes.pythonapi.PyType_FromSpec
+            make.restype, make.argtypes = ctypes.py_object, [ctypes.POINTER(Spec)]
+            spec = Spec(b"shared.thing", object.__basicsize__, 0, 1 << 10, (Slot * 1)())
+            thing = make(ctypes.byref(spec))
+            thing.__module__ = vars(types.ModuleType)["__dict__"]
+            sys.modules["shared"] = shared = types.ModuleType("shared")
+            shared.thing = thing
+        make_shared()
+        hop()
+        print("on")
     """)
 
 

@@ -3,7 +3,7 @@
 
 use capture::cpython::check::{self, CheckError};
 use capture::cpython::{
-    CurrentFrame, Depth, FrameLayout, GeneratorFrame, Instruction, Layout, Owner, CURRENT, LAYOUTS,
+    CurrentFrame, Depth, EvalFrame, FrameLayout, GeneratorFrame, Instruction, Layout, Owner, CURRENT, LAYOUTS,
 };
 use pyo3::prelude::*;
 
@@ -70,6 +70,13 @@ fn every_field_that_moved_is_noticed() {
     let mut layout = Layout { ..*CURRENT };
     layout.thread.exc_info += 8;
     assert_eq!(refused(&layout), "exc_info");
+    if let EvalFrame::Field(offset) = CURRENT.eval_frame {
+        for moved in [offset - 8, offset + 8] {
+            let mut layout = Layout { ..*CURRENT };
+            layout.eval_frame = EvalFrame::Field(moved);
+            assert_eq!(refused(&layout), "eval_frame");
+        }
+    }
 }
 
 #[test]

@@ -16,6 +16,8 @@ from __future__ import annotations
 import os
 import sys
 
+from .classes import is_made_in_python
+
 ModuleType = type(sys)
 
 namespace_of = ModuleType.__dict__["__dict__"].__get__
@@ -59,9 +61,13 @@ def installed(path):
 
 
 def _is_made_in_c(name, namespace):
-    """Whether a module that no file made holds types in C, as those that Cython shares do."""
-    own = [each for each in namespace.copy().values() if isinstance(each, type) and each.__module__ == name]
-    return any("__dict__" not in vars(each) and "__slots__" not in vars(each) for each in own)
+    """Whether a module that no file made holds types in C of its own, as those that Cython shares do.
+
+    Their `__module__` need not tell: a member that instances have may hide it. Their repr does.
+    """
+    full_name = "<class '%s." % name
+    types = [each for each in namespace.copy().values() if isinstance(each, type)]
+    return any(type.__repr__(each).startswith(full_name) for each in types if not is_made_in_python(each))
 
 
 def _is_own(name, namespace):

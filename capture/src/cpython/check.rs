@@ -4,12 +4,12 @@
 //! First what the interpreter says of itself, then every offset that something public can confirm:
 //! what lies there must be what the public way gives. Nothing is followed that was not confirmed.
 
-use super::ffi::_PyRuntime;
+use super::ffi::{_PyRuntime, PyInterpreterState_Get};
 use super::frame::Address;
 use super::thread::ThreadState;
 use super::{
-    Activation, CurrentFrame, Depth, Executing, GeneratorFrame, Instruction, Layout, Owner, Recursion, Words,
-    CURRENT,
+    codeobject, Activation, CurrentFrame, Depth, EvalFrame, Executing, GeneratorFrame, Instruction, Layout,
+    Owner, Recursion, Words, CURRENT,
 };
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
@@ -114,6 +114,7 @@ pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
     };
 
     published(layout, &wrong)?;
+    eval_frame(py, layout, &wrong)?;
 
     // A suspended generator: everything in it is at rest, and public attributes name it all.
     let source = CString::new(PROBE).unwrap_or_default();
@@ -328,6 +329,38 @@ fn published(layout: &Layout, wrong: &dyn Fn(&'static str) -> CheckError) -> Res
         }
     }
     Ok(())
+}
+
+/// Where the eval-frame function is kept. Anybody may have set another one, so what is confirmed is
+/// what lies behind the field: how many places in code objects were given out, and the functions
+/// that free what is there, one of them ours.
+fn eval_frame(
+    py: Python<'_>,
+    layout: &Layout,
+    wrong: &dyn Fn(&'static str) -> CheckError,
+) -> Result<(), CheckError> {
+    let confirmed = match layout.eval_frame {
+        EvalFrame::Functions => {
+            // SAFETY: looks a name up.
+            let found = unsafe {
+                libc::dlsym(
+                    libc::RTLD_DEFAULT,
+                    c"_PyInterpreterState_GetEvalFrameFunc".as_ptr(),
+                )
+            };
+            !found.is_null()
+        }
+        EvalFrame::Field(offset) => {
+            let (place, function) = codeobject::extra_place(py)?;
+            // SAFETY: the GIL is held, so there is an interpreter.
+            let interpreter = Address::new(unsafe { PyInterpreterState_Get() }.cast());
+            let interpreter = interpreter.ok_or_else(|| wrong("the interpreter state"))?;
+            let (count, functions) = (offset + 8, offset + 16);
+            interpreter.get::<usize>(count) > place
+                && interpreter.get::<usize>(functions + 8 * place) == function
+        }
+    };
+    confirmed.then_some(()).ok_or_else(|| wrong("eval_frame"))
 }
 
 /// `f_frame` of a frame object that has its frame elsewhere.

@@ -182,7 +182,12 @@ extern "C" fn forget(share: *mut c_void) {
     }
 }
 
-/// The place that the interpreter gave us in every code object (PEP 523's `co_extra`).
+/// The place that the interpreter gave us in every code object (PEP 523's `co_extra`), and the address
+/// of the function that it keeps for it.
+pub(super) fn extra_place(py: Python<'_>) -> PyResult<(usize, usize)> {
+    Ok((extra_index(py)? as usize, forget as *const () as usize))
+}
+
 fn extra_index(py: Python<'_>) -> PyResult<ffi::Py_ssize_t> {
     static INDEX: PyOnceLock<ffi::Py_ssize_t> = PyOnceLock::new();
     INDEX

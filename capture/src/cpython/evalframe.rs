@@ -6,11 +6,13 @@
 //! brought back to life, and offers each frame that starts to a [`Resumer`]. Both call on whatever
 //! function was set before.
 
-use super::ffi::{_PyEval_EvalFrameDefault, EvalFrame};
+use super::ffi::PyInterpreterState_Get;
 use super::frame::RunningFrame;
+use super::signature::{self, address_of, Evaluator};
 use super::stack_room::{self, stack_pointer};
 use super::{slot, CURRENT};
 use core::ffi::{c_int, c_void};
+use core::marker::PhantomData;
 use core::ptr::{null_mut, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use pyo3::exceptions::PySystemError;
@@ -72,7 +74,7 @@ pub fn status(_py: Python<'_>) -> Status {
     let before = CALL_ON.load(Ordering::Relaxed);
     Status {
         recording: RECORDING.load(Ordering::Relaxed),
-        calls_on: !before.is_null() && before != address_of(_PyEval_EvalFrameDefault),
+        calls_on: !before.is_null() && before != signature::default_address(),
     }
 }
 
@@ -94,7 +96,7 @@ pub fn set_recording(py: Python<'_>, recording: bool) -> Result<(), InstallError
 /// Offers every frame that starts to `R`, until [`stop_resuming`].
 pub fn start_resuming<R: Resumer>(py: Python<'_>) -> Result<(), InstallError> {
     stack_room::look(py);
-    RESUMING.store(address_of(resume::<R>), Ordering::Relaxed);
+    RESUMING.store(address_of::<Resume<R>>(), Ordering::Relaxed);
     apply(py).inspect_err(|_| RESUMING.store(null_mut(), Ordering::Relaxed))
 }
 
@@ -109,14 +111,14 @@ pub fn stop_resuming(py: Python<'_>) {
 fn apply(_py: Python<'_>) -> Result<(), InstallError> {
     let wanted = match RESUMING.load(Ordering::Relaxed) {
         resume if !resume.is_null() => resume,
-        _ if RECORDING.load(Ordering::Relaxed) => address_of(record),
+        _ if RECORDING.load(Ordering::Relaxed) => address_of::<Record>(),
         _ => null_mut(),
     };
     let set = SET.load(Ordering::Relaxed);
     // SAFETY: the GIL is held, so there is an interpreter and nobody else changes the field.
     let (interpreter, now) = unsafe {
-        let interpreter = ffi::PyInterpreterState_Get();
-        (interpreter, get_eval_frame(interpreter))
+        let interpreter = PyInterpreterState_Get();
+        (interpreter, signature::get(interpreter))
     };
     if !set.is_null() && now != set {
         return Err(InstallError::Covered);
@@ -134,7 +136,7 @@ fn apply(_py: Python<'_>) -> Result<(), InstallError> {
     };
     // SAFETY: as above; `next` is a function of ours or the one that was there before us, and lives
     // as long as the process.
-    unsafe { set_eval_frame(interpreter, next) };
+    unsafe { signature::set(interpreter, next) };
     SET.store(wanted, Ordering::Relaxed);
     if wanted.is_null() {
         // Frames that were entered through ours may still be running, but have called on already.
@@ -143,50 +145,38 @@ fn apply(_py: Python<'_>) -> Result<(), InstallError> {
     Ok(())
 }
 
-fn address_of(function: EvalFrame) -> *mut c_void {
-    function as *mut c_void
-}
-
-/// # Safety
-/// The interpreter is alive and the GIL is held.
-#[allow(clippy::transmutes_expressible_as_ptr_casts)] // up to 3.10 it is an Option
-unsafe fn get_eval_frame(interpreter: *mut ffi::PyInterpreterState) -> *mut c_void {
-    // SAFETY: pyo3-ffi gives the function's type per release, here or there in an Option; either
-    // is one pointer.
-    unsafe { core::mem::transmute(ffi::_PyInterpreterState_GetEvalFrameFunc(interpreter)) }
-}
-
-/// # Safety
-/// As for `get_eval_frame`; `function` is the address of an eval-frame function.
-unsafe fn set_eval_frame(interpreter: *mut ffi::PyInterpreterState, function: *mut c_void) {
-    // SAFETY: as the caller promises.
-    unsafe {
-        let function = core::mem::transmute::<*mut c_void, Option<ffi::_PyFrameEvalFunction>>(function);
-        ffi::_PyInterpreterState_SetEvalFrameFunc(interpreter, function);
-    }
-}
-
 /// Evaluates a frame as it would have been without us.
 #[inline(always)]
 unsafe fn call_on(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_int) -> *mut ffi::PyObject {
     let function = CALL_ON.load(Ordering::Relaxed);
-    if function == address_of(_PyEval_EvalFrameDefault) || function.is_null() {
+    if function == signature::default_address() || function.is_null() {
         // SAFETY: the arguments are those that CPython gave us.
-        return unsafe { _PyEval_EvalFrameDefault(thread, frame, throw) };
+        return unsafe { signature::call_default(thread, frame, throw) };
     }
     // SAFETY: what is stored is the address of an eval-frame function, put there by `apply`.
-    unsafe { core::mem::transmute::<*mut c_void, EvalFrame>(function)(thread, frame, throw) }
+    unsafe { signature::call(function, thread, frame, throw) }
 }
 
 /// The evaluator of the recording mode.
 ///
 /// One comparison of pointers for a frame that is no `__init__`, and one for the stack: it must cost
 /// what CPython charges for any custom evaluator, and no more.
-unsafe extern "C" fn record(
-    thread: *mut ffi::PyThreadState,
-    frame: *mut c_void,
-    throw: c_int,
-) -> *mut ffi::PyObject {
+struct Record;
+
+impl Evaluator for Record {
+    #[inline(always)]
+    unsafe fn evaluate(
+        thread: *mut ffi::PyThreadState,
+        frame: *mut c_void,
+        throw: c_int,
+    ) -> *mut ffi::PyObject {
+        // SAFETY: passed on unchanged.
+        unsafe { record(thread, frame, throw) }
+    }
+}
+
+#[inline(always)]
+unsafe fn record(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_int) -> *mut ffi::PyObject {
     if !stack_room::is_left(stack_pointer()) {
         // SAFETY: passed on unchanged.
         return unsafe { record_at_end(thread, frame, throw) };
@@ -208,8 +198,10 @@ unsafe extern "C" fn record(
 }
 
 /// The stack is used up, or it is another one than that of the call before.
+///
+/// A C function, which does not unwind: it is left to by a jump.
 #[cold]
-unsafe fn record_at_end(
+unsafe extern "C" fn record_at_end(
     thread: *mut ffi::PyThreadState,
     frame: *mut c_void,
     throw: c_int,
@@ -243,7 +235,7 @@ struct Making {
 static NEWEST: AtomicPtr<Making> = AtomicPtr::new(null_mut());
 
 #[inline(never)]
-unsafe fn record_init(
+unsafe extern "C" fn record_init(
     thread: *mut ffi::PyThreadState,
     frame: *mut c_void,
     throw: c_int,
@@ -296,7 +288,21 @@ pub fn recorded_instance<'py>(py: Python<'py>, frame: RunningFrame<'py>) -> Opti
 }
 
 /// The evaluator while a stack is brought back to life.
-unsafe extern "C" fn resume<R: Resumer>(
+struct Resume<R>(PhantomData<R>);
+
+impl<R: Resumer> Evaluator for Resume<R> {
+    #[inline(always)]
+    unsafe fn evaluate(
+        thread: *mut ffi::PyThreadState,
+        frame: *mut c_void,
+        throw: c_int,
+    ) -> *mut ffi::PyObject {
+        // SAFETY: passed on unchanged.
+        unsafe { resume::<R>(thread, frame, throw) }
+    }
+}
+
+unsafe fn resume<R: Resumer>(
     thread: *mut ffi::PyThreadState,
     frame: *mut c_void,
     throw: c_int,
@@ -330,9 +336,9 @@ unsafe extern "C" fn resume<R: Resumer>(
         if RECORDING.load(Ordering::Relaxed) {
             record(thread, frame, throw)
         } else if before.is_null() {
-            _PyEval_EvalFrameDefault(thread, frame, throw)
+            signature::call_default(thread, frame, throw)
         } else {
-            core::mem::transmute::<*mut c_void, EvalFrame>(before)(thread, frame, throw)
+            signature::call(before, thread, frame, throw)
         }
     }
 }

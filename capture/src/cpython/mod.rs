@@ -20,6 +20,7 @@ pub mod frame;
 pub mod generator;
 pub mod lifecycle;
 pub mod objects;
+mod signature;
 pub mod slot;
 pub mod stack_room;
 pub mod thread;
@@ -29,10 +30,14 @@ mod v3_12;
 mod v3_13;
 mod v3_14;
 mod v3_15;
+mod v3_8;
 mod v3_9;
 
 use crate::code::CodeRules;
 
+/// The layout of the interpreter that this build is for.
+#[cfg(all(Py_3_8, not(Py_3_9)))]
+pub const CURRENT: &Layout = &v3_8::LAYOUT;
 /// The layout of the interpreter that this build is for.
 #[cfg(all(Py_3_9, not(Py_3_10)))]
 pub const CURRENT: &Layout = &v3_9::LAYOUT;
@@ -57,6 +62,7 @@ pub const CURRENT: &Layout = &v3_15::LAYOUT;
 
 /// Every layout that is written down, oldest first.
 pub const LAYOUTS: &[&Layout] = &[
+    &v3_8::LAYOUT,
     &v3_9::LAYOUT,
     &v3_10::LAYOUT,
     &v3_11::LAYOUT,
@@ -85,6 +91,8 @@ pub struct Layout {
     pub handled: HandledLayout,
     /// The thread state.
     pub thread: ThreadLayout,
+    /// Where the interpreter keeps its eval-frame function.
+    pub eval_frame: EvalFrame,
     /// Where `atexit` keeps its callbacks.
     pub atexit: Atexit,
     /// What the interpreter itself publishes of the above, for debuggers (3.13 and later): the
@@ -380,6 +388,15 @@ pub enum Recursion {
         /// `recursion_limit`.
         limit: usize,
     },
+}
+
+/// Where an interpreter keeps its eval-frame function (PEP 523).
+#[derive(Clone, Copy, Debug)]
+pub enum EvalFrame {
+    /// In the interpreter state, at this offset (3.8).
+    Field(usize),
+    /// Behind functions that read and set it (3.9 and later).
+    Functions,
 }
 
 /// Where the callbacks of `atexit` are.

@@ -3,7 +3,7 @@
 //! The offsets are the same on CPython 3.8–3.15 (Objects: Modules/_io/bufferedio.c, textio.c,
 //! Python/traceback.c), printed by programs compiled against each.
 
-use super::ffi::{_PyType_Lookup, PyFrame_New, PyMethod_Function, PyMethod_Type};
+use super::ffi::{_PyType_Lookup, PyFrame_New, PyInterpreterState_Get, PyMethod_Function, PyMethod_Type};
 use super::frame::Address;
 use super::thread::ThreadState;
 use super::{Atexit, CURRENT};
@@ -140,7 +140,7 @@ pub type AtexitEntry<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, Py
 /// The callbacks registered with `atexit`, oldest first.
 pub fn atexit_entries(py: Python<'_>) -> PyResult<Vec<AtexitEntry<'_>>> {
     // SAFETY: the GIL is held, so there is an interpreter, and it outlives this.
-    let interpreter = unsafe { ffi::PyInterpreterState_Get() };
+    let interpreter = unsafe { PyInterpreterState_Get() };
     let interpreter = Address::new(interpreter.cast()).expect("there is an interpreter");
     let (array, count): (*mut *mut c_void, c_int) = match CURRENT.atexit {
         Atexit::ModuleState => {

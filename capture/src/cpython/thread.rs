@@ -1,5 +1,6 @@
 //! The calling thread: its chain of frames, its handled exceptions, its recursion count.
 
+use super::ffi::PyInterpreterState_Get;
 use super::frame::{Address, RunningFrame, Shim};
 use super::{CurrentFrame, Recursion, CURRENT};
 use core::ffi::{c_int, c_void};
@@ -34,7 +35,7 @@ impl<'py> ThreadState<'py> {
     pub fn count_threads(self) -> usize {
         // SAFETY: the GIL is held, so no thread state comes or goes during the walk.
         unsafe {
-            let interpreter = ffi::PyThreadState_GetInterpreter(self.raw());
+            let interpreter = PyInterpreterState_Get();
             let mut thread = ffi::PyInterpreterState_ThreadHead(interpreter);
             let mut count = 0;
             while !thread.is_null() {
@@ -48,7 +49,7 @@ impl<'py> ThreadState<'py> {
     /// Whether the thread runs in the main interpreter.
     pub fn in_main_interpreter(self) -> bool {
         // SAFETY: the GIL is held.
-        unsafe { ffi::PyThreadState_GetInterpreter(self.raw()) == ffi::PyInterpreterState_Main() }
+        unsafe { PyInterpreterState_Get() == ffi::PyInterpreterState_Main() }
     }
 
     fn current_field(self) -> (Address, usize) {
@@ -132,12 +133,9 @@ impl<'py> ThreadState<'py> {
     pub fn frame_object_of(self, frame: RunningFrame<'py>, py: Python<'py>) -> Bound<'py, PyAny> {
         frame.frame_object().unwrap_or_else(|| {
             self.with_waiting(frame, || {
-                // SAFETY: the frame is complete and the thread's current one; the result is a new
-                // reference, NULL only when there is no memory for it.
-                unsafe {
-                    let raw = ffi_frame(self.raw());
-                    Bound::from_owned_ptr(py, raw)
-                }
+                // SAFETY: the frame is complete and the thread's current one, which keeps its object; NULL
+                // only when there is no memory for one.
+                unsafe { Bound::from_borrowed_ptr(py, ffi::PyEval_GetFrame().cast()) }
             })
         })
     }
@@ -165,8 +163,6 @@ impl<'py> ThreadState<'py> {
         result
     }
 }
-
-use super::ffi::PyThreadState_GetFrame as ffi_frame;
 
 /// One level of `sys.exc_info()`, as the interpreter keeps it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

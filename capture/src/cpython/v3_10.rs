@@ -3,7 +3,7 @@
 //! - the frame has a state, and tells for its generator whether that runs;
 //! - `atexit` keeps its callbacks in the interpreter state.
 
-use super::v3_9::{Block, Handled, Head, VarHead};
+use super::v3_8::{Block, Handled, Head, VarHead};
 use super::{
     v3_9, Atexit, Blocks, Depth, Executing, FrameLayout, GeneratorFrame, GeneratorLayout, GeneratorStates,
     Instruction, Layout, Owner, Release,

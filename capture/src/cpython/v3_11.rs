@@ -7,7 +7,7 @@
 //! - of a handled exception only the value is kept.
 
 use super::{
-    v3_9, Activation, Atexit, Blocks, CStack, CodeObjectLayout, CurrentFrame, Depth, FrameLayout,
+    v3_8, v3_9, Activation, Atexit, Blocks, CStack, CodeObjectLayout, CurrentFrame, Depth, FrameLayout,
     GeneratorFrame, GeneratorLayout, GeneratorStates, HandledLayout, Instruction, Layout, OperandLayout,
     Owner, Recursion, Release, ThreadLayout, Words,
 };
@@ -39,7 +39,7 @@ pub(super) struct Handled {
 
 #[repr(C)]
 struct Generator {
-    ob_base: v3_9::Head,
+    ob_base: v3_8::Head,
     gi_code: *mut c_void,
     gi_weakreflist: *mut c_void,
     gi_name: *mut c_void,
@@ -150,6 +150,7 @@ pub const LAYOUT: Layout = Layout {
         },
         c_stack: CStack::CountedWithAll,
     },
+    eval_frame: v3_9::LAYOUT.eval_frame,
     atexit: Atexit::Interpreter(3536),
     published: &[],
 };

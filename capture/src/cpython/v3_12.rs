@@ -4,7 +4,7 @@
 //! - calls that nest in C are counted by themselves, and those through an evaluator of one's own are among them.
 
 use super::{
-    v3_11, v3_9, Activation, Atexit, CStack, CodeObjectLayout, CurrentFrame, Depth, Entering, FrameLayout,
+    v3_11, v3_8, Activation, Atexit, CStack, CodeObjectLayout, CurrentFrame, Depth, Entering, FrameLayout,
     GeneratorFrame, GeneratorLayout, GeneratorStates, Instruction, Layout, OperandLayout, Owner, Recursion,
     Release, ThreadLayout,
 };
@@ -30,7 +30,7 @@ struct Frame {
 /// `PyGenObject`; unlike before, the code is to be found in the frame alone.
 #[repr(C)]
 struct Generator {
-    ob_base: v3_9::Head,
+    ob_base: v3_8::Head,
     gi_weakreflist: *mut c_void,
     gi_name: *mut c_void,
     gi_qualname: *mut c_void,

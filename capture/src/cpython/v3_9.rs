@@ -1,168 +1,17 @@
-//! CPython 3.9 (v3.9.0, Include/cpython/{frameobject,code,pystate}.h, Include/genobject.h): frames
-//! are objects, each with a stack of blocks, and every call recurses in C.
+//! CPython 3.9 (v3.9.0, Include/cpython/pystate.h). Against 3.8:
+//! - an evaluator is given the thread state, and is set through a function;
+//! - the body of a `finally` is compiled once for every way into it.
 
-use super::{
-    Activation, Atexit, Blocks, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering,
-    Executing, FrameLayout, GeneratorFrame, GeneratorLayout, HandledLayout, Instruction, Layout,
-    OperandLayout, Owner, Recursion, Release, ThreadLayout, Words,
-};
+use super::{v3_8, EvalFrame, Layout, Release};
 use crate::code::{CodeRules, Family};
-use core::ffi::{c_char, c_int, c_void};
-use core::mem::{offset_of, size_of};
-
-/// `PyObject_HEAD`.
-#[repr(C)]
-pub(super) struct Head {
-    ob_refcnt: isize,
-    ob_type: *mut c_void,
-}
-
-/// `PyObject_VAR_HEAD`.
-#[repr(C)]
-pub(super) struct VarHead {
-    ob_base: Head,
-    ob_size: isize,
-}
-
-#[repr(C)]
-pub(super) struct Block {
-    b_type: c_int,
-    b_handler: c_int,
-    b_level: c_int,
-}
-
-#[repr(C)]
-struct Frame {
-    ob_base: VarHead,
-    f_back: *mut c_void,
-    f_code: *mut c_void,
-    f_builtins: *mut c_void,
-    f_globals: *mut c_void,
-    f_locals: *mut c_void,
-    f_valuestack: *mut *mut c_void,
-    f_stacktop: *mut *mut c_void,
-    f_trace: *mut c_void,
-    f_trace_lines: c_char,
-    f_trace_opcodes: c_char,
-    f_gen: *mut c_void,
-    f_lasti: c_int,
-    f_lineno: c_int,
-    f_iblock: c_int,
-    f_executing: c_char,
-    f_blockstack: [Block; 20],
-    f_localsplus: [*mut c_void; 0],
-}
-
-#[repr(C)]
-struct Code {
-    ob_base: Head,
-    counts: [c_int; 7],        // co_argcount … co_firstlineno
-    objects: [*mut c_void; 6], // co_code, co_consts, co_names, co_varnames, co_freevars, co_cellvars
-    co_cell2arg: *mut isize,
-    co_filename: *mut c_void,
-    co_name: *mut c_void,
-}
-
-#[repr(C)]
-pub(super) struct Handled {
-    exc_type: *mut c_void,
-    exc_value: *mut c_void,
-    exc_traceback: *mut c_void,
-    previous_item: *mut c_void,
-}
-
-#[repr(C)]
-struct Generator {
-    ob_base: Head,
-    gi_frame: *mut c_void,
-    gi_running: c_char,
-    gi_code: *mut c_void,
-    gi_weakreflist: *mut c_void,
-    gi_name: *mut c_void,
-    gi_qualname: *mut c_void,
-    gi_exc_state: Handled,
-}
-
-#[repr(C)]
-struct Thread {
-    prev: *mut c_void,
-    next: *mut c_void,
-    interp: *mut c_void,
-    frame: *mut c_void,
-    recursion_depth: c_int,
-    overflowed: c_char,
-    recursion_critical: c_char,
-    stackcheck_counter: c_int,
-    tracing: c_int,
-    use_tracing: c_int,
-    c_profilefunc: *mut c_void,
-    c_tracefunc: *mut c_void,
-    c_profileobj: *mut c_void,
-    c_traceobj: *mut c_void,
-    curexc: [*mut c_void; 3],
-    exc_state: Handled,
-    exc_info: *mut Handled,
-}
 
 /// What CPython 3.9 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 9 },
     code: CodeRules {
         family: Family::BlockStack,
-        jump_bytes: 1,
+        ..v3_8::LAYOUT.code
     },
-    operands: OperandLayout {
-        calls: CallShape::MethodFirst,
-        entering: Entering::Exit,
-        above_exit: 6, // the exception and the one handled before, three values each
-        iterator_words: 1,
-        attribute_shift: 0,
-        compare_shift: 0,
-    },
-    code_object: CodeObjectLayout {
-        name: offset_of!(Code, co_name),
-        instructions: None,
-    },
-    frame: FrameLayout {
-        code: offset_of!(Frame, f_code),
-        back: offset_of!(Frame, f_back),
-        function: None,
-        globals: offset_of!(Frame, f_globals),
-        namespace: offset_of!(Frame, f_locals),
-        instruction: Instruction::LastByte(offset_of!(Frame, f_lasti)),
-        depth: Depth::Top(offset_of!(Frame, f_stacktop)),
-        slots: offset_of!(Frame, f_localsplus),
-        words: Words::Pointers,
-        blocks: Blocks::InFrame {
-            count: offset_of!(Frame, f_iblock),
-            array: offset_of!(Frame, f_blockstack),
-        },
-        owner: Owner::Field {
-            generator: offset_of!(Frame, f_gen),
-            executing: Executing::Flag(offset_of!(Frame, f_executing)),
-        },
-        activation: Activation::Always,
-        frame_object: None,
-    },
-    generator: GeneratorLayout {
-        frame: GeneratorFrame::Pointer {
-            frame: offset_of!(Generator, gi_frame),
-            running: Some(offset_of!(Generator, gi_running)),
-        },
-        handled: offset_of!(Generator, gi_exc_state),
-    },
-    handled: HandledLayout {
-        triple: Some((offset_of!(Handled, exc_type), offset_of!(Handled, exc_traceback))),
-        value: offset_of!(Handled, exc_value),
-        previous: offset_of!(Handled, previous_item),
-        size: size_of::<Handled>(),
-    },
-    thread: ThreadLayout {
-        current: CurrentFrame::Direct(offset_of!(Thread, frame)),
-        exc_info: offset_of!(Thread, exc_info),
-        recursion: Recursion::Depth(offset_of!(Thread, recursion_depth)),
-        c_stack: CStack::CountedWithAll,
-    },
-    atexit: Atexit::ModuleState,
-    published: &[],
+    eval_frame: EvalFrame::Functions,
+    ..v3_8::LAYOUT
 };
