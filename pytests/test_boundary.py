@@ -5,6 +5,7 @@ import re
 import pytest
 
 # C functions with work of their own left: how a program gets called by each, and the name in the refusal
+# `iter` keeps the compiler (3.14 and later) from making a loop of `tuple` and `any`.
 INSIDE = {
     "sorted": "sorted([3, 1, 2], key=callee)",
     "sort": "(lambda l: l.sort(key=callee) or l)([3, 1, 2])",
@@ -13,9 +14,9 @@ INSIDE = {
     "map": "list(map(callee, [1, 2]))",
     "sum": "sum(callee(n) for n in [1, 2])",
     "list": "list(callee(n) for n in [1, 2])",
-    "tuple": "tuple(callee(n) for n in [1, 2])",
+    "tuple": "tuple(iter(callee(n) for n in [1, 2]))",
     "join": "''.join(str(callee(n)) for n in [1, 2])",
-    "any": "any(callee(n) > 5 for n in [1, 2])",
+    "any": "any(iter(callee(n) > 5 for n in [1, 2]))",
     "sub": "re.sub('[ab]', lambda m: str(callee(m.group())), 'aXb')",
     "reduce": "functools.reduce(lambda a, b: a + callee(b), [1, 2, 3])",
     "dict": "dict((n, callee(n)) for n in [1, 2])",
