@@ -156,7 +156,7 @@ def same(run, source, ways=("local",), hooks=("armed", "recording"), singles=Fal
                 explain = f"{what}: exit status {moved.returncode}\n{moved.stderr}"
                 assert moved.stdout == straight.stdout, explain
                 assert moved.returncode == 0, explain
-                assert moved.stderr == straight.stderr, what
+                assert moved.stderr == straight.stderr, explain
                 assert moved.moves == (hops if moves == "all" else len(moves)), f"{what}: {moved.trail}"
                 assert moved.ended_in == "peer", what
     return moved

@@ -7,7 +7,7 @@ use crate::identity::{build_identity, hello};
 use crate::times;
 use capture::cpython::buffer::filled_bytearray;
 use capture::cpython::evalframe;
-use capture::cpython::lifecycle::{after_fork_in_child, end_process, leave, make_room_for, Ended};
+use capture::cpython::lifecycle::{around_fork, end_process, leave, make_room_for, Ended};
 use capture::morph::{self, Objects};
 use capture::payload::PayloadReader;
 use pyo3::prelude::*;
@@ -240,9 +240,7 @@ fn receive_program(py: Python<'_>, fd: i32, inode: Option<u64>) -> Result<(Decod
         Some(inode) => Receiver::from_stdio_or_fd(fd, inode)?,
     };
     // This splits the process in two, and has to come before anything else does.
-    if receiver.split_off_relay()? {
-        after_fork_in_child(py);
-    }
+    around_fork(py, || receiver.split_off_relay())?;
     let ready = crate::install::ready(py).and_then(|()| hello(py));
     let (ours, _) = match ready {
         Ok(ready) => ready,

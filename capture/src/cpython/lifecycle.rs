@@ -54,10 +54,20 @@ pub fn end_process(py: Python<'_>, ended: Ended) -> ! {
     unsafe { libc::exit(code) }
 }
 
-/// Tells the interpreter that this is the child of a fork.
-pub fn after_fork_in_child(_py: Python<'_>) {
-    // SAFETY: the GIL is held, and this is the only thread of a process that was just forked.
-    unsafe { ffi::PyOS_AfterFork_Child() }
+/// Lets `fork` split the process, with the interpreter told before and after; `fork` says whether it
+/// did, and the parent does not come back from it then.
+pub fn around_fork<E>(_py: Python<'_>, fork: impl FnOnce() -> Result<bool, E>) -> Result<bool, E> {
+    // SAFETY: the GIL is held, and what is begun here (the import lock is taken, which 3.13 and later
+    // insist on) is ended below in this process or its child.
+    unsafe { ffi::PyOS_BeforeFork() };
+    let forked = fork();
+    match forked {
+        // SAFETY: as above; this is the only thread of a process that was just forked.
+        Ok(true) => unsafe { ffi::PyOS_AfterFork_Child() },
+        // SAFETY: as above; nothing was forked.
+        _ => unsafe { ffi::PyOS_AfterFork_Parent() },
+    }
+    forked
 }
 
 /// What one resumed frame takes of the C stack, generously: the evaluator's own activation, and
