@@ -5,7 +5,7 @@ import re
 import pytest
 
 # C functions with work of their own left: how a program gets called by each, and the name in the refusal
-# `iter` keeps the compiler (3.14 and later) from making a loop of `tuple` and `any`.
+# `iter` keeps the compiler (3.14 and later) from making a loop of `tuple`, `list` and `any`.
 INSIDE = {
     "sorted": "sorted([3, 1, 2], key=callee)",
     "sort": "(lambda l: l.sort(key=callee) or l)([3, 1, 2])",
@@ -13,7 +13,7 @@ INSIDE = {
     "max": "max([3, 1, 2], key=callee)",
     "map": "list(map(callee, [1, 2]))",
     "sum": "sum(callee(n) for n in [1, 2])",
-    "list": "list(callee(n) for n in [1, 2])",
+    "list": "list(iter(callee(n) for n in [1, 2]))",
     "tuple": "tuple(iter(callee(n) for n in [1, 2]))",
     "join": "''.join(str(callee(n)) for n in [1, 2])",
     "any": "any(iter(callee(n) > 5 for n in [1, 2]))",

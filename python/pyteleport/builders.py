@@ -124,7 +124,9 @@ def make_view_of(mapping, kind):
 
 def descriptor(cls, name):
     """A descriptor that was made together with its class."""
-    return type.__dict__["__dict__"].__get__(cls)[name]
+    namespace = type.__dict__["__dict__"].__get__
+    # from 3.15 on all classes share two that are `object`'s, which has them not
+    return namespace(cls if name in namespace(cls) else type("Any", (), {}))[name]
 
 
 def make_variable(name, *default):

@@ -18,6 +18,7 @@ from types import (
 
 HEAP_TYPE = 1 << 9
 _MADE_WITH_CLASS = (GetSetDescriptorType, MemberDescriptorType)
+_SHARED = ("__dict__", "__weakref__")  # one descriptor for all classes, `object`'s, from 3.15 on
 _SINGLETON_TYPES = (type(None), type(Ellipsis), type(NotImplemented))
 
 read_namespace = type.__dict__["__dict__"].__get__
@@ -191,7 +192,7 @@ def _own_steps(pickler, cls):
         if key == "_abc_impl":
             order.pop()
             _defer_registry(pickler, cls)
-        elif type(value) in _MADE_WITH_CLASS and value.__objclass__ is cls:
+        elif _is_made_with(cls, key, value):
             continue
         elif type(value).__name__ == "CField" and not plain:
             continue  # what `_fields_` of a ctypes structure made
@@ -256,8 +257,11 @@ def _slot_names(cls):
     namespace = read_namespace(cls)
     if "__slots__" not in namespace:
         return None
-    return tuple(
-        key
-        for key, value in namespace.items()
-        if type(value) in _MADE_WITH_CLASS and value.__objclass__ is cls
-    )
+    return tuple(key for key, value in namespace.items() if _is_made_with(cls, key, value))
+
+
+def _is_made_with(cls, key, value):
+    """Whether CPython puts an attribute into the namespace of every class of this kind."""
+    if type(value) not in _MADE_WITH_CLASS:
+        return False
+    return value.__objclass__ is cls or (key in _SHARED and value.__objclass__ is object)

@@ -209,13 +209,16 @@ def take_member(_pickler, thing):
 
 
 def take_proxy(_pickler, proxy):
-    from gc import get_referents
+    from gc import get_referents, get_referrers
 
     mapping = get_referents(proxy)[0]
     if type(mapping) is dict:
         made = mapping.get("__dict__") or mapping.get("__weakref__")
         if type(made) is GetSetDescriptorType:
-            return builders.namespace_proxy, (made.__objclass__,)
+            # from 3.15 on the descriptor does not tell whose it is
+            for owner in (made.__objclass__, *get_referrers(mapping)):
+                if isinstance(owner, type) and get_referents(classes.read_namespace(owner))[0] is mapping:
+                    return builders.namespace_proxy, (owner,)
     return MappingProxyType, (mapping,)
 
 

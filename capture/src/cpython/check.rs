@@ -279,8 +279,9 @@ fn running(
 
     // What is set as the handled exception must be found in the item that exc_info points to.
     let item = plausible(state.get(layout.thread.exc_info)).ok_or_else(|| wrong("exc_info"))?;
-    let probe = PyRuntimeError::new_err("probe");
-    let value = probe.value(py).clone().into_any();
+    // Made by its class: a `PyErr` would be made into one only where the interpreter says that it is
+    // initialized, and 3.15 says so after the startup files have run, one of which may call us.
+    let value = py.get_type::<PyRuntimeError>().call1(("probe",))?;
     let (mut kind, mut old, mut traceback) = (null_mut(), null_mut(), null_mut());
     // SAFETY: the GIL is held. The first call gives references, the others take them: what was
     // handled before is put back whole, the exception made here goes again.
