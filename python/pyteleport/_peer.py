@@ -1,7 +1,7 @@
 """Where a fresh process begins that a program of this machine is going to move into: run by path.
 
-Started with ``-c`` or ``-m``, Python would look into the working directory, for modules to import and, on 3.13.0,
-for the wording of every AttributeError of a module, which fails if the directory is gone.
+Started with ``-c`` or ``-m``, Python would look into the working directory: for modules to import and, on
+3.13.0, to word every AttributeError of a module, which fails if the directory is gone.
 """
 
 import sys
