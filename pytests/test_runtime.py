@@ -112,6 +112,22 @@ def test_a_folder_that_the_peer_lacks_is_a_warning(move, tmp_path):
     assert run.stderr == f"pyteleport: cannot go to {tmp_path / 'state'}: No such file or directory\n"
 
 
+def test_what_lies_in_the_working_directory_is_not_imported(same, tmp_path):
+    for name in ("pickle", "json", "copyreg", "pyteleport", "threading", "logging"):
+        (tmp_path / "cwd").mkdir(exist_ok=True)
+        (tmp_path / "cwd" / f"{name}.py").write_text("raise SystemExit(__file__)")
+    same(
+        """
+        import sys
+        before = list(sys.path)
+        hop()
+        import logging
+        print(sys.path == before, sys.modules["logging"] is logging)
+    """,
+        cwd=tmp_path / "cwd",
+    )
+
+
 def test_options_of_the_move_come_on_top(move, tmp_path):
     run = move(
         f"""

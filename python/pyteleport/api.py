@@ -145,13 +145,8 @@ def _local_command():
 
     from .interpreter import same_flags
 
-    # The program may have found this package by a path of its own.
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    start = (
-        f"import sys; sys.path.append({here!r}); "
-        "from pyteleport.arrival import receive; receive(['--fd', '{fd}'])"
-    )
-    return [sys.executable, *same_flags(), "-c", start]
+    peer = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_peer.py")
+    return [sys.executable, *same_flags(), peer, "--fd", "{fd}"]
 
 
 def _shell(python, before, env, cwd):

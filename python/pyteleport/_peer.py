@@ -1,0 +1,22 @@
+"""Where a fresh process begins that a program of this machine is going to move into: run by path.
+
+Started with ``-c`` or ``-m``, Python would look into the working directory: for modules to import and, on
+3.13.0, to word every AttributeError of a module, which fails if the directory is gone.
+"""
+
+import sys
+
+
+def main():
+    folder = __file__.rpartition("/")[0]
+    if sys.path[:1] == [folder]:  # not with -I or -P
+        del sys.path[0]
+    # The program may have found this package by a path of its own.
+    sys.path.append(folder.rpartition("/")[0])
+    from pyteleport.arrival import receive
+
+    return receive(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
