@@ -9,6 +9,7 @@ use crate::cpython::thread::HandledValues;
 use crate::cpython::{Blocks, Entering, CURRENT};
 use crate::error::MorphError;
 use crate::snapshot::{Block, Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
+use crate::waiting::LiveEntry;
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCode, PyDict, PyFunction, PyTuple};
@@ -34,6 +35,25 @@ impl Objects {
             Slot::Tagged(number) => SlotValue::Tagged(number),
             Slot::Null => SlotValue::Null,
         }
+    }
+
+    /// What the result of a callee means to its frame, with the object at hand; `None` if that is not
+    /// among these.
+    pub fn live_entry(&self, py: Python<'_>, entry: &Entry) -> Option<LiveEntry> {
+        let own = |id| self.get(py, id).map(Bound::unbind);
+        Some(match *entry {
+            Entry::Value => LiveEntry::Value,
+            Entry::Instance(id) => LiveEntry::Instance(own(id)?),
+            Entry::Discard => LiveEntry::Discard,
+            Entry::WithEnter => LiveEntry::WithEnter,
+            Entry::WithExit => LiveEntry::WithExit,
+            Entry::Again => LiveEntry::Again,
+            Entry::Repeat => LiveEntry::Repeat,
+            Entry::Either { when, value } => LiveEntry::Either {
+                when,
+                value: own(value)?,
+            },
+        })
     }
 
     /// The objects of a handled exception.
@@ -153,8 +173,8 @@ fn prepare_frame(
         );
         return Err(MorphError::Misfit { frame: index, what });
     }
-    if let Entry::Instance(id) = state.entry {
-        objects.typed::<PyAny>(py, id, index, "instance")?;
+    if let Entry::Instance(id) | Entry::Either { value: id, .. } = state.entry {
+        objects.typed::<PyAny>(py, id, index, "value of its entry")?;
     }
     let globals: Bound<'_, PyDict> = objects.typed(py, state.globals, index, "globals")?;
     let start = if let Some(generator) = state.generator {
@@ -416,7 +436,7 @@ pub fn with_block(prepared: &Prepared) -> Option<Block> {
 
 /// Puts the exit method where `with` keeps it, once `__enter__` has returned: on 3.12 and 3.13 the
 /// manager itself lies there meanwhile, and CPython has the method in C.
-pub fn leave_exit_method(frame: RunningFrame<'_>, slots: usize) -> PyResult<()> {
+pub fn leave_exit_method(frame: RunningFrame<'_>, slots: usize, is_async: bool) -> PyResult<()> {
     if CURRENT.operands.entering != Entering::Manager {
         return Ok(());
     }
@@ -424,8 +444,8 @@ pub fn leave_exit_method(frame: RunningFrame<'_>, slots: usize) -> PyResult<()> 
         return Ok(());
     };
     let kind = manager.get_type();
-    let exit = lookup_on_type(&kind, "__exit__");
-    let exit = exit.ok_or_else(|| PyAttributeError::new_err("__exit__"))?;
+    let name = if is_async { "__aexit__" } else { "__exit__" };
+    let exit = lookup_on_type(&kind, name).ok_or_else(|| PyAttributeError::new_err(name))?;
     let exit = match exit.get_type().getattr_opt("__get__")? {
         Some(bind) => bind.call1((exit, manager, kind))?,
         None => exit,

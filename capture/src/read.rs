@@ -219,6 +219,11 @@ fn read_waiting<'py>(
         LiveEntry::WithEnter => Entry::WithEnter,
         LiveEntry::WithExit => Entry::WithExit,
         LiveEntry::Again => Entry::Again,
+        LiveEntry::Repeat => Entry::Repeat,
+        LiveEntry::Either { when, value } => Entry::Either {
+            when,
+            value: table.id(value.into_bound(py), index, Place::Stack),
+        },
     };
     let generator = frame.generator();
     let handled = generator

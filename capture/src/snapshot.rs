@@ -61,6 +61,17 @@ pub enum Entry {
     WithExit,
     /// The instruction runs again with its operands, and enters the callee again.
     Again,
+    /// The result is dropped, and the instruction runs again with its operands: it finds done what
+    /// the callee did.
+    Repeat,
+    /// If the result is as true as `when` says, `value` is pushed where the operands were;
+    /// otherwise the instruction runs again with them.
+    Either {
+        /// The truth that ends the instruction.
+        when: bool,
+        /// What the instruction is worth then.
+        value: ObjectId,
+    },
 }
 
 /// One running call.

@@ -22,6 +22,15 @@ pub enum LiveEntry {
     WithExit,
     /// See [`Entry::Again`](crate::snapshot::Entry::Again).
     Again,
+    /// See [`Entry::Repeat`](crate::snapshot::Entry::Repeat).
+    Repeat,
+    /// See [`Entry::Either`](crate::snapshot::Entry::Either).
+    Either {
+        /// The truth that ends the instruction.
+        when: bool,
+        /// What the instruction is worth then.
+        value: Py<PyAny>,
+    },
 }
 
 impl LiveEntry {
@@ -34,6 +43,11 @@ impl LiveEntry {
             Self::WithEnter => Self::WithEnter,
             Self::WithExit => Self::WithExit,
             Self::Again => Self::Again,
+            Self::Repeat => Self::Repeat,
+            Self::Either { when, value } => Self::Either {
+                when: *when,
+                value: value.clone_ref(py),
+            },
         }
     }
 }

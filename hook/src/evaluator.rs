@@ -14,16 +14,14 @@
 //! instruction runs again and enters the next frame by itself.
 
 use crate::errors::{morph_error, raise};
+use crate::tail::{self, Place};
 use capture::cpython::evalframe::{self, Next, Resumer};
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::objects::{eval_code, set_traceback_frame};
-use capture::cpython::slot::SlotValue;
 use capture::cpython::thread::ThreadState;
-use capture::cpython::{CallShape, CURRENT};
 use capture::morph::{self, Objects, Prepared, Start};
 use capture::snapshot::{Entry, Handled};
 use capture::waiting::{self, LiveEntry};
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -216,21 +214,6 @@ fn is_expected<'py>(py: Python<'py>, frame: RunningFrame<'py>, prepared: &Prepar
     }
 }
 
-/// What a frame needs to know when what is above it has returned.
-#[derive(Clone, Copy)]
-struct Place {
-    slots: usize,
-    /// The instruction in progress.
-    at: u32,
-    /// The one after it.
-    next: u32,
-    /// A region of the exception table begins or ends at the instruction.
-    at_border: bool,
-    /// The result is what is going to be called, and comes with a NULL.
-    for_a_call: bool,
-    with_block: Option<capture::snapshot::Block>,
-}
-
 /// Turns a fresh frame into captured frame `index` and has what is above it run.
 fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index: usize) -> Next {
     let prepared = &resume.frames[index];
@@ -242,17 +225,7 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
     else {
         return Next::Raise(raise(py, "ResumeError", format!("frame {index} stands nowhere")));
     };
-    let kept = prepared.state.stack.len();
-    let place = Place {
-        slots: prepared.info.slots,
-        at: instruction.unit,
-        next: instruction.next,
-        at_border: facts.handler_at(instruction.unit) != facts.handler_before(instruction.unit),
-        for_a_call: facts
-            .depth_after(&instruction)
-            .is_some_and(|after| usize::from(after) == kept + 2),
-        with_block: morph::with_block(prepared),
-    };
+    let place = Place::of(prepared, &instruction);
     let entry = {
         let objects = resume.objects.borrow();
         let Some(objects) = objects.as_ref() else {
@@ -264,16 +237,15 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
         if let Err(error) = morphed {
             return Next::Raise(error);
         }
-        match prepared.state.entry {
-            Entry::Value => LiveEntry::Value,
-            Entry::Instance(id) => match objects.get(py, id) {
-                Some(instance) => LiveEntry::Instance(instance.unbind()),
-                None => LiveEntry::Value,
-            },
-            Entry::Discard => LiveEntry::Discard,
-            Entry::WithEnter => LiveEntry::WithEnter,
-            Entry::WithExit => LiveEntry::WithExit,
-            Entry::Again => LiveEntry::Again,
+        match objects.live_entry(py, &prepared.state.entry) {
+            Some(entry) => entry,
+            None => {
+                return Next::Raise(raise(
+                    py,
+                    "ResumeError",
+                    format!("frame {index} lacks its result"),
+                ))
+            }
         }
     };
     if index + 1 == resume.frames.len() {
@@ -287,7 +259,7 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
     waiting::push(frame, entry);
     let result = ThreadState::current(py).with_waiting(frame, move || start(py, resume, index + 1));
     let entry = waiting::pop().unwrap_or(LiveEntry::Value);
-    go_on(py, frame, result, entry, place)
+    tail::finish(py, frame, result, entry, &place)
 }
 
 /// The innermost frame: gets the value, and from here on the program runs by itself.
@@ -303,7 +275,7 @@ fn give_value(
     // References that only the snapshot holds go now, before the program goes on.
     drop(resume.objects.take());
     drop(resume);
-    go_on(py, frame, Ok(value), entry, place)
+    tail::finish(py, frame, Ok(value), entry, &place)
 }
 
 /// Makes the tracebacks that point at this captured frame point at the frame it has become.
@@ -320,58 +292,4 @@ fn adopt_tracebacks(py: Python<'_>, frame: RunningFrame<'_>, resume: &Resume, in
         set_traceback_frame(traceback.bind(py), object)?;
     }
     Ok(())
-}
-
-/// Puts the callee's result where it belongs; the frame is evaluated from there.
-fn go_on(
-    py: Python<'_>,
-    frame: RunningFrame<'_>,
-    result: PyResult<Py<PyAny>>,
-    entry: LiveEntry,
-    place: Place,
-) -> Next {
-    let raise = |error| {
-        frame.raise_at(place.at, place.next, place.at_border);
-        Next::Raise(error)
-    };
-    let result = match result {
-        Ok(result) => result.into_bound(py),
-        Err(error) => return raise(error),
-    };
-    let push = |value: Bound<'_, PyAny>| frame.push(place.slots, SlotValue::Object(value));
-    match entry {
-        LiveEntry::Instance(instance) => {
-            if !result.is_none() {
-                let kind = result.get_type();
-                let kind = kind.name().map_or_else(|_| "?".into(), |name| name.to_string());
-                return raise(PyTypeError::new_err(format!(
-                    "__init__() should return None, not '{kind}'"
-                )));
-            }
-            push(instance.into_bound(py));
-        }
-        LiveEntry::WithEnter => {
-            let mut blocks = frame.blocks();
-            blocks.extend(place.with_block);
-            frame.write_blocks(&blocks);
-            if let Err(error) = morph::leave_exit_method(frame, place.slots) {
-                return raise(error);
-            }
-            push(result);
-        }
-        LiveEntry::Value if place.for_a_call => match CURRENT.operands.calls {
-            CallShape::MethodFirst => {
-                frame.push(place.slots, SlotValue::Null);
-                push(result);
-            }
-            CallShape::CallableFirst | CallShape::CallableFirstKeywordsLast => {
-                push(result);
-                frame.push(place.slots, SlotValue::Null);
-            }
-        },
-        LiveEntry::Discard => {}
-        LiveEntry::Value | LiveEntry::WithExit | LiveEntry::Again => push(result),
-    }
-    frame.run_at(place.next);
-    Next::Run
 }

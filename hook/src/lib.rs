@@ -14,6 +14,7 @@ mod generators;
 mod graph;
 mod identity;
 mod install;
+mod tail;
 mod times;
 
 use pyo3::prelude::*;

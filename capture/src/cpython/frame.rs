@@ -312,10 +312,15 @@ impl<'py> RunningFrame<'py> {
 
     /// Empties the value stack.
     pub fn clear_stack(self, locals: usize) {
-        while self.stored_depth(locals).is_some_and(|depth| depth > 0) {
+        self.drop_to(locals, 0);
+        self.store_depth(locals, 0);
+    }
+
+    /// Takes values off the stack until it is this deep.
+    pub fn drop_to(self, locals: usize, depth: usize) {
+        while self.stored_depth(locals).is_some_and(|now| now > depth) {
             self.pop(locals);
         }
-        self.store_depth(locals, 0);
     }
 
     /// Takes the topmost value off the stack, whose depth must be stored and not 0.

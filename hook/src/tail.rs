@@ -1,0 +1,150 @@
+//! How a frame goes on when its callee has returned: what CPython would have done with the result.
+
+use capture::code::{Instruction, Op};
+use capture::cpython::evalframe::Next;
+use capture::cpython::frame::RunningFrame;
+use capture::cpython::slot::SlotValue;
+use capture::cpython::thread::ThreadState;
+use capture::cpython::{CallShape, CURRENT};
+use capture::morph::{self, Prepared};
+use capture::snapshot::Block;
+use capture::waiting::LiveEntry;
+use pyo3::exceptions::{PyStopIteration, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+/// What a frame needs to know when what is above it has returned.
+#[derive(Clone, Copy)]
+pub struct Place {
+    slots: usize,
+    /// Where the instruction in progress begins, when it is to run again.
+    first: u32,
+    /// The instruction itself.
+    at: u32,
+    /// The one after it.
+    next: u32,
+    /// How deep the stack is behind it.
+    after: usize,
+    /// A region of the exception table begins or ends at it.
+    at_border: bool,
+    /// The result is what is going to be called, and comes with a NULL.
+    for_a_call: bool,
+    /// It asks an iterator for the next item of a loop.
+    loops: bool,
+    /// It enters an `async with` rather than a `with`.
+    is_async: bool,
+    with_block: Option<Block>,
+}
+
+impl Place {
+    /// The place of a captured frame.
+    pub fn of(prepared: &Prepared, instruction: &Instruction) -> Self {
+        let facts = &prepared.info.facts;
+        let after = facts.depth_after(instruction).map_or(0, usize::from);
+        Self {
+            slots: prepared.info.slots,
+            first: facts.reexecute_from(instruction),
+            at: instruction.unit,
+            next: instruction.next,
+            after,
+            at_border: facts.handler_at(instruction.unit) != facts.handler_before(instruction.unit),
+            for_a_call: after == prepared.state.stack.len() + 2,
+            loops: instruction.op == Op::ForIter,
+            is_async: instruction.op == Op::BeforeAsyncWith,
+            with_block: morph::with_block(prepared),
+        }
+    }
+}
+
+/// Puts the callee's result where it belongs; the frame is evaluated from there.
+pub fn finish(
+    py: Python<'_>,
+    frame: RunningFrame<'_>,
+    result: PyResult<Py<PyAny>>,
+    entry: LiveEntry,
+    place: &Place,
+) -> Next {
+    let finished = match result {
+        Ok(result) => take(py, frame, result.into_bound(py), entry, place),
+        Err(error) if place.loops && error.is_instance_of::<PyStopIteration>(py) => {
+            end_loop(py, frame, place).map(|()| place.first)
+        }
+        Err(error) => Err(error),
+    };
+    match finished {
+        Ok(next) => {
+            frame.run_at(next);
+            Next::Run
+        }
+        Err(error) => {
+            frame.raise_at(place.at, place.next, place.at_border);
+            Next::Raise(error)
+        }
+    }
+}
+
+/// Takes a result; the unit that runs next.
+fn take(
+    py: Python<'_>,
+    frame: RunningFrame<'_>,
+    result: Bound<'_, PyAny>,
+    entry: LiveEntry,
+    place: &Place,
+) -> PyResult<u32> {
+    let push = |value: Bound<'_, PyAny>| frame.push(place.slots, SlotValue::Object(value));
+    match entry {
+        LiveEntry::Instance(instance) => {
+            if !result.is_none() {
+                let kind = result.get_type();
+                let kind = kind.name().map_or_else(|_| "?".into(), |name| name.to_string());
+                return Err(PyTypeError::new_err(format!(
+                    "__init__() should return None, not '{kind}'"
+                )));
+            }
+            push(instance.into_bound(py));
+        }
+        LiveEntry::WithEnter => {
+            let mut blocks = frame.blocks();
+            blocks.extend(place.with_block);
+            frame.write_blocks(&blocks);
+            morph::leave_exit_method(frame, place.slots, place.is_async)?;
+            push(result);
+        }
+        LiveEntry::Value if place.for_a_call => match CURRENT.operands.calls {
+            CallShape::MethodFirst => {
+                frame.push(place.slots, SlotValue::Null);
+                push(result);
+            }
+            CallShape::CallableFirst | CallShape::CallableFirstKeywordsLast => {
+                push(result);
+                frame.push(place.slots, SlotValue::Null);
+            }
+        },
+        LiveEntry::Discard => {}
+        LiveEntry::Value | LiveEntry::WithExit | LiveEntry::Again => push(result),
+        LiveEntry::Repeat => return Ok(place.first),
+        LiveEntry::Either { when, value } => {
+            // The truth may be asked of a method of the program, below which the frame stands.
+            let truth = ThreadState::current(py).with_waiting(frame, || result.is_truthy())?;
+            if truth != when {
+                return Ok(place.first);
+            }
+            frame.drop_to(place.slots, place.after - 1);
+            push(value.into_bound(py));
+        }
+    }
+    Ok(place.next)
+}
+
+/// Gives a loop an iterator that is exhausted, in place of the one that somebody stopped.
+fn end_loop(py: Python<'_>, frame: RunningFrame<'_>, place: &Place) -> PyResult<()> {
+    let exhausted = PyTuple::empty(py).into_any().try_iter()?.into_any();
+    for _ in 0..CURRENT.operands.iterator_words {
+        frame.pop(place.slots);
+    }
+    frame.push(place.slots, SlotValue::Object(exhausted));
+    for _ in 1..CURRENT.operands.iterator_words {
+        frame.push(place.slots, SlotValue::Null);
+    }
+    Ok(())
+}
