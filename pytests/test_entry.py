@@ -157,6 +157,253 @@ CALLS = {
 }
 
 
+# C code that asks before it does anything else is called once more; `Hashed` has a hash of the program's.
+THROUGH_C = {
+    "len": "len(Number(1))",
+    "bool": "bool(Number(1)), bool(Number(0))",
+    "str": "str(Number(1)), '%s' % (hop(1),)",
+    "repr": "repr(Number(1))",
+    "format": "format(Number(1), 'x')",
+    "iter": "list(iter(Number(1)))",
+    "list of an iterable": "list(Items()), tuple(Items()), sum(Items()), sorted(Items()), max(Items())",
+    "unpacking an iterable": "(lambda a, *b: (a, b))(*Items()), [*Items()], {*Items()}, unpacked(Items())",
+    "enumerate an iterable": "list(enumerate(Items())), list(zip(Items(), 'ab')), list(map(str, Items()))",
+    "int and float": "int(Real(3)), float(Real(3)), complex(Real(3)), round(Real(3)), abs(Real(-3))",
+    "index": "[1, 2, 3][Real(1)], hex(Real(255)), 'abc'[Real(0)]",
+    "hash": "hash(Hashed(1))",
+    "hash in a dict": "{Hashed(1): 'a'}[Hashed(1)], {Hashed(1): 'a'}.get(Hashed(1)), Hashed(2) in {Hashed(1)}",
+    "hash in a set": "len({Hashed(1), 2, Hashed(3)}), len({Hashed(n) for n in range(3)})",
+    "hash in a comprehension": "len({Hashed(n): n for n in range(3)})",
+    "isinstance": "isinstance(1, Checked), issubclass(int, Checked)",
+    "getattr of a property": "getattr(Number(1), 'prop')",
+    "getattr of what is made up": "getattr(Number(1), 'dynamic'), getattr(Number(1), 'dynamic', 'default')",
+    "getattr with a default": "getattr(Number(1), 'missing', 'default'), hasattr(Number(1), 'prop')",
+    "object.__getattribute__": "object.__getattribute__(Number(1), 'prop')",
+    "attribute of a class": "Checked.name_of_class, Checked.from_descriptor",
+    "attribute of a module": "made_module.anything",
+    "weak proxy": "(lambda n: weakref.proxy(n).prop)(Number(1)), (lambda n: weakref.proxy(n).method(2))(Number(1))",
+    "operator functions": "operator.add(Number(1), Number(2)).n, operator.lt(Number(1), 2), operator.neg(Number(1)).n",
+    "operator on items": "operator.getitem(Number(1), 'k'), operator.contains(Number(1), 1), operator.truth(Number(1))",
+    "operator in place": "operator.iadd(Number(1), 5).n",
+    "methodcaller": "operator.methodcaller('method', 2)(Number(1))",
+    "itemgetter": "operator.itemgetter('k')(Number(1))",
+    "attrgetter": "operator.attrgetter('prop')(Number(1))",
+    "next of an iterator in C": "next(map(hop, [1, 2])), next(filter(hop, [0, 0, 3])), next(enumerate(counting(2)))",
+    "next of a generator": "next(counting(2)), next(counting(0), 'default'), next(iter(counting(2)))",
+    "any and all": "any(hop(n) for n in [0, 0, 1, 1]), all(hop(n) for n in [1, 1, 0]), any(iter(counting(2)))",
+    "any and all of map": "any(map(hop, [0, 0, 5, 1])), all(map(hop, [1, 1])), any(map(hop, [0, 0])), all(map(hop, [1, 0]))",
+    "pow and divmod": "pow(Real(2), 3), divmod(Real(7), 2)",
+    "partial of a builtin": "functools.partial(len, Number(1))(), functools.partial(getattr, Number(1))('prop')",
+    "metaclass that calls on": "Calling(5).n",
+    "unary plus": "+Real(3)",
+}
+THROUGH_C_HELPERS = """
+        import itertools, sys, weakref
+
+        class Real:
+            def __init__(self, n):
+                self.n = n
+            def __int__(self):
+                return hop(self.n)
+            def __index__(self):
+                return hop(self.n)
+            def __float__(self):
+                return hop(float(self.n))
+            def __complex__(self):
+                return hop(complex(self.n))
+            def __round__(self):
+                return hop(self.n)
+            def __abs__(self):
+                return hop(abs(self.n))
+            def __pos__(self):
+                return hop(self.n)
+            def __pow__(self, other):
+                return hop(self.n) ** other
+            def __divmod__(self, other):
+                return divmod(hop(self.n), other)
+
+        class Hashed:
+            def __init__(self, n):
+                self.n = n
+                self.asked = False
+            def __hash__(self):
+                if not self.asked:  # a dictionary that arrives asks once more
+                    self.asked = True
+                    hop()
+                return self.n
+            def __eq__(self, other):
+                return self.n == getattr(other, "n", other)
+
+        class Items:
+            def __iter__(self):
+                return iter(hop([1, 2, 3]))
+
+        def unpacked(items):
+            a, *b = items
+            c, d, e = items
+            return a, b, c, d, e
+
+        class Described:
+            def __get__(self, instance, owner):
+                return hop(("described", owner.__name__))
+
+        class Checking(type):
+            def __instancecheck__(cls, thing):
+                return hop(thing) == 1
+            def __subclasscheck__(cls, other):
+                return hop(other) is int
+            @property
+            def name_of_class(cls):
+                return hop(cls.__name__)
+
+        class Checked(metaclass=Checking):
+            from_descriptor = Described()
+
+        class CallsOn(type):
+            def __call__(cls, *args):
+                made = super().__call__(*args)
+                made.n = hop(made.n) + 1
+                return made
+
+        class Calling(metaclass=CallsOn):
+            def __init__(self, n):
+                self.n = hop(n)
+
+        made_module = sys.modules["made_module"] = types.ModuleType("made_module")
+        made_module.__getattr__ = lambda name: hop("made " + name)
+
+        def counting(n):
+            for i in range(n):
+                hop()
+                yield i
+"""
+
+
+@pytest.mark.parametrize("expression", THROUGH_C.values(), ids=THROUGH_C)
+def test_result_reaches_the_caller_through_c_code(same, expression):
+    same(f"""{HELPERS}{THROUGH_C_HELPERS}
+        def f():
+            return ["before", ({expression}), "after"]
+        print(f())
+        hop()
+    """)
+
+
+LOOPS = {
+    "map": "map(hop, [1, 2, 3])",
+    "map of a class": "map(Made, [1, 2, 3])",
+    "map that stops": "map(stop_at_two, [1, 2, 3])",
+    "map over a generator": "map(str, counting(3))",
+    "starmap": "itertools.starmap(two, [(1, 2), (3, 4)])",
+    "filter": "filter(even, range(5))",
+    "filter with a method": "filter(Made(2).divides, range(5))",
+    "filter by truth": "filter(None, [Made(n) for n in range(3)])",
+    "filterfalse": "itertools.filterfalse(even, range(5))",
+    "filter of a generator": "filter(None, counting(3))",
+    "enumerate": "enumerate(counting(3))",
+    "zip": "zip(counting(3), 'abc')",
+    "zip_longest": "itertools.zip_longest(counting(3), 'ab')",
+    "reversed": "reversed(Numbered())",
+    "items by number": "Numbered()",
+    "called until": "iter(Popped([3, 2, 1, 0]), 0)",
+    "chain": "itertools.chain('a', counting(2), counting(1))",
+    "chain of generators": "itertools.chain.from_iterable(counting(n) for n in range(3))",
+    "islice": "itertools.islice(counting(9), 1, 6, 2)",
+    "takewhile": "itertools.takewhile(lambda n: n < 2, counting(5))",
+    "dropwhile": "itertools.dropwhile(lambda n: n < 2, counting(4))",
+    "accumulate": "itertools.accumulate(counting(4))",
+    "cycle": "itertools.islice(itertools.cycle(counting(2)), 5)",
+    "compress": "itertools.compress(counting(4), [1, 0, 1, 1])",
+    "tee": "itertools.tee(counting(3))[0]",
+    "nested": "enumerate(zip(filter(None, itertools.chain(counting(3), [7])), 'abcdef'))",
+}
+
+
+@pytest.mark.parametrize("items", LOOPS.values(), ids=LOOPS)
+def test_loops_over_iterators_in_c(same, items):
+    same(f"""{HELPERS}{THROUGH_C_HELPERS}
+        class Made:
+            def __init__(self, n):
+                self.n = hop(n)
+            def __bool__(self):
+                return hop(self.n) != 1
+            def divides(self, n):
+                return hop(n) % self.n == 0
+            def __repr__(self):
+                return "Made(%d)" % self.n
+        class Numbered:
+            def __len__(self):
+                return 3
+            def __getitem__(self, n):
+                return hop("abc"[n])
+        class Popped(list):
+            def __call__(self):
+                return hop(self.pop(0))
+        def stop_at_two(n):
+            if hop(n) == 2:
+                raise StopIteration
+            return n
+        def even(n):
+            return hop(n) % 2 == 0
+        def two(a, b):
+            return hop(a) + b
+        seen = []
+        for item in {items}:
+            seen.append(item)
+        else:
+            seen.append("end")
+        print(seen, [("comprehension", item) for item in {items}])
+        hop()
+    """)
+
+
+FILLED = {
+    "list.extend": "kept = [0]; kept.extend(counting(3))",
+    "list display": "kept = [0, *counting(3), 9]",
+    "set display": "kept = sorted({0, *counting(3)})",
+    "set.update": "kept = {7}; kept.update(counting(3)); kept = sorted(kept)",
+    "dict.update": "kept = {7: 8}; kept.update((n, n) for n in counting(3))",
+    "deque.extend": "kept = collections.deque([5], maxlen=3); kept.extend(counting(3)); kept = list(kept)",
+    "deque.extendleft": "kept = collections.deque([5]); kept.extendleft(counting(3)); kept = list(kept)",
+    "Counter": "kept = collections.Counter(n % 2 for n in counting(5))",
+    "writelines": "kept = None; sys.stdout.writelines(str(n) for n in counting(3))",
+    "yield from": "kept = list((lambda: (yield from filter(None, counting(3))))()) if 0 else [*passed_on()]",
+}
+
+
+@pytest.mark.parametrize("statement", FILLED.values(), ids=FILLED)
+def test_what_is_being_filled_goes_on_being_filled(same, statement):
+    same(f"""{HELPERS}{THROUGH_C_HELPERS}
+        import collections, sys
+        def passed_on():
+            yield from enumerate(counting(3))
+        def f():
+            {statement}
+            return kept
+        print(f())
+        hop()
+    """)
+
+
+NAMESPACE = """
+        class Namespace(dict):
+            def __setitem__(self, name, value):
+                super().__setitem__(name, hop(value))
+            def __getitem__(self, name):
+                return hop(super().__getitem__(name))
+            def __delitem__(self, name):
+                super().__delitem__(hop(name))
+"""
+
+
+def test_a_namespace_of_the_programs_own_class(same):
+    same(f"""{NAMESPACE}
+        space = Namespace(hop=hop)
+        exec("a = 1; b = a + 1; del a; c = (b, b)", {{"hop": hop}}, space)
+        print(sorted(name for name in dict.keys(space) if name != "hop"), dict.get(space, "b"))
+    """)
+
+
 @pytest.mark.parametrize("expression", CALLS.values(), ids=CALLS)
 def test_result_reaches_the_caller(same, expression):
     same(f"""{HELPERS}

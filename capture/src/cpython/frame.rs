@@ -298,6 +298,12 @@ impl<'py> RunningFrame<'py> {
         slot::read(self.py(), self.address.get(self.slot(index)))
     }
 
+    /// Whether slot `index`, which may dangle, refers to this object.
+    pub fn slot_is(self, index: usize, object: &Bound<'_, PyAny>) -> bool {
+        let word: usize = self.address.get(self.slot(index));
+        slot::pointer(word) == object.as_ptr() as usize
+    }
+
     /// Puts a value into a slot that is live; the old one goes.
     fn replace_slot(self, index: usize, value: SlotValue<'_>) {
         let old = self.address.get(self.slot(index));

@@ -190,6 +190,20 @@ pub fn function_of_method<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, 
     }
 }
 
+/// `wr_object` of `PyWeakReference`, the same on 3.8–3.15.
+const WEAK_OBJECT: usize = 16;
+
+/// What a weak proxy stands for, `None` for another object. A dead proxy stands for None.
+pub fn behind_proxy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = object.py();
+    let kind = object.get_type();
+    let weakref = py.import("_weakref")?;
+    if !kind.is(weakref.getattr("ProxyType")?) && !kind.is(weakref.getattr("CallableProxyType")?) {
+        return Ok(None);
+    }
+    Ok(Address::of(object).object(py, WEAK_OBJECT))
+}
+
 /// Whether an object is a cell.
 pub fn is_cell(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: only looks at the object's type.

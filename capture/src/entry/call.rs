@@ -5,7 +5,6 @@ use crate::boundary::{self, Passage};
 use crate::code::Op;
 use crate::cpython::objects::lookup_on_type;
 use crate::cpython::{CallShape, CURRENT};
-use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
 use pyo3::types::{PyFunction, PyType};
 
@@ -67,6 +66,9 @@ pub(super) fn explain_call<'py>(
     caller: &Caller<'_, 'py>,
     callee: &Callee<'py>,
 ) -> Result<Explained, Refusal> {
+    if caller.instruction.op == Op::CallFunctionEx && is_unpacking(caller, callee)? {
+        return caller.again();
+    }
     let Some(operands) = CallOperands::of(caller)? else {
         return Err(Refusal::Unexplained);
     };
@@ -85,17 +87,26 @@ pub(super) fn explain_call<'py>(
         Ok(passage) => passage,
     };
     match passage {
-        Passage::Value => caller.value(),
-        Passage::Instance(instance) => {
-            caller.without_operands(LiveEntry::Instance(instance), caller.below_result())
-        }
         // What was unpacked for the call lies in C, and what is left on the stack may dangle.
-        Passage::Again if caller.instruction.op == Op::CallFunctionEx => Err(Refusal::Boundary(
-            boundary::name_of(callable) + " called with unpacked arguments",
-        )),
-        Passage::Again => caller.again(),
+        Passage::Again | Passage::Either { .. } if caller.instruction.op == Op::CallFunctionEx => Err(
+            Refusal::Boundary(boundary::name_of(callable) + " called with unpacked arguments"),
+        ),
         Passage::Body => explain_class_body(caller),
+        passage => caller.explained(passage),
     }
+}
+
+/// Whether the callee is the `__iter__` of what is being unpacked for a call. That may be gone when
+/// anything else runs, so it is not looked at, but compared with what the callee was called with.
+fn is_unpacking<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> PyResult<bool> {
+    let keywords = match CURRENT.operands.calls {
+        CallShape::MethodFirst | CallShape::CallableFirst => caller.instruction.arg as usize & 1,
+        CallShape::CallableFirstKeywordsLast => 1,
+    };
+    let receiver = callee.parameters()?.passed(0);
+    Ok(receiver.is_some_and(|receiver| {
+        caller.operand_is(keywords, &receiver) && callee.is_method(&receiver, "__iter__")
+    }))
 }
 
 /// The body of a class. `__build_class__` is called again, which asks the bases for their metaclass

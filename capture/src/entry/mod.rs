@@ -7,9 +7,9 @@
 //! [`Entry`](crate::snapshot::Entry).
 
 mod call;
-mod operation;
+pub(crate) mod operation;
 
-use crate::boundary;
+use crate::boundary::{self, Passage};
 use crate::code::{Instruction, Op};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
@@ -90,6 +90,12 @@ impl<'py> Caller<'_, 'py> {
             .flatten()
     }
 
+    /// Whether that operand is this very object. The slot may dangle.
+    fn operand_is(&self, index: usize, object: &Bound<'py, PyAny>) -> bool {
+        let place = self.expected.checked_sub(index + 1);
+        place.is_some_and(|place| place < self.depth && self.frame.slot_is(self.info.slots + place, object))
+    }
+
     /// Name number `index` of the code.
     fn name(&self, index: u32) -> Option<String> {
         let names = self.frame.code().getattr("co_names").ok()?;
@@ -117,6 +123,19 @@ impl<'py> Caller<'_, 'py> {
             _ => false,
         };
         1 + usize::from(for_a_call)
+    }
+
+    /// The entry of a callee that the instruction leads to in this way.
+    fn explained(&self, passage: Passage) -> Result<Explained, Refusal> {
+        match passage {
+            Passage::Value => self.value(),
+            Passage::Instance(instance) => {
+                self.without_operands(LiveEntry::Instance(instance), self.below_result())
+            }
+            Passage::Again => self.again(),
+            Passage::Either { when, value } => self.with_operands(LiveEntry::Either { when, value }),
+            Passage::Body => Err(Refusal::Unexplained),
+        }
     }
 
     /// The entry of a callee whose result replaces the operands.
@@ -160,8 +179,13 @@ impl<'py> Callee<'py> {
         function.getattr("__code__").is_ok_and(|code| code.is(&self.code))
     }
 
+    /// Whether it is asked for the truth of `object`.
+    pub fn is_truth_of(&self, object: &Bound<'py, PyAny>) -> bool {
+        self.is_method(object, "__bool__") || self.is_method(object, "__len__")
+    }
+
     /// Whether the type of `object` defines `name` as a Python function that the callee runs.
-    fn is_method(&self, object: &Bound<'py, PyAny>, name: &str) -> bool {
+    pub fn is_method(&self, object: &Bound<'py, PyAny>, name: &str) -> bool {
         self.is_method_of_type(&object.get_type(), name)
     }
 
@@ -203,12 +227,8 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
         Op::YieldFrom | Op::Send => {
             explain_iteration(caller, callee, caller.operand(CURRENT.operands.iterator_words))
         }
-        Op::ListExtend => match caller.operand(0) {
-            Some(source) if callee.belongs_to(&source) => caller.again(),
-            Some(source) => Err(Refusal::Boundary(boundary::operation("list.extend", &source))),
-            None => Err(Refusal::Unexplained),
-        },
-        Op::SetupWith | Op::BeforeWith => explain_enter(caller, callee),
+        Op::ListExtend | Op::SetUpdate => explain_collection(caller, callee),
+        Op::SetupWith | Op::BeforeWith | Op::BeforeAsyncWith => explain_enter(caller, callee),
         Op::WithExceptStart => explain_exit(caller, callee),
         _ => operation::explain_operation(caller, callee),
     }
@@ -239,7 +259,8 @@ fn explain_inlined<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Resul
     }
 }
 
-/// `for`, `yield from` and `await`: a generator that runs, or an iterator written in Python.
+/// `for`, `yield from` and `await`: a generator that runs, an iterator written in Python, or one in C
+/// that asks such a one.
 fn explain_iteration<'py>(
     caller: &Caller<'_, 'py>,
     callee: &Callee<'py>,
@@ -248,13 +269,24 @@ fn explain_iteration<'py>(
     let Some(iterator) = iterator else {
         return Err(Refusal::Unexplained);
     };
-    if callee.belongs_to(&iterator) || callee.is_method(&iterator, "__next__") {
-        return caller.again();
+    match boundary::next_item(caller.py, &iterator, callee)? {
+        Some(Passage::Again) => caller.again(),
+        // The callee's result is the item, or decides on it.
+        Some(passage) if caller.instruction.op == Op::ForIter => caller.explained(passage),
+        _ if boundary::is_python_class(&iterator.get_type()) => Err(Refusal::Unexplained),
+        _ => Err(Refusal::Boundary(boundary::operation("the iteration", &iterator))),
     }
-    if boundary::is_python_class(&iterator.get_type()) {
+}
+
+/// `[*items]` and `{*items}`: what came so far is in the list or the set already.
+fn explain_collection<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
+    let Some(source) = caller.operand(0) else {
         return Err(Refusal::Unexplained);
+    };
+    match boundary::next_item(caller.py, &source, callee)? {
+        Some(Passage::Again) => caller.again(),
+        _ => operation::explain_operation(caller, callee),
     }
-    Err(Refusal::Boundary(boundary::operation("the iteration", &iterator)))
 }
 
 /// `__enter__` runs. In the manager's place lies the exit method, bound, or the manager itself.
@@ -266,11 +298,15 @@ fn explain_enter<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<
         Entering::Exit => found.getattr("__self__").map_err(|_| Refusal::Unexplained)?,
         Entering::Manager | Entering::Call => found,
     };
-    if callee.is_method(&manager, "__enter__") {
+    let name = match caller.instruction.op {
+        Op::BeforeAsyncWith => "__aenter__",
+        _ => "__enter__",
+    };
+    if callee.is_method(&manager, name) {
         return caller.with_operands(LiveEntry::WithEnter);
     }
     Err(Refusal::Boundary(boundary::operation(
-        "the `with` statement's __enter__",
+        &format!("the `with` statement's {name}"),
         &manager,
     )))
 }

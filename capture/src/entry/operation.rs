@@ -1,9 +1,9 @@
 //! Operators, subscripts, attributes, truth, formatting: what a type's methods are asked for.
 
 use super::{Callee, Caller, Explained, Refusal};
-use crate::boundary;
+use crate::boundary::{self, Passage};
 use crate::code::Op;
-use crate::cpython::objects::lookup_on_type;
+use crate::cpython::objects::{behind_proxy, lookup_on_type};
 use crate::cpython::CURRENT;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -19,7 +19,13 @@ pub(super) fn explain_operation<'py>(
         let (Some(left), Some(right)) = (caller.operand(1), caller.operand(0)) else {
             return Err(Refusal::Unexplained);
         };
-        return explain_binary(caller, callee, &left, &right, method, reflected);
+        // The in-place forms of `BINARY_OP` follow the others.
+        let in_place = match op {
+            Op::BinaryOp => instruction.arg as usize >= ARITHMETIC.len(),
+            _ => op.name().starts_with("INPLACE"),
+        };
+        let passage = binary(callee, (&left, &right), (method, reflected), in_place)?;
+        return caller.explained(passage.ok_or_else(|| refusal(op, &left))?);
     }
     let (object, methods): (_, &[&str]) = match op {
         Op::BinarySubscr | Op::BinaryOp => (caller.operand(1), &["__getitem__", "__class_getitem__"]),
@@ -29,17 +35,30 @@ pub(super) fn explain_operation<'py>(
         Op::DeleteSubscr => (caller.operand(1), &["__delitem__"]),
         Op::UnaryNegative => (caller.operand(0), &["__neg__"]),
         Op::UnaryPositive => (caller.operand(0), &["__pos__"]),
+        Op::CallIntrinsic1 if instruction.arg == INTRINSIC_UNARY_POSITIVE => {
+            (caller.operand(0), &["__pos__"])
+        }
         Op::UnaryInvert => (caller.operand(0), &["__invert__"]),
-        Op::GetIter => (caller.operand(0), &["__iter__"]),
+        // What is asked before anything is unpacked; the items are kept in C.
+        Op::GetIter
+        | Op::GetYieldFromIter
+        | Op::UnpackSequence
+        | Op::UnpackEx
+        | Op::ListExtend
+        | Op::SetUpdate => (caller.operand(0), &["__iter__"]),
+        Op::GetAiter => (caller.operand(0), &["__aiter__"]),
+        Op::GetAnext => (caller.operand(0), &["__anext__"]),
+        Op::GetAwaitable => (caller.operand(0), &["__await__"]),
+        Op::GetLen => (caller.operand(0), &["__len__"]),
         // With a format specification that lies above the value (`FVS_HAVE_SPEC`).
         Op::FormatValue => (
             caller.operand((instruction.arg >> 2 & 1) as usize),
             &["__format__", "__str__", "__repr__"],
         ),
-        Op::ContainsOp => (caller.operand(0), &["__contains__"]),
         Op::FormatSimple => (caller.operand(0), &["__format__", "__str__", "__repr__"]),
         Op::ConvertValue => (caller.operand(0), &["__str__", "__repr__"]),
         Op::FormatWithSpec => (caller.operand(1), &["__format__", "__str__", "__repr__"]),
+        Op::ContainsOp => (caller.operand(0), &["__contains__", "__iter__"]),
         Op::UnaryNot
         | Op::ToBool
         | Op::PopJumpIfTrue
@@ -50,17 +69,20 @@ pub(super) fn explain_operation<'py>(
         | Op::PopJumpBackwardIfFalse
         | Op::JumpIfTrueOrPop
         | Op::JumpIfFalseOrPop => (caller.operand(0), &["__bool__", "__len__"]),
+        // The namespace of a class's body may be of a class of the program.
+        Op::StoreName => (caller.frame.namespace(), &["__setitem__"]),
+        Op::DeleteName => (caller.frame.namespace(), &["__delitem__"]),
+        Op::LoadName | Op::LoadClassderef | Op::LoadFromDictOrDeref | Op::LoadFromDictOrGlobals => {
+            (caller.frame.namespace(), &["__getitem__", "__missing__"])
+        }
         Op::LoadAttr | Op::LoadMethod => {
-            return explain_attribute(caller, callee, caller.operand(0), "__get__", "fget");
+            return explain_attribute(caller, callee, Access::Get);
         }
+        Op::ImportFrom => return explain_attribute(caller, callee, Access::Get),
         Op::LoadSuperAttr => return explain_super(caller, callee),
-        Op::StoreAttr => {
-            return explain_attribute(caller, callee, caller.operand(0), "__set__", "fset");
-        }
-        Op::DeleteAttr => {
-            return explain_attribute(caller, callee, caller.operand(0), "__delete__", "fdel");
-        }
-        _ => return Err(Refusal::Boundary(format!("the instruction {}", op.name()))),
+        Op::StoreAttr => return explain_attribute(caller, callee, Access::Set),
+        Op::DeleteAttr => return explain_attribute(caller, callee, Access::Delete),
+        _ => return explain_key(caller, callee),
     };
     let Some(object) = object else {
         return Err(Refusal::Unexplained);
@@ -68,22 +90,66 @@ pub(super) fn explain_operation<'py>(
     if methods.iter().any(|method| callee.is_method(&object, method)) {
         return caller.again();
     }
-    Err(Refusal::Boundary(boundary::operation(
-        &op.name().to_lowercase(),
-        &object,
-    )))
+    explain_key(caller, callee).map_err(|_| refusal(op, &object))
+}
+
+/// `INTRINSIC_UNARY_POSITIVE`, what `+` is from 3.12 on.
+const INTRINSIC_UNARY_POSITIVE: u32 = 5;
+
+fn refusal(op: Op, object: &Bound<'_, PyAny>) -> Refusal {
+    Refusal::Boundary(boundary::operation(&op.name().to_lowercase(), object))
+}
+
+/// The `__hash__` of a key: a dictionary or a set asks for it before anything else. (An `__eq__` may be
+/// one of several that were asked, which nobody has counted.)
+fn explain_key<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
+    let op = caller.instruction.op;
+    let count = caller.instruction.arg as usize;
+    let other = || Refusal::Boundary(format!("the instruction {}", op.name()));
+    let key = match op {
+        Op::BinarySubscr | Op::BinaryOp | Op::StoreSubscr | Op::DeleteSubscr => {
+            // A sequence in C asks for a number.
+            let number = caller.operand(0).filter(|key| callee.is_method(key, "__index__"));
+            if number.is_some() {
+                return caller.again();
+            }
+            caller.operand(0)
+        }
+        Op::ContainsOp => caller.operand(1),
+        Op::SetAdd => caller.operand(0),
+        Op::MapAdd => caller.operand(1),
+        // All that are there, in their order; whoever has no method of the program's is asked without harm.
+        Op::BuildSet => return explain_first_hash(caller, callee, (0..count).rev()).ok_or_else(other),
+        Op::BuildMap => {
+            let keys = (0..count).rev().map(|pair| 2 * pair + 1);
+            return explain_first_hash(caller, callee, keys).ok_or_else(other);
+        }
+        _ => return Err(other()),
+    };
+    match key {
+        Some(key) if callee.is_method(&key, "__hash__") => caller.again(),
+        _ => Err(other()),
+    }
+}
+
+/// The first of several operands whose hash the program computes itself.
+fn explain_first_hash<'py>(
+    caller: &Caller<'_, 'py>,
+    callee: &Callee<'py>,
+    operands: impl Iterator<Item = usize>,
+) -> Option<Explained> {
+    let mut keys = operands.filter_map(|index| caller.operand(index));
+    let first = keys.find(|key| {
+        lookup_on_type(&key.get_type(), "__hash__").is_some_and(|found| boundary::is_python_function(&found))
+    })?;
+    callee
+        .is_method(&first, "__hash__")
+        .then(|| caller.again().ok())
+        .flatten()
 }
 
 /// The methods of a binary operator or a comparison: the left operand's and the right one's.
 fn binary_methods(op: Op, argument: u32) -> Option<(&'static str, &'static str)> {
-    const COMPARE: [(&str, &str); 6] = [
-        ("__lt__", "__gt__"),
-        ("__le__", "__ge__"),
-        ("__eq__", "__eq__"),
-        ("__ne__", "__ne__"),
-        ("__gt__", "__lt__"),
-        ("__ge__", "__le__"),
-    ];
     let name = match op {
         Op::CompareOp => {
             let number = argument >> CURRENT.operands.compare_shift;
@@ -113,6 +179,16 @@ fn binary_methods(op: Op, argument: u32) -> Option<(&'static str, &'static str)>
         .map(|(_, left, right)| (*left, *right))
 }
 
+/// Comparisons, in the order of `COMPARE_OP`'s argument: the method, and that of the right operand.
+const COMPARE: [(&str, &str); 6] = [
+    ("__lt__", "__gt__"),
+    ("__le__", "__ge__"),
+    ("__eq__", "__eq__"),
+    ("__ne__", "__ne__"),
+    ("__gt__", "__lt__"),
+    ("__ge__", "__le__"),
+];
+
 /// `NB_SUBSCR`: a subscript is a BINARY_OP from 3.14 on.
 const SUBSCRIPT: u32 = 26;
 
@@ -134,16 +210,30 @@ const ARITHMETIC: [(&str, &str, &str); 13] = [
     ("xor", "__xor__", "__rxor__"),
 ];
 
+/// The methods of an operator that has such a short name, as `add` or `lt`.
+pub(crate) fn methods_of_operator(name: &str) -> Option<(&'static str, &'static str)> {
+    let comparison = COMPARE
+        .iter()
+        .find(|(method, _)| method.trim_matches('_') == name);
+    if name == "divmod" {
+        return Some(("__divmod__", "__rdivmod__"));
+    }
+    let arithmetic = ARITHMETIC.iter().find(|(short, _, _)| *short == name);
+    comparison
+        .copied()
+        .or_else(|| arithmetic.map(|(_, method, reflected)| (*method, *reflected)))
+}
+
+/// A binary operator or a comparison of `left` and `right`; `None` if it does not lead to the callee.
+///
 /// The method that is tried first can be entered again. One that is tried after another Python
 /// method gave `NotImplemented` cannot: that one would run a second time.
-fn explain_binary<'py>(
-    caller: &Caller<'_, 'py>,
+pub(crate) fn binary<'py>(
     callee: &Callee<'py>,
-    left: &Bound<'py, PyAny>,
-    right: &Bound<'py, PyAny>,
-    method: &str,
-    reflected: &str,
-) -> Result<Explained, Refusal> {
+    (left, right): (&Bound<'py, PyAny>, &Bound<'py, PyAny>),
+    (method, reflected): (&str, &str),
+    is_in_place: bool,
+) -> Result<Option<Passage>, Refusal> {
     let in_place = format!("__i{}", &method[2..]);
     let mut tried: Vec<(Bound<'py, PyType>, &str)> =
         vec![(left.get_type(), method), (right.get_type(), reflected)];
@@ -154,21 +244,12 @@ fn explain_binary<'py>(
         // Arithmetic asks one type once.
         tried.truncate(1);
     }
-    // The in-place forms of `BINARY_OP` follow the others.
-    let op = caller.instruction.op;
-    let is_in_place = match op {
-        Op::BinaryOp => caller.instruction.arg as usize >= ARITHMETIC.len(),
-        _ => op.name().starts_with("INPLACE"),
-    };
     if is_in_place {
         tried.insert(0, (left_type, in_place.as_str()));
     }
-    let python_method = |kind: &Bound<'py, PyType>, name: &str| {
-        lookup_on_type(kind, name).is_some_and(|found| found.hasattr("__code__").unwrap_or(false))
-    };
     let mut asked = None;
     for (kind, name) in &tried {
-        if !python_method(kind, name) {
+        if !lookup_on_type(kind, name).is_some_and(|found| found.hasattr("__code__").unwrap_or(false)) {
             continue;
         }
         if !callee.is_method_of_type(kind, name) {
@@ -176,16 +257,13 @@ fn explain_binary<'py>(
             continue;
         }
         return match asked {
-            None => caller.again(),
+            None => Ok(Some(Passage::Again)),
             Some(name) => Err(Refusal::Boundary(format!(
                 "the operator that had asked another operand's {name} before"
             ))),
         };
     }
-    Err(Refusal::Boundary(boundary::operation(
-        &caller.instruction.op.name().to_lowercase(),
-        left,
-    )))
+    Ok(None)
 }
 
 /// A slice of a container, read or written (3.12 and later). The ends have been made one object by
@@ -257,50 +335,98 @@ fn lookup_behind<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Option
     Ok(None)
 }
 
-/// An attribute: a property or another descriptor of the type, or the type's own hooks.
+/// What is done to an attribute.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It is read.
+    Get,
+    /// It is set.
+    Set,
+    /// It is deleted.
+    Delete,
+}
+
+impl Access {
+    /// The type's own hook, a descriptor's method, the part of a property.
+    fn names(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Access::Get => ("__getattribute__", "__get__", "fget"),
+            Access::Set => ("__setattr__", "__set__", "fset"),
+            Access::Delete => ("__delattr__", "__delete__", "fdel"),
+        }
+    }
+}
+
 fn explain_attribute<'py>(
     caller: &Caller<'_, 'py>,
     callee: &Callee<'py>,
-    object: Option<Bound<'py, PyAny>>,
-    accessor: &str,
-    part: &str,
+    access: Access,
 ) -> Result<Explained, Refusal> {
-    let Some(object) = object else {
+    let Some(object) = caller.operand(0) else {
         return Err(Refusal::Unexplained);
     };
-    let hook = match accessor {
-        "__get__" => "__getattribute__",
-        "__set__" => "__setattr__",
-        _ => "__delattr__",
-    };
-    if callee.is_method(&object, hook) {
-        return caller.again();
-    }
-    let kind = object.get_type();
     // The lowest bit of LOAD_ATTR's argument may be another matter.
     let shift = match caller.instruction.op {
         Op::LoadAttr => CURRENT.operands.attribute_shift,
         _ => 0,
     };
     let name = caller.name(caller.instruction.arg >> shift).unwrap_or_default();
-    let found = match boundary::is_builtin(&object, "super") {
-        true => lookup_behind(&object, &name)?,
-        false => lookup_on_type(&kind, &name),
-    };
-    if let Some(found) = found {
-        let getter = boundary::is_builtin(&found, "property")
+    match attribute(callee, &object, &name, access)? {
+        // An attribute that is imported lies beside its module, which stays.
+        Some(Passage::Value) if caller.instruction.op == Op::ImportFrom => caller.value(),
+        Some(passage) => caller.explained(passage),
+        None => Err(Refusal::Boundary(boundary::operation(
+            &format!("the attribute {name}"),
+            &object,
+        ))),
+    }
+}
+
+/// An attribute: a property or another descriptor of the type, or the type's own hooks. `None` if it
+/// does not lead to the callee.
+pub(crate) fn attribute<'py>(
+    callee: &Callee<'py>,
+    object: &Bound<'py, PyAny>,
+    name: &str,
+    access: Access,
+) -> Result<Option<Passage>, Refusal> {
+    let behind = behind_proxy(object)?;
+    let object = behind.as_ref().unwrap_or(object);
+    let (hook, accessor, part) = access.names();
+    if callee.is_method(object, hook) {
+        return Ok(Some(Passage::Again));
+    }
+    let kind = object.get_type();
+    let mut found = vec![match boundary::is_builtin(object, "super") {
+        true => lookup_behind(object, name)?,
+        false => lookup_on_type(&kind, name),
+    }];
+    if let (Access::Get, Ok(class)) = (access, object.cast::<PyType>()) {
+        // A class has attributes of its own, which may be descriptors too.
+        found.push(lookup_on_type(class, name));
+    }
+    let found: Vec<_> = found.into_iter().flatten().collect();
+    for found in &found {
+        let getter = boundary::is_builtin(found, "property")
             .then(|| found.getattr(part))
             .transpose()?;
-        if getter.is_some_and(|getter| callee.is(&getter)) || callee.is_method(&found, accessor) {
-            return caller.again();
+        if getter.is_some_and(|getter| callee.is(&getter)) || callee.is_method(found, accessor) {
+            return Ok(Some(Passage::Again));
         }
     }
-    // Whatever was asked before it failed, and it has the last word: its result is the value.
-    if accessor == "__get__" && callee.is_method(&object, "__getattr__") {
-        return caller.value();
+    if access == Access::Get {
+        let of_module = boundary::is_module(object)
+            .then(|| object.getattr("__dict__")?.get_item("__getattr__"))
+            .and_then(Result::ok);
+        if callee.is_method(object, "__getattr__") || of_module.is_some_and(|hook| callee.is(&hook)) {
+            // Something that was asked before has failed, and may be the program's own; the callee
+            // has the last word.
+            let hooked = lookup_on_type(&kind, hook).is_some_and(|hook| boundary::is_python_function(&hook));
+            return Ok(Some(match found.is_empty() && !hooked {
+                true => Passage::Again,
+                false => Passage::Value,
+            }));
+        }
     }
-    Err(Refusal::Boundary(boundary::operation(
-        &format!("the attribute {name}"),
-        &object,
-    )))
+    Ok(None)
 }

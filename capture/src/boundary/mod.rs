@@ -5,11 +5,16 @@
 //! without doing anything twice ([`Passage::Again`]). Everything else has work of its own left, and
 //! is refused by name.
 
+mod builtins;
+mod iterators;
+
+pub(crate) use iterators::next_item;
+
 use crate::cpython::evalframe::recorded_instance;
 use crate::cpython::objects::{function_of_method, is_called_as_type, lookup_on_type};
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyType};
+use pyo3::types::{PyCFunction, PyFunction, PyModule, PyType};
 
 /// How a call leads to the frame above it.
 pub(crate) enum Passage {
@@ -21,6 +26,14 @@ pub(crate) enum Passage {
     Again,
     /// The same for the body of a class, unless the class is prepared by code of the program.
     Body,
+    /// If the frame's result is as true as `when` says, the call is worth `value`; otherwise it can
+    /// be made again, and goes on with what comes next.
+    Either {
+        /// The truth that ends the call.
+        when: bool,
+        /// What it is worth then.
+        value: Py<PyAny>,
+    },
 }
 
 /// How deep callables may be wrapped in one another.
@@ -37,19 +50,27 @@ pub(crate) fn passage<'py>(
     callee: &Callee<'py>,
 ) -> Result<Passage, Refusal> {
     let mut callable = callable.clone();
+    let mut operands = operands.to_vec();
     for _ in 0..MAX_WRAPPERS {
         if callee.is(&callable) && !is_python_instance(&callable) {
             return Ok(Passage::Value);
         }
         if let Some(function) = function_of_method(&callable) {
+            operands.insert(0, callable.getattr("__self__")?);
             callable = function;
         } else if is_exactly(py, &callable, "functools", "partial")? {
+            let bound: Vec<Bound<'py, PyAny>> = callable.getattr("args")?.extract()?;
+            operands.splice(0..0, bound);
             callable = callable.getattr("func")?;
         } else if let Ok(class) = callable.cast::<PyType>() {
-            return through_class(class, callee);
-        } else if let Some(passed_on) = through_builtin(py, &callable, operands, callee)? {
+            return match builtins::through_type(class, &operands, callee) {
+                Some(passage) => Ok(passage),
+                None => through_class(class, callee),
+            };
+        } else if let Some(passed_on) = through_builtin(py, &callable, &operands, callee)? {
             return Ok(passed_on);
         } else if let Some(call) = python_call(&callable) {
+            operands.insert(0, callable);
             callable = call;
         } else if callable.hasattr("__code__")? {
             // A Python function that was called, but is not the one that runs.
@@ -79,6 +100,11 @@ fn through_class<'py>(class: &Bound<'py, PyType>, callee: &Callee<'py>) -> Resul
         }
         return Err(Refusal::Boundary(name_of(class)));
     }
+    through_type_call(class, callee)
+}
+
+/// `type.__call__` of a class.
+fn through_type_call<'py>(class: &Bound<'py, PyType>, callee: &Callee<'py>) -> Result<Passage, Refusal> {
     // The call begins with `__new__`, and goes on with `__init__` by itself.
     if callee.is_method_of_type(class, "__new__") {
         return Ok(Passage::Again);
@@ -102,53 +128,67 @@ fn instance_of<'py>(callee: &Callee<'py>) -> Option<Bound<'py, PyAny>> {
     recorded_instance(callee.code.py(), callee.frame).or_else(|| callee.parameters().ok()?.passed(0))
 }
 
-/// Built-in functions that pass a call on.
+/// Functions and methods in C.
 fn through_builtin<'py>(
     py: Python<'py>,
     callable: &Bound<'py, PyAny>,
     operands: &[Bound<'py, PyAny>],
     callee: &Callee<'py>,
 ) -> Result<Option<Passage>, Refusal> {
-    let first = operands.first();
     let name = callable
         .getattr("__name__")
         .and_then(|name| name.extract::<String>());
-    let Ok(name) = name else { return Ok(None) };
-    if callable.is_instance_of::<PyCFunction>() {
-        let owner = callable.getattr("__self__")?;
-        if owner
-            .getattr("__name__")
-            .is_ok_and(|module| module.eq("builtins").unwrap_or(false))
-        {
-            return through_builtins_module(&name, first, callee);
-        }
-        // A generator's method, bound.
-        if callee.belongs_to(&owner) {
-            return Ok(through_generator(&name));
-        }
-        if name == "run" && is_context(&owner) {
-            return through_context(py, operands, callee);
-        }
-        return Ok(None);
-    }
+    let Ok(name) = name else {
+        return builtins::through_object(py, callable, operands, callee);
+    };
     let kind = callable.get_type();
     let kind = kind.name()?;
-    if kind == "method_descriptor" || kind == "wrapper_descriptor" {
-        // The same, not bound: the generator is the first argument.
-        if first.is_some_and(|first| callee.belongs_to(first)) {
-            return Ok(through_generator(&name));
-        }
-        if name == "run" && first.is_some_and(is_context) {
-            return through_context(py, &operands[1..], callee);
-        }
-    }
-    if kind == "method-wrapper" && name == "__next__" {
+    if callable.is_instance_of::<PyCFunction>() {
         let owner = callable.getattr("__self__")?;
-        if callee.belongs_to(&owner) {
-            return Ok(Some(Passage::Again));
-        }
+        let Ok(module) = owner.cast::<PyModule>() else {
+            return through_method(py, &name, &owner, operands, callee);
+        };
+        return match module.name()?.to_str()? {
+            "builtins" => builtins::through_function(py, &name, operands, callee),
+            "_operator" => builtins::through_operator(py, &name, operands, callee),
+            "_collections" if name == "_count_elements" => {
+                Ok(iterators::collected(py, operands.get(1), callee)?)
+            }
+            _ => Ok(None),
+        };
     }
-    Ok(None)
+    if kind == "method-wrapper" {
+        return through_method(py, &name, &callable.getattr("__self__")?, operands, callee);
+    }
+    // The same, not bound: the receiver is the first argument.
+    if let ("method_descriptor" | "wrapper_descriptor", Some((owner, rest))) =
+        (kind.to_str()?, operands.split_first())
+    {
+        return through_method(py, &name, owner, rest, callee);
+    }
+    builtins::through_object(py, callable, operands, callee)
+}
+
+/// A method in C of `owner`.
+fn through_method<'py>(
+    py: Python<'py>,
+    name: &str,
+    owner: &Bound<'py, PyAny>,
+    operands: &[Bound<'py, PyAny>],
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    if callee.belongs_to(owner) {
+        return Ok(through_generator(name));
+    }
+    match name {
+        "run" if is_context(owner) => through_context(py, operands, callee),
+        "__next__" => iterators::next_item(py, owner, callee),
+        "__call__" => match owner.cast::<PyType>() {
+            Ok(class) => through_type_call(class, callee).map(Some),
+            Err(_) => Ok(None),
+        },
+        _ => builtins::through_method(py, name, owner, operands, callee),
+    }
 }
 
 /// The methods of generators and coroutines that enter their frame. What was thrown in has been
@@ -177,35 +217,8 @@ fn through_context<'py>(
     };
     match passage(py, called, rest, callee)? {
         Passage::Value | Passage::Again => Ok(Some(Passage::Again)),
-        Passage::Instance(_) | Passage::Body => Ok(None),
+        Passage::Instance(_) | Passage::Body | Passage::Either { .. } => Ok(None),
     }
-}
-
-fn through_builtins_module<'py>(
-    name: &str,
-    first: Option<&Bound<'py, PyAny>>,
-    callee: &Callee<'py>,
-) -> Result<Option<Passage>, Refusal> {
-    let Some(first) = first else { return Ok(None) };
-    let passage = match name {
-        "next" if callee.belongs_to(first) => Some(Passage::Again),
-        "__build_class__" if callee.is(first) => Some(Passage::Body),
-        "next" if callee.is_method_of_type(&first.get_type(), "__next__") => Some(Passage::Again),
-        // The code that was given, or what a string was compiled to: its result is the call's.
-        "exec" | "eval" => {
-            let given = first.is(&callee.code);
-            let compiled = !first.hasattr("co_code")? && is_compiled_from_string(callee)?;
-            (given || compiled).then_some(Passage::Value)
-        }
-        _ => None,
-    };
-    Ok(passage)
-}
-
-fn is_compiled_from_string(callee: &Callee<'_>) -> PyResult<bool> {
-    let file = callee.code.getattr("co_filename")?.extract::<String>()?;
-    let name = callee.code.getattr("co_name")?.extract::<String>()?;
-    Ok(file == "<string>" && name == "<module>")
 }
 
 fn is_exactly(py: Python<'_>, object: &Bound<'_, PyAny>, module: &str, name: &str) -> PyResult<bool> {
@@ -214,6 +227,16 @@ fn is_exactly(py: Python<'_>, object: &Bound<'_, PyAny>, module: &str, name: &st
         return Ok(false);
     }
     Ok(kind.is(&py.import(module)?.getattr(name)?))
+}
+
+/// Whether an object is a function that a `def` or a `lambda` made.
+pub(crate) fn is_python_function(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<PyFunction>()
+}
+
+/// Whether an object is a module, of whatever class.
+pub(crate) fn is_module(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<PyModule>()
 }
 
 /// Whether `object` is an instance of a built-in class, itself and no subclass.

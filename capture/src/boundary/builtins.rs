@@ -1,0 +1,296 @@
+//! Functions, methods and types in C that ask an operand for a special method, and are worth its
+//! result, or can be called once more because they have done nothing before.
+
+use super::iterators::{collected, is_iterator, next_item};
+use super::{is_builtin, is_exactly, is_python_class, passage, Passage};
+use crate::entry::operation::{attribute, binary, methods_of_operator, Access};
+use crate::entry::{Callee, Refusal};
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyType};
+
+/// What a function or a type in C asks its first operand for, before it does anything else.
+const ASKS_FIRST: &[(&str, &[&str])] = &[
+    ("abs", &["__abs__"]),
+    ("aiter", &["__aiter__"]),
+    ("anext", &["__anext__"]),
+    ("ascii", &["__repr__"]),
+    ("bin", &["__index__"]),
+    ("chr", &["__index__"]),
+    ("dir", &["__dir__"]),
+    ("format", &["__format__", "__str__", "__repr__"]),
+    ("hash", &["__hash__"]),
+    ("hex", &["__index__"]),
+    ("iter", &["__iter__"]),
+    ("len", &["__len__"]),
+    ("oct", &["__index__"]),
+    ("print", &["__str__", "__repr__"]),
+    ("repr", &["__repr__"]),
+    ("round", &["__round__"]),
+    ("sorted", &["__iter__"]),
+    ("sum", &["__iter__"]),
+    ("min", &["__iter__"]),
+    ("max", &["__iter__"]),
+    // types
+    ("bool", &["__bool__", "__len__"]),
+    ("bytes", &["__bytes__"]),
+    ("complex", &["__complex__", "__float__", "__index__"]),
+    ("dict", &["keys"]),
+    ("enumerate", &["__iter__"]),
+    ("float", &["__float__", "__index__"]),
+    ("frozenset", &["__iter__"]),
+    ("int", &["__int__", "__index__", "__trunc__"]),
+    ("list", &["__iter__"]),
+    ("reversed", &["__reversed__", "__len__"]),
+    ("set", &["__iter__"]),
+    ("str", &["__str__", "__repr__"]),
+    ("tuple", &["__iter__"]),
+    ("zip", &["__iter__"]),
+];
+
+fn asks_first<'py>(name: &str, operands: &[Bound<'py, PyAny>], callee: &Callee<'py>) -> Option<Passage> {
+    let (_, methods) = ASKS_FIRST.iter().find(|(function, _)| *function == name)?;
+    let (first, others) = operands.split_first()?;
+    let is_asked = |operand| methods.iter().any(|method| callee.is_method(operand, method));
+    // If others have the same method they may be the one that is asked now.
+    (is_asked(first) && !others.iter().any(is_asked)).then_some(Passage::Again)
+}
+
+/// A type in C that is called.
+pub(super) fn through_type<'py>(
+    class: &Bound<'py, PyType>,
+    operands: &[Bound<'py, PyAny>],
+    callee: &Callee<'py>,
+) -> Option<Passage> {
+    if is_python_class(class)
+        || !class
+            .getattr("__module__")
+            .is_ok_and(|module| module.eq("builtins").unwrap_or(false))
+    {
+        return None;
+    }
+    let name = class.name().ok()?;
+    let from = match name.to_str().ok()? {
+        // The function comes first.
+        "map" | "filter" => 1,
+        _ => 0,
+    };
+    match from {
+        0 => asks_first(name.to_str().ok()?, operands, callee),
+        _ => asks_first("iter", operands.get(from..)?, callee),
+    }
+}
+
+/// A function of `builtins`.
+pub(super) fn through_function<'py>(
+    py: Python<'py>,
+    name: &str,
+    operands: &[Bound<'py, PyAny>],
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let Some(first) = operands.first() else {
+        // Called with unpacked arguments, which are not to be had.
+        let body = matches!(name, "exec") && is_body(callee)?;
+        return Ok(body.then_some(Passage::Value));
+    };
+    if let Some(passage) = asks_first(name, operands, callee) {
+        return Ok(Some(passage));
+    }
+    Ok(match name {
+        "__build_class__" if callee.is(first) => Some(Passage::Body),
+        // The code that was given, or what a string was compiled to: its result is the call's.
+        "exec" | "eval" => {
+            let given = first.is(&callee.code);
+            let compiled = !first.hasattr("co_code")? && is_compiled_from_string(callee)?;
+            (given || compiled).then_some(Passage::Value)
+        }
+        // An item that somebody else makes may be the end, which a default stands for.
+        "next" => next_item(py, first, callee)?
+            .filter(|passage| operands.len() == 1 || matches!(passage, Passage::Again)),
+        // What was gone through decided nothing.
+        "any" | "all" if is_iterator(first) => match next_item(py, first, callee)? {
+            Some(Passage::Value) => {
+                let when = name == "any";
+                let value = pyo3::types::PyBool::new(py, when).to_owned().into_any().unbind();
+                Some(Passage::Either { when, value })
+            }
+            Some(Passage::Again) => Some(Passage::Again),
+            _ => None,
+        },
+        "any" | "all" => collected(py, Some(first), callee)?,
+        "isinstance" | "issubclass" => {
+            let hook = format!(
+                "__{}check__",
+                if name == "isinstance" {
+                    "instance"
+                } else {
+                    "subclass"
+                }
+            );
+            let class = operands.get(1);
+            class
+                .filter(|class| callee.is_method(class, &hook))
+                .map(|_| Passage::Again)
+        }
+        "getattr" | "setattr" | "delattr" | "hasattr" => {
+            let access = match name {
+                "setattr" => Access::Set,
+                "delattr" => Access::Delete,
+                _ => Access::Get,
+            };
+            let passage = through_attribute(operands.get(1), first, access, callee)?;
+            // Where an AttributeError is taken care of, the result alone is not enough.
+            let takes_care = name == "hasattr" || name == "getattr" && operands.len() > 2;
+            passage.filter(|passage| !takes_care || matches!(passage, Passage::Again))
+        }
+        "divmod" | "pow" => match operands {
+            [left, right, ..] => match methods_of_operator(name) {
+                Some(methods) => binary(callee, (left, right), methods, false)?,
+                None => None,
+            },
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+fn through_attribute<'py>(
+    name: Option<&Bound<'py, PyAny>>,
+    object: &Bound<'py, PyAny>,
+    access: Access,
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let Some(name) = name.and_then(|name| name.cast::<PyString>().ok()) else {
+        return Ok(None);
+    };
+    attribute(callee, object, name.to_str()?, access)
+}
+
+/// A function of `operator`.
+pub(super) fn through_operator<'py>(
+    py: Python<'py>,
+    name: &str,
+    operands: &[Bound<'py, PyAny>],
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let name = name.trim_matches('_');
+    let Some((first, rest)) = operands.split_first() else {
+        return Ok(None);
+    };
+    let asked: &[&str] = match name {
+        "call" => return passage(py, first, rest, callee).map(Some),
+        "getitem" => &["__getitem__", "__class_getitem__"],
+        "setitem" => &["__setitem__"],
+        "delitem" => &["__delitem__"],
+        "contains" => &["__contains__", "__iter__"],
+        "neg" => &["__neg__"],
+        "pos" => &["__pos__"],
+        "invert" | "inv" => &["__invert__"],
+        "abs" => &["__abs__"],
+        "index" => &["__index__"],
+        "not" | "truth" => &["__bool__", "__len__"],
+        _ => {
+            let in_place = name.strip_prefix('i').and_then(methods_of_operator);
+            let methods = methods_of_operator(name).or(in_place);
+            return match (methods, rest) {
+                (Some(methods), [second, ..]) => {
+                    let is_in_place = methods_of_operator(name).is_none();
+                    binary(callee, (first, second), methods, is_in_place)
+                }
+                _ => Ok(None),
+            };
+        }
+    };
+    let is_asked = asked.iter().any(|method| callee.is_method(first, method));
+    Ok(is_asked.then_some(Passage::Again))
+}
+
+/// A method in C, that of a type in C: `owner` is what it is called on.
+pub(super) fn through_method<'py>(
+    py: Python<'py>,
+    name: &str,
+    owner: &Bound<'py, PyAny>,
+    operands: &[Bound<'py, PyAny>],
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let first = operands.first();
+    Ok(match name {
+        // The key is asked for its hash before anything else.
+        "get" | "setdefault" | "pop" | "add" | "discard" | "remove" | "__getitem__" | "__setitem__"
+        | "__delitem__" | "__contains__"
+            if is_hashed(owner) =>
+        {
+            first
+                .filter(|key| callee.is_method(key, "__hash__"))
+                .map(|_| Passage::Again)
+        }
+        // What came so far is where it belongs.
+        "extend" | "extendleft" | "update" | "writelines" if operands.len() == 1 => {
+            // A dictionary asks for `keys` first.
+            let pairs = !first.is_some_and(|items| items.hasattr("keys").unwrap_or(true));
+            let keeps_all = is_builtin(owner, "list")
+                || is_builtin(owner, "set")
+                || is_builtin(owner, "dict") && pairs
+                || is_exactly(py, owner, "collections", "deque")?
+                || is_exactly(py, owner, "array", "array").unwrap_or(false)
+                || name == "writelines" && owner.getattr("__class__")?.getattr("__module__")?.eq("_io")?;
+            match keeps_all {
+                true => collected(py, first, callee)?,
+                false => None,
+            }
+        }
+        "__getattribute__" => through_attribute(first, owner, Access::Get, callee)?,
+        "__setattr__" => through_attribute(first, owner, Access::Set, callee)?,
+        "__delattr__" => through_attribute(first, owner, Access::Delete, callee)?,
+        _ => None,
+    })
+}
+
+fn is_hashed(owner: &Bound<'_, PyAny>) -> bool {
+    ["dict", "set", "frozenset"]
+        .iter()
+        .any(|name| is_builtin(owner, name))
+}
+
+/// Objects in C that are called.
+pub(super) fn through_object<'py>(
+    py: Python<'py>,
+    callable: &Bound<'py, PyAny>,
+    operands: &[Bound<'py, PyAny>],
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let Some(first) = operands.first() else {
+        return Ok(None);
+    };
+    let parts = |callable: &Bound<'py, PyAny>| -> PyResult<Vec<Bound<'py, PyAny>>> {
+        callable.call_method0("__reduce__")?.get_item(1)?.extract()
+    };
+    if is_exactly(py, callable, "operator", "methodcaller")? {
+        // With keyword arguments it says so in another form.
+        let name = parts(callable)?.into_iter().next();
+        let name = name.and_then(|name| name.extract::<String>().ok());
+        let found = name.filter(|name| callee.is_method(first, name));
+        return Ok(found.map(|_| Passage::Value));
+    }
+    if is_exactly(py, callable, "operator", "itemgetter")? {
+        let one = parts(callable)?.len() == 1 && callee.is_method(first, "__getitem__");
+        return Ok(one.then_some(Passage::Again));
+    }
+    if is_exactly(py, callable, "operator", "attrgetter")? {
+        return match parts(callable)?.as_slice() {
+            [name] if !name.extract::<String>()?.contains('.') => {
+                through_attribute(Some(name), first, Access::Get, callee)
+            }
+            _ => Ok(None),
+        };
+    }
+    Ok(None)
+}
+
+fn is_body(callee: &Callee<'_>) -> PyResult<bool> {
+    callee.code.getattr("co_name")?.eq("<module>")
+}
+
+fn is_compiled_from_string(callee: &Callee<'_>) -> PyResult<bool> {
+    let file = callee.code.getattr("co_filename")?.extract::<String>()?;
+    Ok(file == "<string>" && is_body(callee)?)
+}

@@ -1,0 +1,148 @@
+//! Iterators in C that ask an iterator or a function of the program for their next item.
+//!
+//! Those that ask before they have taken anything else can be asked once more: what they keep
+//! between two items lies in them. What they have taken already lies in C, and only some of it is to be
+//! had: the item that a function is asked about is its argument.
+
+use super::{is_builtin, is_python_class, passage, Passage};
+use crate::cpython::objects::function_of_method;
+use crate::entry::{Callee, Refusal};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyTuple};
+
+/// How deep iterators may be nested.
+const MAX_NESTED: usize = 64;
+
+/// How asking `iterator` for its next item leads to the callee; `None` if it does not.
+pub(crate) fn next_item<'py>(
+    py: Python<'py>,
+    iterator: &Bound<'py, PyAny>,
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    if is_asked(py, iterator, callee, MAX_NESTED)? {
+        return Ok(Some(Passage::Again));
+    }
+    let Some(kind) = kind_of(iterator)? else {
+        return Ok(None);
+    };
+    let kept = kept_by(py, iterator)?;
+    let function = match (kind.as_str(), kept.as_slice()) {
+        ("map" | "starmap" | "filter" | "filterfalse", [_items, function]) => function,
+        _ => return Ok(None),
+    };
+    let decides = match kind.as_str() {
+        "filter" => Some(true),
+        "filterfalse" => Some(false),
+        _ => None,
+    };
+    let Some(when) = decides else {
+        return Ok(match passage(py, function, &[], callee)? {
+            passage @ (Passage::Value | Passage::Instance(_)) => Some(passage),
+            _ => None,
+        });
+    };
+    // Without a function, or with `bool`, the item's own truth decides.
+    let asks_item = function.is_none() || function.is(py.get_type::<PyBool>());
+    let place = match asks_item {
+        true => 0,
+        false => match passage(py, function, &[], callee)? {
+            Passage::Value => usize::from(function_of_method(function).is_some()),
+            _ => return Ok(None),
+        },
+    };
+    let item = callee.parameters()?.passed(place);
+    let item = item.filter(|item| !asks_item || callee.is_truth_of(item));
+    Ok(item.map(|item| Passage::Either {
+        when,
+        value: item.unbind(),
+    }))
+}
+
+/// How a call that goes through `items`, and keeps what comes in an object that was there before,
+/// leads to the callee.
+pub(super) fn collected<'py>(
+    py: Python<'py>,
+    items: Option<&Bound<'py, PyAny>>,
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let Some(items) = items else { return Ok(None) };
+    if callee.is_method(items, "__iter__") || is_asked(py, items, callee, MAX_NESTED)? {
+        return Ok(Some(Passage::Again));
+    }
+    Ok(None)
+}
+
+/// Whether asking `iterator` for its next item enters the callee before anything else is done.
+fn is_asked<'py>(
+    py: Python<'py>,
+    iterator: &Bound<'py, PyAny>,
+    callee: &Callee<'py>,
+    nested: usize,
+) -> Result<bool, Refusal> {
+    if callee.belongs_to(iterator) || callee.is_method(iterator, "__next__") {
+        return Ok(true);
+    }
+    let Some(kind) = kind_of(iterator)?.filter(|_| nested > 0) else {
+        return Ok(false);
+    };
+    let kept = kept_by(py, iterator)?;
+    let first = match (kind.as_str(), kept.as_slice()) {
+        // A list's own iterator, or one of a class with `__getitem__`.
+        ("iterator" | "reversed", [sequence, ..]) => return Ok(callee.is_method(sequence, "__getitem__")),
+        ("callable_iterator", [called, ..]) => {
+            let passage = passage(py, called, &[], callee);
+            return Ok(matches!(passage, Ok(Passage::Value | Passage::Again)));
+        }
+        // Of several iterators only the first is asked before anything was taken.
+        ("map" | "zip" | "zip_longest", [iterators, ..]) => match iterators.cast::<PyTuple>() {
+            Ok(iterators) if !iterators.is_empty() => iterators.get_item(0)?,
+            _ => return Ok(false),
+        },
+        ("enumerate" | "filter" | "filterfalse" | "takewhile" | "dropwhile", [first, ..])
+        | ("islice" | "starmap" | "compress" | "pairwise" | "_tee_dataobject", [first, ..]) => first.clone(),
+        // The one that is gone through now, else the one that gives it.
+        ("chain" | "cycle" | "accumulate" | "_tee", several) => {
+            for one in several {
+                if is_asked(py, one, callee, nested - 1)? {
+                    return Ok(true);
+                }
+            }
+            return Ok(false);
+        }
+        _ => return Ok(false),
+    };
+    is_asked(py, &first, callee, nested - 1)
+}
+
+/// The name of an iterator's class if it is one of CPython's own.
+fn kind_of(iterator: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let kind = iterator.get_type();
+    let module = kind.getattr("__module__")?;
+    let is_own = match is_python_class(&kind) {
+        false => module.eq("builtins")?,
+        true => false,
+    };
+    // From 3.12 on the classes of itertools are made when it is imported, like the program's own.
+    let name = kind.name()?.to_string();
+    let is_known = is_own
+        || module.eq("itertools")? && {
+            let found = iterator.py().import("itertools")?.getattr_opt(&name)?;
+            found.is_some_and(|found| found.is(&kind))
+        };
+    Ok(is_known.then_some(name))
+}
+
+/// The objects that an iterator refers to, in the order of its own struct.
+fn kept_by<'py>(py: Python<'py>, iterator: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let kept: Vec<Bound<'py, PyAny>> = py
+        .import("gc")?
+        .call_method1("get_referents", (iterator,))?
+        .extract()?;
+    let kind = iterator.get_type();
+    Ok(kept.into_iter().filter(|one| !one.is(&kind)).collect())
+}
+
+/// Whether an object is its own iterator.
+pub(super) fn is_iterator(object: &Bound<'_, PyAny>) -> bool {
+    is_builtin(object, "generator") || object.hasattr("__next__").unwrap_or(false)
+}
