@@ -7,6 +7,7 @@
 //! [`Entry`](crate::snapshot::Entry).
 
 mod call;
+mod cleanup;
 mod operation;
 
 use crate::boundary;
@@ -211,6 +212,7 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
         },
         Op::SetupWith | Op::BeforeWith => explain_enter(caller, callee),
         Op::WithExceptStart => explain_exit(caller, callee),
+        Op::WithCleanupStart => cleanup::explain_cleanup(caller, callee),
         _ => operation::explain_operation(caller, callee),
     }
 }

@@ -36,12 +36,14 @@ pub(super) fn explain_operation<'py>(
             caller.operand((instruction.arg >> 2 & 1) as usize),
             &["__format__", "__str__", "__repr__"],
         ),
-        Op::ContainsOp => (caller.operand(0), &["__contains__"]),
+        // What COMPARE_OP compares in no order is `in` (3.8).
+        Op::ContainsOp | Op::CompareOp => (caller.operand(0), &["__contains__"]),
         Op::FormatSimple => (caller.operand(0), &["__format__", "__str__", "__repr__"]),
         Op::ConvertValue => (caller.operand(0), &["__str__", "__repr__"]),
         Op::FormatWithSpec => (caller.operand(1), &["__format__", "__str__", "__repr__"]),
         Op::UnaryNot
         | Op::ToBool
+        | Op::WithCleanupFinish
         | Op::PopJumpIfTrue
         | Op::PopJumpIfFalse
         | Op::PopJumpForwardIfTrue
