@@ -1,5 +1,6 @@
 //! A fresh frame turned into a captured one: the same fields as in `read`, given back.
 
+use crate::code::{Instruction, Peek, Stacks};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::Generator;
@@ -7,6 +8,7 @@ use crate::cpython::objects::lookup_on_type;
 use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::HandledValues;
 use crate::cpython::{Blocks, Entering, CURRENT};
+use crate::entry::results;
 use crate::error::MorphError;
 use crate::snapshot::{Block, Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
 use crate::waiting::LiveEntry;
@@ -244,9 +246,29 @@ fn check_fit(state: &FrameState, objects: &Objects, info: &CodeInfo, index: usiz
             });
         }
     }
+    let stacks = KeptStacks { state, objects };
     info.facts
-        .check_blocks(&state.blocks, state.stack.len() as u16)
+        .check_stacks(state.instruction, &stacks, state.stack.len() as u16)
         .map_err(|error| misfit(error.to_string()))
+}
+
+/// The stacks of a captured frame.
+struct KeptStacks<'a> {
+    state: &'a FrameState,
+    objects: &'a Objects,
+}
+
+impl Stacks for KeptStacks<'_> {
+    fn blocks(&self) -> Vec<Block> {
+        self.state.blocks.clone()
+    }
+
+    fn peek(&self, place: usize) -> Peek {
+        let Some(&slot) = self.state.stack.get(place) else {
+            return Peek::Object;
+        };
+        Python::attach(|py| self.objects.slot(slot, py).peek())
+    }
 }
 
 /// A function with this code whose closure is these cells: CPython up to 3.10 keeps no function in
@@ -432,6 +454,20 @@ pub fn with_block(prepared: &Prepared) -> Option<Block> {
         handler: (2 * target / u32::from(CURRENT.code.jump_bytes)) as i32,
         level: prepared.state.stack.len() as i32,
     })
+}
+
+/// Whether the instruction loads what is going to be called, with a NULL beside it.
+pub fn loads_for_a_call(instruction: &Instruction) -> bool {
+    results(instruction) == 2
+}
+
+/// Pushes what WITH_CLEANUP_START (3.8) has below the exit method's answer: the class of the exception
+/// once more, None where nothing was raised.
+pub fn repeat_what_was_raised(py: Python<'_>, frame: RunningFrame<'_>, slots: usize) {
+    let top = frame.stored_depth(slots).unwrap_or(0).checked_sub(1);
+    let raised = top.and_then(|top| frame.read_slot(slots + top).object());
+    let raised = raised.unwrap_or_else(|| py.None().into_bound(py));
+    frame.push(slots, SlotValue::Object(raised));
 }
 
 /// Puts the exit method where `with` keeps it, once `__enter__` has returned: on 3.12 and 3.13 the

@@ -9,39 +9,58 @@ use crate::cpython::objects::is_cell;
 use crate::cpython::slot::SlotValue;
 use crate::cpython::CURRENT;
 use pyo3::prelude::*;
-use pyo3::types::PyCode;
+use pyo3::types::{PyCode, PyTuple};
 use std::sync::Arc;
 
 /// The positional parameters of a frame.
 pub(crate) struct Parameters<'py> {
     frame: RunningFrame<'py>,
     info: Arc<CodeInfo>,
+    /// All locals; parameters come first.
     names: Vec<String>,
     cells: Vec<String>,
-    locals: usize,
 }
+
+/// `CO_VARARGS`: the other positional arguments are in a tuple, behind the keyword-only ones.
+const CO_VARARGS: u32 = 0x4;
 
 impl<'py> Parameters<'py> {
     /// Those of a frame that runs `code`.
     pub fn of(frame: RunningFrame<'py>, code: &Bound<'py, PyCode>) -> PyResult<Self> {
-        let locals: Vec<String> = code.getattr("co_varnames")?.extract()?;
         let info = CodeInfo::of(code)?;
         Ok(Self {
             frame,
-            names: locals[..info.positional.min(locals.len())].to_vec(),
+            names: code.getattr("co_varnames")?.extract()?,
             cells: code.getattr("co_cellvars")?.extract()?,
-            locals: locals.len(),
             info,
         })
     }
 
     /// How many positional parameters there are.
     pub fn len(&self) -> usize {
-        self.names.len()
+        self.info.positional.min(self.names.len())
+    }
+
+    /// Positional argument number `index`, with or without a parameter of its own, if it cannot have
+    /// been bound anew since.
+    pub fn argument(&self, index: usize) -> Option<Bound<'py, PyAny>> {
+        let Some(more) = index.checked_sub(self.len()) else {
+            return self.held(index);
+        };
+        if self.info.flags & CO_VARARGS == 0 {
+            return None;
+        }
+        let rest = self.held(self.len() + self.info.keyword_only)?;
+        rest.cast_into::<PyTuple>().ok()?.get_item(more).ok()
     }
 
     /// What was passed for parameter `index`, if it cannot have been bound anew since.
     pub fn passed(&self, index: usize) -> Option<Bound<'py, PyAny>> {
+        (index < self.len()).then(|| self.held(index)).flatten()
+    }
+
+    /// What a parameter holds, if nothing binds it.
+    fn held(&self, index: usize) -> Option<Bound<'py, PyAny>> {
         let name = self.names.get(index)?;
         let cell = self.cells.iter().position(|cell| cell == name);
         // A parameter that inner functions use lives in a cell. From 3.11 on that has the
@@ -50,7 +69,7 @@ impl<'py> Parameters<'py> {
         let (slot, number) = match cell {
             None => (index, index),
             Some(_) if has_own_slot => (index, index),
-            Some(place) => (self.locals + place, place),
+            Some(place) => (self.names.len() + place, place),
         };
         let binds = |op| match op {
             Op::StoreFast | Op::DeleteFast => cell.is_none(),

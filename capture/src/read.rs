@@ -1,5 +1,6 @@
 //! Running frames, and suspended generators, as data. Changes nothing.
 
+use crate::code::{Peek, Stacks};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::{Generator, GeneratorState};
@@ -7,7 +8,7 @@ use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::{HandledItem, HandledValues, ThreadState};
 use crate::entry::{explain, Callee, Caller, Explained, Refusal};
 use crate::error::{CaptureError, Site};
-use crate::snapshot::{Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
+use crate::snapshot::{Block, Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
 use crate::waiting::{self, Found, LiveEntry};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -165,9 +166,16 @@ fn read_waiting<'py>(
     let raw = u32::try_from(frame.raw_instruction()).ok();
     let instruction = raw.and_then(|unit| info.facts.instruction_covering(unit));
     let instruction = instruction.ok_or_else(|| CaptureError::Nowhere { site: site() })?;
-    let expected = info.facts.depth_before(&instruction);
-    let expected = usize::from(expected.ok_or_else(|| CaptureError::Nowhere { site: site() })?);
     let stored = frame.stored_depth(info.slots);
+    let stacks = FrameStacks {
+        frame: *frame,
+        slots: info.slots,
+        stored,
+    };
+    let deepest = info.facts.depth_before(&instruction);
+    let deepest = usize::from(deepest.ok_or_else(|| CaptureError::Nowhere { site: site() })?);
+    let found = info.facts.depth_in(&instruction, &stacks).map(usize::from);
+    let expected = found.unwrap_or(deepest);
     let depth = stored.unwrap_or(expected);
     if depth > expected.max(info.stack_size) {
         return Err(CaptureError::DepthMismatch {
@@ -189,6 +197,10 @@ fn read_waiting<'py>(
         ));
         refused(refusal, callee, site(), depth, expected, instruction.op.name())
     };
+    if found.is_none() {
+        // The instruction has changed the stacks, and is not through: it calls nothing then.
+        return Err(refuse(Refusal::Unexplained));
+    }
     let explained = match waiting::entry_of(py, *frame, callee) {
         Found::Entry(entry) => Explained::with(entry, depth),
         Found::ForAnother => return Err(refuse(Refusal::Unexplained)),
@@ -242,6 +254,27 @@ fn read_waiting<'py>(
     state.generator = generator.map(|object| table.id(object, index, Place::Frame));
     state.handled = table.handled(py, handled, index);
     Ok(state)
+}
+
+/// The stacks of a frame that runs, as far as its depth depends on them.
+struct FrameStacks<'py> {
+    frame: RunningFrame<'py>,
+    slots: usize,
+    /// The depth, where CPython has stored it.
+    stored: Option<usize>,
+}
+
+impl Stacks for FrameStacks<'_> {
+    fn blocks(&self) -> Vec<Block> {
+        self.frame.blocks()
+    }
+
+    fn peek(&self, place: usize) -> Peek {
+        if self.stored.is_some_and(|depth| place >= depth) {
+            return Peek::Object;
+        }
+        self.frame.read_slot(self.slots + place).peek()
+    }
 }
 
 /// The fields that all frames have, with `depth` values of the stack.

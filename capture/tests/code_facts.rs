@@ -128,7 +128,8 @@ fn slots_are_those_that_cpython_numbers() {
 #[test]
 fn a_call_leaves_one_value_for_its_operands() {
     let popped = |facts: &CodeFacts, it: Instruction| {
-        let (before, after) = (facts.depth_before(&it)?, facts.depth_after(&it)?);
+        let before = facts.depth_before(&it)?;
+        let after = facts.depth_after(&it, before)?;
         Some(u32::from(before) + 1 - u32::from(after))
     };
     let each = |release, op, operands: fn(u32) -> u32| {
@@ -137,6 +138,8 @@ fn a_call_leaves_one_value_for_its_operands() {
         });
         assert!(seen > 0, "{release} {op:?}");
     };
+    each("3.8", Op::CallFunction, |n| n + 1);
+    each("3.8", Op::CallMethod, |n| n + 2);
     each("3.9", Op::CallFunction, |n| n + 1);
     each("3.9", Op::CallMethod, |n| n + 2);
     each("3.9", Op::CallFunctionKw, |n| n + 2);
@@ -182,7 +185,7 @@ fn a_loop_keeps_two_words_from_3_15_on() {
 fn what_never_goes_on_has_no_depth_after() {
     for release in Release::all() {
         let seen = release.each(Op::ReturnValue, |facts, it| {
-            assert_eq!(facts.depth_after(&it), None)
+            assert_eq!(facts.depth_after(&it, 1), None)
         });
         assert!(seen > 0);
     }

@@ -4,7 +4,8 @@ mod golden_files;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-use capture::code::{CodeFacts, StackEffect};
+use capture::code::{CodeFacts, Peek, StackEffect, Stacks};
+use capture::snapshot::Block;
 use golden_files::Release;
 
 /// A small generator of numbers, the same ones every time.
@@ -27,6 +28,19 @@ impl Dice {
     }
 }
 
+/// A frame without blocks whose stack holds one value everywhere.
+struct Filled(Peek);
+
+impl Stacks for Filled {
+    fn blocks(&self) -> Vec<Block> {
+        Vec::new()
+    }
+
+    fn peek(&self, _place: usize) -> Peek {
+        self.0
+    }
+}
+
 /// Analyses the bytes and asks every question about the outcome; it may be refused, never panic.
 fn survives(release: &Release, effects: &dyn StackEffect, code: &[u8], exception_table: &[u8]) -> bool {
     let ask = || {
@@ -39,8 +53,14 @@ fn survives(release: &Release, effects: &dyn StackEffect, code: &[u8], exception
             assert!(handler.is_none_or(|it| it.start <= unit && unit < it.end));
             facts.block_target(unit as i32);
             if let Some(it) = facts.instruction_covering(unit) {
-                facts.depth_before(&it);
-                facts.depth_after(&it);
+                let before = facts.depth_before(&it).unwrap_or(0);
+                facts.depth_after(&it, before);
+                for value in [Peek::Null, Peek::Integer(2 * unit)] {
+                    let stacks = Filled(value);
+                    facts.depth_in(&it, &stacks);
+                    // An error or not.
+                    let _either = facts.check_stacks(it.unit as i32, &stacks, before);
+                }
                 assert!(facts.reexecute_from(&it) <= it.first);
             }
         }

@@ -23,7 +23,7 @@ pub struct Place {
     at: u32,
     /// The one after it.
     next: u32,
-    /// How deep the stack is behind it.
+    /// How deep the stack is behind it, if none of its operands were left out.
     after: usize,
     /// A region of the exception table begins or ends at it.
     at_border: bool,
@@ -33,6 +33,8 @@ pub struct Place {
     loops: bool,
     /// It enters an `async with` rather than a `with`.
     is_async: bool,
+    /// It has taken an exit method off the stack before it called it.
+    exit_taken_off: bool,
     with_block: Option<Block>,
 }
 
@@ -40,17 +42,19 @@ impl Place {
     /// The place of a captured frame.
     pub fn of(prepared: &Prepared, instruction: &Instruction) -> Self {
         let facts = &prepared.info.facts;
-        let after = facts.depth_after(instruction).map_or(0, usize::from);
+        let kept = prepared.state.stack.len();
+        let after = facts.depth_after(instruction, kept.try_into().unwrap_or(u16::MAX));
         Self {
             slots: prepared.info.slots,
             first: facts.reexecute_from(instruction),
             at: instruction.unit,
             next: instruction.next,
-            after,
+            after: after.map_or(0, usize::from),
             at_border: facts.handler_at(instruction.unit) != facts.handler_before(instruction.unit),
-            for_a_call: after == prepared.state.stack.len() + 2,
+            for_a_call: morph::loads_for_a_call(instruction),
             loops: instruction.op == Op::ForIter,
             is_async: instruction.op == Op::BeforeAsyncWith,
+            exit_taken_off: instruction.op == Op::WithCleanupStart,
             with_block: morph::with_block(prepared),
         }
     }
@@ -121,7 +125,13 @@ fn take(
             }
         },
         LiveEntry::Discard => {}
-        LiveEntry::Value | LiveEntry::WithExit | LiveEntry::Again => push(result),
+        LiveEntry::WithExit => {
+            if place.exit_taken_off {
+                morph::repeat_what_was_raised(py, frame, place.slots);
+            }
+            push(result);
+        }
+        LiveEntry::Value | LiveEntry::Again => push(result),
         LiveEntry::Repeat => return Ok(place.first),
         LiveEntry::Either { when, value } => {
             // The truth may be asked of a method of the program, below which the frame stands.

@@ -7,7 +7,7 @@
 //! stack of blocks, which is held against the code here.
 
 use super::instructions::Units;
-use super::{CodeError, CodeFacts, Op};
+use super::{CodeError, CodeFacts, Op, Stacks};
 use crate::snapshot::Block;
 
 /// Where an exception that is raised in a region goes on (CPython 3.11 and later).
@@ -97,15 +97,32 @@ impl Numbers<'_> {
 /// CPython's number for the block of a handler that is running.
 const EXCEPT_HANDLER: i32 = 257;
 /// A frame has room for this many blocks.
-const MAX_BLOCKS: usize = 20;
+pub(super) const MAX_BLOCKS: usize = 20;
 /// What a running handler puts back when it ends: the exception that was handled before.
 const SAVED: i64 = 3;
 /// What a handler begins with: what it puts back, and the exception it handles.
 const RAISED: i32 = 6;
 
 impl CodeFacts {
-    /// Holds a frame's block stack against its code, given the depth of its value stack
-    /// (CPython 3.9 and 3.10): an error says which block CPython cannot have made.
+    /// Holds a frame's stacks against its code: whether one that stands at this unit, or is suspended
+    /// there, may have these blocks and so many values, perhaps without its topmost ones. An error
+    /// says which block CPython cannot have made.
+    pub fn check_stacks(&self, unit: i32, stacks: &dyn Stacks, kept: u16) -> Result<(), CodeError> {
+        let Some(finally) = &self.finally else {
+            return self.check_blocks(&stacks.blocks(), kept);
+        };
+        let instruction = u32::try_from(unit).ok();
+        let instruction = instruction.and_then(|unit| self.instruction_covering(unit));
+        let fits = match instruction {
+            Some(instruction) => finally.fits(&instruction, stacks, kept.into()),
+            None => unit == -1 && kept == 0 && stacks.blocks().is_empty(),
+        };
+        let index = stacks.blocks().len().saturating_sub(1);
+        fits.then_some(()).ok_or(CodeError::Block { index })
+    }
+
+    /// The same for blocks alone, where the code gives each instruction one depth
+    /// (CPython 3.9 and 3.10).
     pub fn check_blocks(&self, blocks: &[Block], depth: u16) -> Result<(), CodeError> {
         if blocks.len() > MAX_BLOCKS {
             return Err(CodeError::Block { index: MAX_BLOCKS });

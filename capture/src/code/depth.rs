@@ -45,6 +45,15 @@ impl Depths {
         walk.finish()
     }
 
+    /// Depths that another walk has found: unit and depth, units that are not among them unreached.
+    pub fn given(units: &Units, depths: impl Iterator<Item = (u32, u32)>) -> Depths {
+        let mut known = vec![UNREACHED; units.len() as usize];
+        for (first, depth) in depths {
+            known[first as usize] = counted(depth);
+        }
+        Depths(known.into_boxed_slice())
+    }
+
     /// The depth before the instruction that begins at `first`.
     pub fn before(&self, first: u32) -> Option<u16> {
         self.0
@@ -111,7 +120,7 @@ impl<E: StackEffect + ?Sized> Walk<'_, E> {
 
     /// Writes down the depth before an instruction; false if it was known.
     fn note(&mut self, first: u32, depth: u32) -> Result<bool, CodeError> {
-        let depth = u16::try_from(depth).map_or(UNCOUNTED, |depth| depth.min(UNCOUNTED));
+        let depth = counted(depth);
         let known = &mut self.depths[first as usize];
         match *known {
             UNREACHED => {
@@ -134,31 +143,47 @@ impl<E: StackEffect + ?Sized> Walk<'_, E> {
         jump: bool,
         depth: u32,
     ) -> Result<u32, CodeError> {
-        let &Instruction {
-            unit,
-            opcode,
-            op,
-            arg,
-            ..
-        } = instruction;
-        if argument && arg >= ARGUMENT_LIMIT {
-            return Err(CodeError::Argument { unit, arg });
-        }
-        let effect = match op {
-            // 3.11's compiler books at PRECALL what CALL pops.
-            Op::Precall => Some(0),
-            Op::Call if self.table.has_precall() => Some(-1 - arg as i32),
-            // The instruction behind it begins when the first value is sent in.
-            Op::ReturnGenerator => Some(1),
-            _ => self.effects.effect(opcode, argument.then_some(arg), jump),
-        };
-        let effect = effect.ok_or_else(|| CodeError::NoEffect {
-            unit,
-            opcode,
-            name: self.table.name(opcode).to_owned(),
-        })?;
-        depth
-            .checked_add_signed(effect)
-            .ok_or(CodeError::Underflow { unit })
+        let effect = effect_of(self.table, self.effects, instruction, argument, jump)?;
+        depth.checked_add_signed(effect).ok_or(CodeError::Underflow {
+            unit: instruction.unit,
+        })
     }
+}
+
+/// A depth as it is written down.
+pub(super) fn counted(depth: u32) -> u16 {
+    u16::try_from(depth).map_or(UNCOUNTED, |depth| depth.min(UNCOUNTED))
+}
+
+/// By how much an instruction changes the depth, when it jumps or when it does not.
+pub(super) fn effect_of<E: StackEffect + ?Sized>(
+    table: &OpcodeTable,
+    effects: &E,
+    instruction: &Instruction,
+    argument: bool,
+    jump: bool,
+) -> Result<i32, CodeError> {
+    let &Instruction {
+        unit,
+        opcode,
+        op,
+        arg,
+        ..
+    } = instruction;
+    if argument && arg >= ARGUMENT_LIMIT {
+        return Err(CodeError::Argument { unit, arg });
+    }
+    let effect = match op {
+        // 3.11's compiler books at PRECALL what CALL pops.
+        Op::Precall => Some(0),
+        Op::Call if table.has_precall() => Some(-1 - arg as i32),
+        // The instruction behind it begins when the first value is sent in.
+        Op::ReturnGenerator => Some(1),
+        _ => effects.effect(opcode, argument.then_some(arg), jump),
+    };
+    effect.ok_or_else(|| CodeError::NoEffect {
+        unit,
+        opcode,
+        name: table.name(opcode).to_owned(),
+    })
 }

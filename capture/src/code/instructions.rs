@@ -92,6 +92,15 @@ impl Units {
         self.lead.len() as u32 // checked in `new`
     }
 
+    /// Whether some instruction sets up a block of the frame.
+    pub fn has_blocks(&self) -> bool {
+        let mut opcodes = self.code.iter().step_by(2);
+        opcodes.any(|&opcode| {
+            let op = self.table.row(opcode).op;
+            matches!(op, Op::SetupFinally | Op::SetupWith | Op::SetupAsyncWith)
+        })
+    }
+
     /// An instruction begins at this unit.
     pub fn begins(&self, unit: u32) -> bool {
         self.lead.get(unit as usize) == Some(&0)

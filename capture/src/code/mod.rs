@@ -5,22 +5,26 @@
 //! - `instructions`: decoding, with prefixes and inline caches
 //! - `depth`: instruction → stack depth
 //! - `blocks`: where exceptions go on
+//! - `finally`: depths where one instruction has several (3.8)
 //! - `slots`: whose slot is which
 
 mod blocks;
 mod depth;
+mod finally;
 mod instructions;
 mod op;
 mod slots;
 mod table;
 
 pub use blocks::Handler;
+pub use finally::{Peek, Stacks};
 pub use instructions::Instruction;
 pub use op::Op;
 pub use slots::slot_names;
 pub use table::{CodeRules, Family, OpcodeModule, OpcodeTable, StackEffect};
 
 use depth::Depths;
+use finally::Shapes;
 use instructions::Units;
 
 /// Why a code object could not be analysed. Places are units of two bytes.
@@ -99,6 +103,18 @@ pub enum CodeError {
         /// The two depths.
         depths: (u16, u16),
     },
+    /// What ends a `finally` or a handler stands where none was entered (CPython 3.8).
+    #[error("the instruction at {unit} ends a block that was not entered")]
+    Finally {
+        /// The instruction.
+        unit: u32,
+    },
+    /// More ways lead to an instruction than are followed (CPython 3.8).
+    #[error("too many ways lead to the instruction at {unit}")]
+    Shapes {
+        /// The instruction.
+        unit: u32,
+    },
     /// The exception table has an entry that cannot be.
     #[error("the exception table is wrong from byte {byte} on")]
     ExceptionTable {
@@ -120,6 +136,8 @@ pub struct CodeFacts {
     jump_bytes: u8,
     units: Units,
     depths: Depths,
+    /// Where instructions may have several depths.
+    finally: Option<Shapes>,
     handlers: Box<[Handler]>,
 }
 
@@ -136,15 +154,23 @@ impl CodeFacts {
     ) -> Result<CodeFacts, CodeError> {
         let units = Units::new(rules, table, code)?;
         let handlers = match rules.family {
-            Family::BlockStack => Box::default(),
+            Family::SharedFinally | Family::BlockStack => Box::default(),
             Family::ExceptionTable => blocks::handlers(&units, exception_table)?,
         };
-        let depths = Depths::new(table, effects, &units, &handlers)?;
+        let finally = match rules.family {
+            Family::SharedFinally if units.has_blocks() => Some(Shapes::new(table, effects, &units)?),
+            _ => None,
+        };
+        let depths = match &finally {
+            Some(shapes) => shapes.depths(&units),
+            None => Depths::new(table, effects, &units, &handlers)?,
+        };
         Ok(CodeFacts {
             table: table.clone(),
             jump_bytes: rules.jump_bytes,
             units,
             depths,
+            finally,
             handlers,
         })
     }
@@ -187,19 +213,32 @@ impl CodeFacts {
         })
     }
 
-    /// How many values are on the stack before the instruction; `None` if it is never reached.
+    /// How many values are on the stack before the instruction, on 3.8 at most; `None` if it is never
+    /// reached.
     pub fn depth_before(&self, instruction: &Instruction) -> Option<u16> {
         self.depths.before(instruction.first)
     }
 
-    /// How many are there when it is done and did not jump; `None` if it is never reached or never
-    /// goes on to the next one.
-    pub fn depth_after(&self, instruction: &Instruction) -> Option<u16> {
+    /// How many values a frame has on its stack that is in the middle of the instruction; `None` if
+    /// it is never reached, or not with these stacks.
+    pub fn depth_in(&self, instruction: &Instruction, stacks: &dyn Stacks) -> Option<u16> {
+        match &self.finally {
+            Some(finally) => u16::try_from(finally.depth_in(instruction, stacks)?).ok(),
+            None => self.depth_before(instruction),
+        }
+    }
+
+    /// How many are there when it is done and did not jump, if there were `before` values; `None` if
+    /// it is never reached or never goes on to the next one.
+    pub fn depth_after(&self, instruction: &Instruction, before: u16) -> Option<u16> {
         self.depth_before(instruction)?;
         if instruction.op.ends_path() {
             return None;
         }
-        self.depths.before(instruction.next)
+        match &self.finally {
+            Some(finally) => before.checked_add_signed(finally.effect(instruction)?.try_into().ok()?),
+            None => self.depths.before(instruction.next),
+        }
     }
 
     /// Where to start so that the instruction is executed again as a whole: at its first prefix,

@@ -10,7 +10,7 @@ use super::Family;
 /// shares: a name may stand there twice.
 pub fn slot_names<T: Clone + PartialEq>(family: Family, locals: &[T], cells: &[T], free: &[T]) -> Vec<T> {
     let shares = |cell: &T| match family {
-        Family::BlockStack => false,
+        Family::SharedFinally | Family::BlockStack => false,
         Family::ExceptionTable => locals.contains(cell),
     };
     let mut names = locals.to_vec();

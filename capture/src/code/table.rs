@@ -21,6 +21,9 @@ pub struct CodeRules {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Family {
+    /// As [`Family::BlockStack`], and the body of a `finally` is shared by all ways into it, which leave
+    /// stacks of different depths (CPython 3.8).
+    SharedFinally,
     /// In each frame, as a stack of blocks; a handler starts six values above its block
     /// (CPython 3.9 and 3.10).
     BlockStack,

@@ -7,8 +7,10 @@
 
 use super::frame::Address;
 use super::{Words, CURRENT};
+use crate::code::Peek;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyInt;
 
 /// What a slot holds.
 #[derive(Debug)]
@@ -27,6 +29,19 @@ impl<'py> SlotValue<'py> {
         match self {
             SlotValue::Object(object) => Some(object),
             SlotValue::Null | SlotValue::Tagged(_) => None,
+        }
+    }
+}
+
+impl SlotValue<'_> {
+    /// What it is, as far as the depth of a stack depends on that.
+    pub fn peek(&self) -> Peek {
+        match self {
+            SlotValue::Null => Peek::Null,
+            SlotValue::Object(object) if object.is_exact_instance_of::<PyInt>() => {
+                object.extract().map_or(Peek::Object, Peek::Integer)
+            }
+            SlotValue::Object(_) | SlotValue::Tagged(_) => Peek::Object,
         }
     }
 }

@@ -111,7 +111,7 @@ const EVAL_FRAME: usize = 568;
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 8 },
     code: CodeRules {
-        family: Family::BlockStack,
+        family: Family::SharedFinally,
         jump_bytes: 1,
     },
     operands: OperandLayout {

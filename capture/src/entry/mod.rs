@@ -7,6 +7,7 @@
 //! [`Entry`](crate::snapshot::Entry).
 
 mod call;
+mod cleanup;
 pub(crate) mod operation;
 
 use crate::boundary::{self, Passage};
@@ -104,25 +105,14 @@ impl<'py> Caller<'_, 'py> {
 
     /// The stack without the instruction's operands, below where its results go.
     fn below_result(&self) -> usize {
-        self.after().saturating_sub(self.results())
+        self.after().saturating_sub(results(&self.instruction))
     }
 
     /// The depth behind the instruction.
     fn after(&self) -> usize {
-        let after = self.info.facts.depth_after(&self.instruction);
+        let before = u16::try_from(self.expected).unwrap_or(u16::MAX);
+        let after = self.info.facts.depth_after(&self.instruction, before);
         after.map_or(0, usize::from)
-    }
-
-    /// How many values the instruction pushes: where it loads what is going to be called, a NULL
-    /// comes with it.
-    fn results(&self) -> usize {
-        let for_a_call = match self.instruction.op {
-            Op::LoadMethod => true,
-            Op::LoadAttr if CURRENT.operands.attribute_shift > 0 => self.instruction.arg & 1 != 0,
-            Op::LoadSuperAttr => self.instruction.arg & 1 != 0,
-            _ => false,
-        };
-        1 + usize::from(for_a_call)
     }
 
     /// The entry of a callee that the instruction leads to in this way.
@@ -166,6 +156,18 @@ impl<'py> Caller<'_, 'py> {
             false => Err(Refusal::Depth),
         }
     }
+}
+
+/// How many values an instruction pushes: where it loads what is going to be called, a NULL comes
+/// with it.
+pub(crate) fn results(instruction: &Instruction) -> usize {
+    let for_a_call = match instruction.op {
+        Op::LoadMethod => true,
+        Op::LoadAttr if CURRENT.operands.attribute_shift > 0 => instruction.arg & 1 != 0,
+        Op::LoadSuperAttr => instruction.arg & 1 != 0,
+        _ => false,
+    };
+    1 + usize::from(for_a_call)
 }
 
 impl<'py> Callee<'py> {
@@ -230,6 +232,7 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
         Op::ListExtend | Op::SetUpdate => explain_collection(caller, callee),
         Op::SetupWith | Op::BeforeWith | Op::BeforeAsyncWith => explain_enter(caller, callee),
         Op::WithExceptStart => explain_exit(caller, callee),
+        Op::WithCleanupStart => cleanup::explain_cleanup(caller, callee),
         _ => operation::explain_operation(caller, callee),
     }
 }

@@ -58,9 +58,11 @@ pub(super) fn explain_operation<'py>(
         Op::FormatSimple => (caller.operand(0), &["__format__", "__str__", "__repr__"]),
         Op::ConvertValue => (caller.operand(0), &["__str__", "__repr__"]),
         Op::FormatWithSpec => (caller.operand(1), &["__format__", "__str__", "__repr__"]),
-        Op::ContainsOp => (caller.operand(0), &["__contains__", "__iter__"]),
+        // What COMPARE_OP compares in no order is `in` (3.8).
+        Op::ContainsOp | Op::CompareOp => (caller.operand(0), &["__contains__", "__iter__"]),
         Op::UnaryNot
         | Op::ToBool
+        | Op::WithCleanupFinish
         | Op::PopJumpIfTrue
         | Op::PopJumpIfFalse
         | Op::PopJumpForwardIfTrue
@@ -115,7 +117,7 @@ fn explain_key<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Ex
             }
             caller.operand(0)
         }
-        Op::ContainsOp => caller.operand(1),
+        Op::ContainsOp | Op::CompareOp => caller.operand(1),
         Op::SetAdd => caller.operand(0),
         Op::MapAdd => caller.operand(1),
         // All that are there, in their order; whoever has no method of the program's is asked without harm.

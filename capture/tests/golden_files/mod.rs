@@ -4,10 +4,13 @@
 use std::collections::HashMap;
 
 use capture::code::{
-    CodeError, CodeFacts, CodeRules, Family, Instruction, Op, OpcodeModule, OpcodeTable, StackEffect,
+    CodeError, CodeFacts, CodeRules, Family, Instruction, Op, OpcodeModule, OpcodeTable, Peek, StackEffect,
+    Stacks,
 };
+use capture::snapshot::Block;
 
-const GOLDEN: [(&str, &str); 7] = [
+const GOLDEN: [(&str, &str); 8] = [
+    ("3.8", include_str!("../golden/code_3_8.txt")),
     ("3.9", include_str!("../golden/code_3_9.txt")),
     ("3.10", include_str!("../golden/code_3_10.txt")),
     ("3.11", include_str!("../golden/code_3_11.txt")),
@@ -46,6 +49,30 @@ pub struct Expected {
     pub arg: Option<u32>,
     pub target: Option<u32>,
     pub depth: Option<u16>,
+    pub shapes: Vec<Shape>,
+}
+
+/// What a frame of 3.8 may hold.
+pub struct Shape {
+    pub depth: u16,
+    pub blocks: Vec<Block>,
+    /// The places of NULLs, and of addresses to go back to.
+    pub ways: Vec<(usize, Option<u32>)>,
+}
+
+impl Stacks for Shape {
+    fn blocks(&self) -> Vec<Block> {
+        self.blocks.clone()
+    }
+
+    fn peek(&self, place: usize) -> Peek {
+        assert!(place < self.depth.into(), "{place} is not live");
+        match self.ways.iter().find(|way| way.0 == place) {
+            Some((_, Some(address))) => Peek::Integer(*address),
+            Some((_, None)) => Peek::Null,
+            None => Peek::Object,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -90,6 +117,7 @@ fn release(name: &'static str, text: &str) -> Release {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["rules", family, jump_bytes] => {
                 let family = match family {
+                    "SharedFinally" => Family::SharedFinally,
                     "BlockStack" => Family::BlockStack,
                     _ => Family::ExceptionTable,
                 };
@@ -130,7 +158,31 @@ fn release(name: &'static str, text: &str) -> Release {
                     arg: optional(arg),
                     target: optional(target),
                     depth: optional(depth),
+                    shapes: Vec::new(),
                 });
+            }
+            ["s", depth, blocks, ways] => {
+                let parts = |words: &str| -> Vec<Vec<String>> {
+                    let words = words.split(',').filter(|words| *words != "-");
+                    words
+                        .map(|word| word.split(':').map(str::to_owned).collect())
+                        .collect()
+                };
+                let blocks = parts(blocks);
+                let blocks = blocks.iter().map(|block| Block {
+                    kind: number(&block[0]),
+                    handler: number(&block[1]),
+                    level: number(&block[2]),
+                });
+                let ways = parts(ways);
+                let ways = ways.iter().map(|way| (number(&way[0]), optional(&way[1])));
+                let shape = Shape {
+                    depth: number(depth),
+                    blocks: blocks.collect(),
+                    ways: ways.collect(),
+                };
+                let code = codes.last_mut().unwrap();
+                code.instructions.last_mut().unwrap().shapes.push(shape);
             }
             ["h", start, end, target, depth, offset] => {
                 let handler = [start, end, target, depth, offset].map(number);
