@@ -135,20 +135,27 @@ class _Watcher:
                 break
         else:
             return None
-        execute = getattr(spec.loader, "exec_module", None)
-        if execute is not None:
-
-            def exec_module(module):
-                del spec.loader.exec_module
-                execute(module)
-                for action in actions:
-                    action(module)
-
-            try:
-                spec.loader.exec_module = exec_module
-            except (AttributeError, TypeError):
-                pass
+        if hasattr(spec.loader, "exec_module"):
+            spec.loader = _Loader(spec.loader, actions)
         return spec
+
+
+class _Loader:
+    """Stands before a module's loader, which may be a class that all frozen modules have in common."""
+
+    def __init__(self, loader, actions):
+        self.loader = loader
+        self.actions = actions
+
+    def __getattr__(self, name):
+        return getattr(self.loader, name)
+
+    def exec_module(self, module):
+        """Step aside, have the module executed, and act."""
+        module.__loader__ = module.__spec__.loader = self.loader
+        self.loader.exec_module(module)
+        for action in self.actions:
+            action(module)
 
 
 _watcher = _Watcher()
