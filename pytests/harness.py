@@ -106,16 +106,17 @@ class Runner:
         env=None,
         stdin=None,
         patience=PATIENCE,
+        pythons=(sys.executable,),
         **options,
     ):
-        """Run a program's text, or its file, to the end."""
+        """Run a program's text, or its file, to the end; on its way through files, in each of pythons by turns."""
         if isinstance(source, Path):
             source = "\n" + source.read_text()
         program = self.write(source)
         trail, plan = self.plan(moves, way)
         env = environment(PYTELEPORT_TEST_PLAN=plan, **(env or {}))
         run = Run()
-        argv = [sys.executable, *flags, program, *args]
+        argv = [pythons[0], *flags, program, *args]
         while True:
             process = spawn(
                 argv, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, env=env, **options
@@ -131,9 +132,8 @@ class Runner:
                 return run
             kept = sum(what == "kept" for what, _ in run.trail)
             state = max(self.folder.glob(f"s{self.runs}-*.tp"), key=lambda p: int(p.stem.rpartition("-")[2]))
-            argv = (
-                [sys.executable, state] if kept % 2 else [sys.executable, "-m", "pyteleport", "resume", state]
-            )
+            python = pythons[kept % len(pythons)]
+            argv = [python, state] if kept % 2 else [python, "-m", "pyteleport", "resume", state]
 
     def straight(self, source, **options):
         """The same program with calls that do nothing, in one process without pyteleport."""
@@ -169,7 +169,10 @@ def release_of(python):
 
 
 def build_passer(folder):
-    """The library of passer.rs, an evaluator that is not ours: its path."""
+    """The library of passer.rs, an evaluator that is not ours: its path. PYTELEPORT_TEST_PASSER names one built before,
+    for where there is no compiler."""
+    if "PYTELEPORT_TEST_PASSER" in os.environ:
+        return Path(os.environ["PYTELEPORT_TEST_PASSER"])
     library = Path(folder) / "libpasser.so"
     if not library.exists():
         part = library.with_suffix(f".{os.getpid()}")

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""tools/test_all.py [--strict] [--write] [RELEASE ...]: all tests, on every CPython that has a layout.
+
+An interpreter is one of this machine (tools/find-python), else of Debian sid (tools/sid-python). What came
+out is printed as a matrix and compared with README.md's; --write puts it there instead. A release without an
+interpreter here has the reason in its row; --strict makes that a failure.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import matrix
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache"
+JOBS = os.environ.get("JOBS") or str(os.cpu_count())
+
+# The columns, and the files of pytests/ in each. "layouts" are the Rust tests of capture/.
+SUITES = {
+    "layouts": [],
+    "frames": ["frames", "blocks", "depth", "traps", "same_output", "benchmarks"],
+    "generators": ["generators"],
+    "calls": ["entry", "boundary"],
+    "objects": ["objects", "payload", "runtime", "files"],
+    "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
+    "hook": ["hook", "builds"],
+    "micro versions": ["micro"],
+}
+
+
+def ask(*command):
+    """(the one line a tool prints, "") or (None, why not)."""
+    done = subprocess.run(command, capture_output=True, cwd=ROOT)
+    if done.returncode == 0:
+        return done.stdout.decode().strip(), ""
+    errors = done.stderr.decode().strip()
+    return None, (errors.splitlines() or ["there is none"])[-1]
+
+
+def version_of(python):
+    return ask(python, "-c", "import platform; print(platform.python_version())")[0]
+
+
+class Release:
+    """A row: its interpreter, what came out of each suite."""
+
+    def __init__(self, name):
+        self.name = name
+        self.python = self.tested = self.why_not = None
+        self.version = ""
+        self.inside = False  # of a root file system of its own
+        self.micro = None  # with another micro version
+        self.results = {}
+
+    def prepare(self):
+        """Finds the interpreters, and installs the wheel built for them in an environment of each."""
+        here, _ = ask("tools/find-python", self.name)
+        in_sid, why_not = ask("tools/sid-python", self.name)
+        self.python = here or in_sid
+        if not self.python:
+            self.why_not = why_not
+            return
+        self.inside = not here
+        self.version = version_of(self.python)
+        self.tested, why_not = ask("tools/venv", self.python, "pytests/requirements.txt")
+        if not self.tested:
+            self.results["layouts"] = matrix.Result(failed=["not built: " + why_not])
+        elif here and in_sid and version_of(in_sid) != self.version:
+            self.micro, _ = ask("tools/venv", in_sid)
+
+    def rust(self):
+        self.results["layouts"] = cargo_test(self.python, "--package", "pyteleport-capture")
+
+    def pytests(self, others, passer):
+        env = {**os.environ, "PYTELEPORT_TEST_PASSER": passer}
+        # one of the same root file system, if that is another one
+        others = [other for other in others if other.inside or not self.inside]
+        if others:
+            env["PYTELEPORT_TEST_OTHER"] = others[0].tested
+        if self.micro:
+            env["PYTELEPORT_TEST_MICRO"] = self.micro
+        names = [name for names in SUITES.values() for name in names if name != "micro" or self.micro]
+        files = [f"pytests/test_{name}.py" for name in names]
+        report = CACHE / f"report-{self.name}.xml"
+        report.unlink() if report.exists() else None
+        command = [self.tested, "-m", "pytest", "-q", "-n", JOBS, f"--junitxml={report}", *files]
+        status = subprocess.run(command, cwd=ROOT, env=env).returncode
+        self.results.update(read_report(report, status))
+
+
+def cargo_test(python, *arguments):
+    """The result of Rust's tests, built for an interpreter."""
+    command = ["tools/cargo-for", python, "test", "--quiet", "--no-fail-fast", *arguments]
+    result = matrix.Result()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        for line in process.stdout:
+            words = line.decode().split()
+            if words[:2] == ["test", "result:"]:
+                result.passed += int(words[3])
+                result.failed += ["a test in Rust"] * int(words[5])
+                result.skipped += ["ignored"] * int(words[7])
+            elif words and not set(words[0]) <= {"."}:
+                sys.stdout.write(line.decode())
+    if process.returncode and not result.failed:
+        result.failed.append("cargo test")
+    return result
+
+
+def read_report(report, status):
+    """The results of pytest's suites."""
+    suite_of = {f"test_{name}": suite for suite, names in SUITES.items() for name in names}
+    results = {suite: matrix.Result() for suite in suite_of.values()}
+    cases = ElementTree.parse(report).iter("testcase") if report.exists() else ()
+    for case in cases:
+        words = f"{case.get('classname')}.{case.get('name')}".split(".")
+        file = next(word for word in words if word in suite_of)
+        result = results[suite_of[file]]
+        kinds = {child.tag: child.get("message") for child in case}
+        if "failure" in kinds or "error" in kinds:
+            result.failed.append(f"{file}::{case.get('name')}")
+        elif "skipped" in kinds:
+            result.skipped.append(kinds["skipped"])
+        else:
+            result.passed += 1
+    if status and not any(result.failed for result in results.values()):
+        results["frames"].failed.append(f"pytest ended with {status}")
+    return results
+
+
+def build_passer():
+    """The evaluator that is not ours, for the tests of test_hook.py: its path."""
+    library = str(CACHE / "libpasser.so")
+    command = [
+        "rustc",
+        "--edition",
+        "2021",
+        "-O",
+        "--crate-type",
+        "cdylib",
+        "-o",
+        library,
+        "pytests/passer.rs",
+    ]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return library
+
+
+def main():
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    parser.add_argument("releases", nargs="*")
+    parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    layouts = sorted(int(path.stem[3:]) for path in (ROOT / "capture/src/cpython").glob("v3_*.rs"))
+    every = [f"3.{minor}" for minor in layouts]
+    files = {path.stem[5:] for path in (ROOT / "pytests").glob("test_*.py")}
+    unknown = sorted(files.difference(*SUITES.values()))
+    if unknown:
+        sys.exit(f"tools/test_all.py: in none of the suites: {', '.join(unknown)}")
+
+    begun = time.monotonic()
+
+    def tell(line):
+        print(f"== {line} ({time.monotonic() - begun:.0f} s)", flush=True)
+
+    releases = [Release(name) for name in options.releases or every]
+    for release in releases:
+        release.prepare()
+        tell(f"CPython {release.name}: {release.tested or release.why_not}")
+    ready = [release for release in releases if release.tested]
+    if not ready:
+        sys.exit("tools/test_all.py: there is no interpreter to test")
+    passer = build_passer()
+    tell("what knows no Python")
+    packages = ["--workspace", "--exclude", "pyteleport-hook", "--exclude", "pyteleport-capture"]
+    total = [cargo_test(ready[0].python, *packages)]
+    for at, release in enumerate(ready):
+        tell(f"CPython {release.version}")
+        release.rust()
+        release.pytests(ready[at + 1 :] + ready[:at][::-1], passer)
+
+    tell("all")
+    fits = matrix.show(releases, SUITES, ROOT / "README.md", every, options.write)
+    for release in releases:
+        total += release.results.values()
+    passed = sum(result.passed for result in total)
+    failed = sum(len(result.failed) for result in total)
+    skipped = sum(len(result.skipped) for result in total)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    missing = len(ready) < len(releases) and options.strict
+    sys.exit(bool(failed or missing or not fits))
+
+
+if __name__ == "__main__":
+    main()
