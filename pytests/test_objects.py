@@ -689,3 +689,24 @@ def test_what_the_peer_lacks_is_listed_at_once(move, tmp_path):
     assert run.ended_in == "home", run.stdout + run.stderr
     assert "first_only_here" in run.stdout
     assert "second_only_here" in run.stdout
+
+
+def test_methods_in_c_that_a_class_of_the_program_hides(same):
+    same("""
+        class Named(dict):
+            def __setitem__(self, name, value):
+                print("mine", name)
+                super().__setitem__(name, hop(value))
+            def update(self, other):
+                print("mine", sorted(other))
+                super().update(hop(other))
+            def kept(self):
+                return super().__setitem__, super().update, super().keys
+        named = Named(a=1)
+        named["b"] = 2
+        named.update({"c": 3})
+        put, update, keys = named.kept()
+        hop()
+        put("d", 4), update(e=5)
+        print(sorted(keys()), keys.__self__ is named, hop([].append).__name__)
+    """)

@@ -122,6 +122,11 @@ def make_view_of(mapping, kind):
     return getattr(base, kind)(mapping)
 
 
+def bind(unbound, receiver):
+    """A method of a type in C, bound."""
+    return unbound.__get__(receiver)
+
+
 def descriptor(cls, name):
     """A descriptor that was made together with its class."""
     namespace = type.__dict__["__dict__"].__get__

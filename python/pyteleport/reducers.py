@@ -25,9 +25,12 @@ from types import (
     GetSetDescriptorType,
     MappingProxyType,
     MemberDescriptorType,
+    MethodDescriptorType,
     MethodType,
+    MethodWrapperType,
     ModuleType,
     TracebackType,
+    WrapperDescriptorType,
 )
 
 from . import _native, builders, classes, exceptions, files, instances
@@ -147,8 +150,20 @@ def take_builtin(pickler, function):
     module = type(receiver).__module__
     if pickler.modules.has(function, module, function.__name__):
         return classes.attribute, (sys.modules[module], function.__name__)
-    return getattr, (receiver, function.__name__)
+    return take_bound(pickler, function)
 
+
+def take_bound(_pickler, method):
+    """A method in C, bound: by its type's, as a class of the program may hide it behind its own."""
+    receiver, name = method.__self__, method.__name__
+    for cls in classes.read_order(type(receiver)):
+        found = classes.read_namespace(cls).get(name)
+        if type(found) in _UNBOUND and found.__get__(receiver) == method:
+            return builders.bind, (found, receiver)
+    return getattr, (receiver, name)
+
+
+_UNBOUND = (MethodDescriptorType, WrapperDescriptorType)
 
 _PREFIXES = {GeneratorType: "gi_", CoroutineType: "cr_", AsyncGeneratorType: "ag_"}
 
@@ -404,6 +419,7 @@ TAKERS = {
     CellType: take_cell,
     MethodType: take_method,
     BuiltinFunctionType: take_builtin,
+    MethodWrapperType: take_bound,
     GeneratorType: take_generator,
     CoroutineType: take_generator,
     AsyncGeneratorType: take_generator,
