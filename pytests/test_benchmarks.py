@@ -1,6 +1,6 @@
 """Programs that nobody wrote for us: benchmarks of the pyperformance package, moved in loops and functions.
 
-A call is placed at the start of every function and every loop body by rewriting the source. A straight run counts
+A call is placed at the start of every function and every loop body in the source. A straight run counts
 the calls; the moving run moves at some of them, spread evenly, and must come to the same results.
 """
 
@@ -69,32 +69,29 @@ def benchmarks(tmp_path_factory):
     return unpacked / "pyperformance" / "data-files" / "benchmarks"
 
 
-class Placer(ast.NodeTransformer):
-    """Puts the call at the start of functions and loop bodies."""
-
-    CALL = "hop_at()"
-
-    def function(self, node):
-        self.generic_visit(node)
-        after_docstring = int(ast.get_docstring(node) is not None)
-        node.body[after_docstring:after_docstring] = ast.parse(self.CALL).body
-        return node
-
-    def loop(self, node):
-        self.generic_visit(node)
-        node.body[:0] = ast.parse(self.CALL).body
-        return node
-
-    visit_FunctionDef = function
-    visit_For = visit_While = loop
+def placed(source):
+    """The source with the call at the start of every function and every loop body, and without its main part."""
+    lines = source.splitlines(keepends=True)
+    tree = ast.parse(source)
+    firsts = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.For, ast.While)):
+            is_documented = isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None
+            first = node.body[is_documented]
+            line = min(part.lineno for part in [first, *getattr(first, "decorator_list", ())])
+            firsts.add((line - 1, first.col_offset))
+    for line, column in sorted(firsts, reverse=True):
+        before, rest = lines[line][:column], lines[line][column:]
+        lines[line] = f"{before}hop_at()\n{before}{rest}" if before.isspace() else f"{before}hop_at(); {rest}"
+    for node in tree.body:
+        if isinstance(node, ast.If) and "__main__" in ast.get_source_segment(source, node.test):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return "".join(lines)
 
 
 def rewritten(folder, name, points, out):
-    tree = ast.parse((folder / f"bm_{name}" / "run_benchmark.py").read_text())
-    tree.body = [
-        node for node in tree.body if not (isinstance(node, ast.If) and "__main__" in ast.unparse(node.test))
-    ]
-    source = ast.unparse(Placer().visit(tree)).replace("import pyperf\n", "import time as pyperf\n")
+    source = placed((folder / f"bm_{name}" / "run_benchmark.py").read_text())
+    source = source.replace("import pyperf\n", "import time as pyperf\n")
     data = str(folder / f"bm_{name}" / "data" / "interpreter.tar.bz2")
     counter = COUNTER.format(out=str(out), data=data, points=points)
     report = "import sys as _s; _s.stderr.write('%d' % _calls)"

@@ -98,7 +98,7 @@ def moved_peak(move, source):
     # ru_maxrss of a reaped process is the largest of itself, also before an exec, and of those it reaped.
     _, status, usage = os.wait4(process.pid, 0)
     process.stdout.close()
-    process.returncode = os.waitstatus_to_exitcode(status)
+    process.returncode = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
     assert process.returncode == 0
     return out.decode(), usage.ru_maxrss / 1024
 

@@ -13,9 +13,9 @@ A golden file is lines of words:
     code NAME BYTES TABLE                 both in hexadecimal, `-` for nothing
     names KIND NAME...                    `locals`, `cells`, `free` and, from 3.11 on, `slots`
     i FIRST UNIT NEXT NAME ARG TARGET DEPTH    one per instruction, `-` for none; the greatest depth
-    s DEPTH BLOCKS WAYS                    3.8: what the frame may hold while that instruction calls
-                                           something: KIND:HANDLER:LEVEL of each block, and of what says how a `finally`
-                                           was entered the place and the address to go back to or `-` for NULL
+    s DEPTH BLOCKS WAYS                    3.8: what a frame may hold in the middle of that instruction:
+                                           KIND:HANDLER:LEVEL of each block, and PLACE:ADDRESS of what
+                                           says how a `finally` was entered, `-` for NULL
     h START END TARGET DEPTH OFFSET       one per handler
     effect OPCODE ARG JUMP EFFECT         every stack effect that was asked for
 """
@@ -213,8 +213,7 @@ def called(found, stack, blocks):
     if stack[-1] == "null":
         return stack.pop(2, "value", "null").push("null"), blocks
     (kind, where, level) = blocks[-1]
-    assert kind == 257
-    assert level == len(stack) - 6
+    assert (kind, level) == (257, len(stack) - 6)
     return stack, (*blocks[:-1], (kind, where, level - 1))
 
 
@@ -270,10 +269,8 @@ def slot_names(code):
 
 
 def lines():
-    family = (
-        "ExceptionTable" if RELEASE >= (3, 11) else "BlockStack" if RELEASE >= (3, 9) else "SharedFinally"
-    )
-    yield "rules", family, 1 if RELEASE < (3, 10) else 2
+    families = {8: "SharedFinally", 9: "BlockStack", 10: "BlockStack"}
+    yield "rules", families.get(RELEASE[1], "ExceptionTable"), 1 if RELEASE < (3, 10) else 2
     for number in range(256):
         name = opcode.opname[number]
         if not name.startswith("<"):

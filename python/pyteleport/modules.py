@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import FunctionType
 
 from .classes import is_made_in_python
 
@@ -60,14 +61,28 @@ def installed(path):
     return path.startswith(_STDLIB) or _SITE[0] in path or _SITE[1] in path
 
 
-def _is_made_in_c(name, namespace):
-    """Whether a module that no file made holds types in C of its own, as those that Cython shares do.
+def _is_made_in_c(namespace):
+    """Whether a module that no file made is one in which C code shares its types, as Cython does.
 
-    Their `__module__` need not tell: a member that instances have may hide it. Their repr does.
+    It holds types that no module has which is installed, and nothing that was made in Python. What
+    the types say of their module does not tell: some name none, some hide it behind a member.
     """
-    full_name = "<class '%s." % name
-    types = [each for each in namespace.copy().values() if isinstance(each, type)]
-    return any(type.__repr__(each).startswith(full_name) for each in types if not is_made_in_python(each))
+    values = list(namespace.copy().values())
+    types = [each for each in values if isinstance(each, type)]
+    if any(type(each) is FunctionType for each in values) or any(map(is_made_in_python, types)):
+        return False
+    return not all(map(_is_offered, types))
+
+
+def _is_offered(thing):
+    """Whether some module that is installed has this very object."""
+    for name, module in sys.modules.copy().items():
+        namespace = namespace_of(module) if isinstance(module, ModuleType) else {}
+        if namespace.get("__spec__") is None or _is_own(name, namespace):
+            continue
+        if any(value is thing for value in namespace.copy().values()):
+            return True
+    return False
 
 
 def _is_own(name, namespace):
@@ -81,7 +96,7 @@ def _is_own(name, namespace):
             owner = sys.modules.get(package)
             if package != name and owner is not None:
                 return _is_own(package, namespace_of(owner))
-            return not _is_made_in_c(name, namespace)
+            return not _is_made_in_c(namespace)
         if spec.origin in ("built-in", "frozen"):
             return False
         folders = list(spec.submodule_search_locations or ())
