@@ -39,6 +39,9 @@ test-python:
 test-all:
 	@$(default) tools/test_all.py $(if $(STRICT),--strict) $(if $(WRITE),--write) $(RELEASES)
 
+test-aarch64:
+	tools/test-aarch64 $(RELEASES)
+
 lint:
 	cargo fmt --all --check
 	tools/cargo-for $(default) clippy --quiet --workspace --all-targets -- -D warnings

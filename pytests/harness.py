@@ -46,7 +46,8 @@ class Run:
 
 def environment(**more):
     """The environment of a program under test: nothing of the tester's own settings for Python."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYTELEPORT", "COV"))}
+    own = ("PYTHON", "PYTELEPORT", "COV")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(own) or k == "PYTHON_JIT"}
     env.update(PYTHONFAULTHANDLER="1", LC_ALL="C.UTF-8", **more)
     return env
 

@@ -28,6 +28,12 @@ def row(release, suites, numbers):
     return [name, *(release.results.get(suite, Result()).cell(numbers) for suite in suites)]
 
 
+def by_release(name):
+    """Sorts 3.9 before 3.10, and 3.14 before 3.14 JIT."""
+    release, _, more = name.partition(" ")
+    return int(release.partition(".")[2]), more
+
+
 def notes(releases):
     """What failed, and why what was left out was."""
     for release in releases:
@@ -38,7 +44,7 @@ def notes(releases):
                 yield f"{release.name} {suite}: {result.skipped.count(reason)} left out: {reason}"
 
 
-def show(releases, suites, readme, every, write):
+def show(releases, suites, readme, write):
     """Prints the matrix. Whether README's is the same, or was made so; the rows of releases not run stay."""
     head = ["CPython", *suites]
     printed = [head, *(row(release, suites, True) for release in releases)]
@@ -54,7 +60,7 @@ def show(releases, suites, readme, every, write):
     kept = {line.split("|")[1].strip(): line for line in now.splitlines() if line.startswith("| 3.")}
     for release in tested:
         kept[release.name] = "| " + " | ".join(row(release, suites, False)) + " |"
-    rows = [kept[name] for name in every if name in kept]
+    rows = [kept[name] for name in sorted(kept, key=by_release)]
     left = [line for line in now.splitlines() if line.startswith("- 3.")]
     left = [line for line in left if line[2:].split()[0] not in [release.name for release in tested]]
     left = sorted(left + [f"- {note}" for note in notes(tested)])

@@ -23,14 +23,18 @@ JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 # The columns, and the files of pytests/ in each. "layouts" are the Rust tests of capture/.
 SUITES = {
     "layouts": [],
-    "frames": ["frames", "blocks", "depth", "traps", "same_output", "benchmarks"],
+    "frames": ["frames", "blocks", "depth", "traps", "same_output", "hot", "benchmarks"],
     "generators": ["generators"],
     "calls": ["entry", "boundary"],
     "objects": ["objects", "payload", "runtime", "files"],
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
     "hook": ["hook", "builds"],
-    "micro versions": ["micro"],
+    "micro versions": ["elsewhere"],
 }
+
+
+# What is tested once more where CPython was built with its JIT, with that switched on.
+WITH_JIT = ["frames", "hot", "generators", "entry"]
 
 
 def ask(*command):
@@ -76,20 +80,34 @@ class Release:
     def rust(self):
         self.results["layouts"] = cargo_test(self.python, "--package", "pyteleport-capture")
 
+    def with_jit(self):
+        """The row of the same interpreter with its JIT switched on, if it has one."""
+        has_jit = "import sys; sys.exit(not sys._jit.is_available())"
+        if ask(self.tested, "-c", has_jit)[0] is None:
+            return
+        row = Release(f"{self.name} JIT")
+        row.version, row.tested = f"{self.version} JIT", self.tested
+        row.run(WITH_JIT, {"PYTHON_JIT": "1"})
+        yield row
+
     def pytests(self, others, passer):
-        env = {**os.environ, "PYTELEPORT_TEST_PASSER": passer}
+        env = {"PYTELEPORT_TEST_PASSER": passer}
         # one of the same root file system, if that is another one
         others = [other for other in others if other.inside or not self.inside]
         if others:
             env["PYTELEPORT_TEST_OTHER"] = others[0].tested
         if self.micro:
-            env["PYTELEPORT_TEST_MICRO"] = self.micro
-        names = [name for names in SUITES.values() for name in names if name != "micro" or self.micro]
+            env["PYTELEPORT_TEST_ELSEWHERE"] = self.micro
+        names = [name for names in SUITES.values() for name in names if name != "elsewhere" or self.micro]
+        self.run(names, env)
+
+    def run(self, names, env):
+        """Runs these files of pytests/."""
         files = [f"pytests/test_{name}.py" for name in names]
         report = CACHE / f"report-{self.name}.xml"
         report.unlink() if report.exists() else None
         command = [self.tested, "-m", "pytest", "-q", "-n", JOBS, f"--junitxml={report}", *files]
-        status = subprocess.run(command, cwd=ROOT, env=env).returncode
+        status = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}).returncode
         self.results.update(read_report(report, status))
 
 
@@ -184,10 +202,13 @@ def main():
         tell(f"CPython {release.version}")
         release.rust()
         release.pytests(ready[at + 1 :] + ready[:at][::-1], passer)
+    rows = []
+    for release in releases:
+        rows += [release, *(release.with_jit() if release.tested else ())]
 
     tell("all")
-    fits = matrix.show(releases, SUITES, ROOT / "README.md", every, options.write)
-    for release in releases:
+    fits = matrix.show(rows, SUITES, ROOT / "README.md", options.write)
+    for release in rows:
         total += release.results.values()
     passed = sum(result.passed for result in total)
     failed = sum(len(result.failed) for result in total)

@@ -51,6 +51,9 @@ impl BuildIdentity {
             let why = format!("{} and {} do not fit", other.abi, self.abi);
             return Err(self.against(other, &why));
         }
+        if (self.word_bits, &self.byte_order) != (other.word_bits, &other.byte_order) {
+            return Err(self.against(other, "the words of the machines must be alike"));
+        }
         Ok(())
     }
 
@@ -207,6 +210,12 @@ mod tests {
             ..build()
         });
         assert!(abi.ends_with("cpython-311d and cpython-311 do not fit"));
+        let words = refused(BuildIdentity {
+            machine: "s390x".into(),
+            byte_order: "big".into(),
+            ..build()
+        });
+        assert!(words.ends_with("the words of the machines must be alike"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-"""Between two micro versions of one release, each in a root file system of its own, with the same wheel in both."""
+"""Between two builds of one release, each in a root file system of its own: of another micro version, for another
+machine."""
 
 import os
 import socket
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-OTHER = os.environ.get("PYTELEPORT_TEST_MICRO")
+OTHER = os.environ.get("PYTELEPORT_TEST_ELSEWHERE")
 PROGRAMS = [
     path
     for path in sorted((Path(__file__).parent / "programs").glob("*.py"))
@@ -17,7 +18,7 @@ PROGRAMS = [
 ]
 
 pytestmark = pytest.mark.skipif(
-    not OTHER, reason="PYTELEPORT_TEST_MICRO names no interpreter of another micro version"
+    not OTHER, reason="PYTELEPORT_TEST_ELSEWHERE names no other build of this release"
 )
 
 # A way out of the other root: hands the command, and the streams that it is to have, to who listens at home.
@@ -30,14 +31,20 @@ sys.exit(int(home.makefile().readline()))
 """
 
 
+WHICH = "import os, sys; which = lambda: (*sys.version_info[:3], os.uname()[4])"
+
+
 @pytest.fixture(scope="session")
-def versions():
-    command = [OTHER, "-c", "import sys; print(*sys.version_info[:3])"]
-    other = tuple(map(int, subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.split()))
-    here = sys.version_info[:3]
+def builds():
+    """(micro version, machine) of this end and of the other."""
+    ends = []
+    for python in (sys.executable, OTHER):
+        command = [python, "-c", WHICH + "; print(*which())"]
+        ends.append(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode().split())
+    here, other = ends
     assert other[:2] == here[:2]
     assert other != here
-    return here, other
+    return " ".join(here), " ".join(other)
 
 
 @pytest.fixture
@@ -76,7 +83,7 @@ def door(tmp_path):
 
 @pytest.mark.parametrize("start", ["here", "there"])
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
-def test_to_and_fro_through_files(move, versions, program, start):
+def test_to_and_fro_through_files(move, builds, program, start):
     straight = move.straight(program)
     pythons = (sys.executable, OTHER) if start == "here" else (OTHER, sys.executable)
     moved = move(program, way="dump", pythons=pythons)
@@ -86,11 +93,11 @@ def test_to_and_fro_through_files(move, versions, program, start):
 
 
 @pytest.mark.parametrize("flags", [(), ("-X", "teleport")], ids=["armed", "recording"])
-def test_to_and_fro_through_pipes(move, versions, door, flags):
-    here, other = versions
+def test_to_and_fro_through_pipes(move, builds, door, flags):
+    here, other = builds
     run = move(
         f"""
-        import sys
+        {WHICH}
         def values(n):
             for i in range(n):
                 try:
@@ -100,13 +107,15 @@ def test_to_and_fro_through_pipes(move, versions, door, flags):
                         bash_teleport("sh", "-c", python={OTHER!r})
                 finally:
                     trail("hop")
-                yield sys.version_info[2]
-        print(sys.version_info[2], [micro for micro in values(4)], input(), "%s" % sys.exc_info()[0])
+                yield which()
+        print(*which())
+        for each in [each for each in values(4)]:
+            print(*each)
+        print(input(), sys.exc_info()[0])
         sys.exit(7)
         """,
         stdin=b"line\n",
         flags=flags,
     )
-    a, b = here[2], other[2]
-    assert run.stdout == f"{a} {[b, a, b, a]} line None\n", run.stderr
+    assert run.stdout.splitlines() == [here, other, here, other, here, "line None"], run.stderr
     assert (run.stderr, run.returncode) == ("", 7)
