@@ -8,7 +8,9 @@ fn main() {
     let python = pyo3_build_config::get();
     if let Some(kind) = without_layout(python) {
         let version = python.version();
-        println!("cargo::error=pyteleport works on the usual builds of CPython, and this is {kind} ({version})");
+        println!(
+            "cargo::error=pyteleport works on the usual builds of CPython, and this is {kind} ({version})"
+        );
     }
     if let Some(folder) = python.lib_dir() {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");

@@ -100,6 +100,17 @@ HELPERS = """
         def one():
             x = Number(1)
             return x
+
+        class Failed(Exception):
+            def __init__(self):
+                super().__init__("failed")
+                self.told = hop("told")
+
+        class Renewed(Exception):
+            def __new__(cls):
+                self = super().__new__(cls)
+                self.told = hop("told anew")
+                return self
 """
 
 CALLS = {
@@ -196,6 +207,9 @@ THROUGH_C = {
     "partial of a builtin": "functools.partial(len, Number(1))(), functools.partial(getattr, Number(1))('prop')",
     "metaclass that calls on": "Calling(5).n",
     "unary plus": "+Real(3)",
+    "lru_cache": "cached(1), cached(1), cached(2, key=3), cached.cache_info()",
+    "lru_cache of a recursion": "fibonacci(6), fibonacci.cache_info()",
+    "cache without a limit, and with none": "unlimited(1), unlimited(1), unlimited.cache_info(), uncached(1), uncached.cache_info()",
 }
 THROUGH_C_HELPERS = """
         import itertools, sys, weakref
@@ -271,6 +285,17 @@ THROUGH_C_HELPERS = """
 
         made_module = sys.modules["made_module"] = types.ModuleType("made_module")
         made_module.__getattr__ = lambda name: hop("made " + name)
+
+        @functools.lru_cache(maxsize=2)
+        def cached(n, key=None):
+            return hop(n), key
+
+        @functools.lru_cache()
+        def fibonacci(n):
+            return hop(n) if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+        unlimited = functools.lru_cache(maxsize=None)(lambda n: hop(n))
+        uncached = functools.lru_cache(maxsize=0)(lambda n: hop(n))
 
         def counting(n):
             for i in range(n):
@@ -427,6 +452,9 @@ STATEMENTS = {
     "for over a class with __iter__": "result = []\n            for item in Number(1): result.append(item)",
     "assert": "assert Number(1), 'never'; result = 'held'",
     "raise": "\n            try: raise hop(KeyError)('k')\n            except KeyError as error: result = repr(error)",
+    "raise a class": "\n            try: raise Failed\n            except Failed as error: result = error.told, error.__traceback__.tb_lineno",
+    "raise a class made anew": "\n            try: raise Renewed\n            except Renewed as error: result = error.told",
+    "raise a class in a handler": "\n            try:\n                try: {}['k']\n                except KeyError: raise Failed\n            except Failed as error: result = error.told, repr(error.__context__)",
     "except with a called class": "\n            try: {}['k']\n            except hop(KeyError) as error: result = repr(error)",
     "import inside": "import json as result_json; hop(); result = result_json.dumps({'a': 1})",
     "decorator runs the hop": "\n            @hop\n            def result(): pass\n            result = result.__name__",
@@ -623,3 +651,34 @@ def test_an_operator_that_asked_another_method_before_is_refused(move):
         print(n)
     """)
     assert moved.stdout == "asked\nTrue\n5\n"
+
+
+def test_a_signal_handler_between_two_instructions(move):
+    """The timer comes again until it comes where nothing of the loop is in C."""
+    source = """
+        import signal
+        from pyteleport import BoundaryError, teleport
+        moved = False
+        def handler(number, frame):
+            global moved
+            if not moved:
+                try:
+                    moved = True
+                    teleport()
+                except BoundaryError:
+                    moved = False
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+        def count():
+            n = total = 0
+            while not moved or n % 1000:
+                n += 1
+                total += n
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            return total == n * (n + 1) // 2
+        print(count())
+        trail("end")
+    """
+    run = move(source)
+    assert run.stdout == "True\n", run.stderr
+    assert run.ended_in == "peer"

@@ -50,6 +50,8 @@ impl Objects {
             Entry::WithEnter => LiveEntry::WithEnter,
             Entry::WithExit => LiveEntry::WithExit,
             Entry::Again => LiveEntry::Again,
+            Entry::AgainCached(id) => LiveEntry::AgainCached(own(id)?),
+            Entry::Raise(id) => LiveEntry::Raise(own(id)?),
             Entry::Repeat => LiveEntry::Repeat,
             Entry::Either { when, value } => LiveEntry::Either {
                 when,
@@ -128,7 +130,7 @@ pub fn prepare(py: Python<'_>, snapshot: &Snapshot, objects: &Objects) -> Result
         let frame = prepare_frame(py, state, objects, index)?;
         let follows_again = prepared
             .last()
-            .is_some_and(|caller| caller.state.entry == Entry::Again);
+            .is_some_and(|caller| caller.state.entry.is_again());
         let misfit = |what: &str| MorphError::Misfit {
             frame: index,
             what: what.into(),
@@ -139,7 +141,7 @@ pub fn prepare(py: Python<'_>, snapshot: &Snapshot, objects: &Objects) -> Result
         if matches!(frame.start, Start::Generator(_)) && !follows_again && !follows_value {
             return Err(misfit("it belongs to a generator that nobody waits for"));
         }
-        if index == last && state.entry == Entry::Again {
+        if index == last && state.entry.is_again() {
             return Err(misfit("the call that stopped the program cannot be made again"));
         }
         prepared.push(frame);
@@ -175,7 +177,9 @@ fn prepare_frame(
         );
         return Err(MorphError::Misfit { frame: index, what });
     }
-    if let Entry::Instance(id) | Entry::Either { value: id, .. } = state.entry {
+    if let Entry::Instance(id) | Entry::Raise(id) | Entry::AgainCached(id) | Entry::Either { value: id, .. } =
+        state.entry
+    {
         objects.typed::<PyAny>(py, id, index, "value of its entry")?;
     }
     let globals: Bound<'_, PyDict> = objects.typed(py, state.globals, index, "globals")?;

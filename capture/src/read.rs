@@ -231,6 +231,10 @@ fn read_waiting<'py>(
         LiveEntry::WithEnter => Entry::WithEnter,
         LiveEntry::WithExit => Entry::WithExit,
         LiveEntry::Again => Entry::Again,
+        LiveEntry::AgainCached(cache) => {
+            Entry::AgainCached(table.id(cache.into_bound(py), index, Place::Stack))
+        }
+        LiveEntry::Raise(instance) => Entry::Raise(table.id(instance.into_bound(py), index, Place::Stack)),
         LiveEntry::Repeat => Entry::Repeat,
         LiveEntry::Either { when, value } => Entry::Either {
             when,

@@ -61,6 +61,12 @@ pub enum Entry {
     WithExit,
     /// The instruction runs again with its operands, and enters the callee again.
     Again,
+    /// The same through a function that `functools.lru_cache` wraps: the object, which counts the
+    /// call as a miss once more.
+    AgainCached(ObjectId),
+    /// `raise` was given a class, and makes its instance, which runs its `__init__`: the instance is
+    /// put in the class's place, and the instruction runs again.
+    Raise(ObjectId),
     /// The result is dropped, and the instruction runs again with its operands: it finds done what
     /// the callee did.
     Repeat,
@@ -72,6 +78,13 @@ pub enum Entry {
         /// What the instruction is worth then.
         value: ObjectId,
     },
+}
+
+impl Entry {
+    /// Whether the instruction runs again to enter the callee again.
+    pub fn is_again(&self) -> bool {
+        matches!(self, Entry::Again | Entry::AgainCached(_))
+    }
 }
 
 /// One running call.

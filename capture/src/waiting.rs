@@ -22,6 +22,10 @@ pub enum LiveEntry {
     WithExit,
     /// See [`Entry::Again`](crate::snapshot::Entry::Again).
     Again,
+    /// See [`Entry::AgainCached`](crate::snapshot::Entry::AgainCached).
+    AgainCached(Py<PyAny>),
+    /// See [`Entry::Raise`](crate::snapshot::Entry::Raise).
+    Raise(Py<PyAny>),
     /// See [`Entry::Repeat`](crate::snapshot::Entry::Repeat).
     Repeat,
     /// See [`Entry::Either`](crate::snapshot::Entry::Either).
@@ -43,6 +47,8 @@ impl LiveEntry {
             Self::WithEnter => Self::WithEnter,
             Self::WithExit => Self::WithExit,
             Self::Again => Self::Again,
+            Self::AgainCached(cache) => Self::AgainCached(cache.clone_ref(py)),
+            Self::Raise(instance) => Self::Raise(instance.clone_ref(py)),
             Self::Repeat => Self::Repeat,
             Self::Either { when, value } => Self::Either {
                 when: *when,

@@ -16,11 +16,12 @@
 use crate::errors::{morph_error, raise};
 use crate::tail::{self, Place};
 use capture::cpython::evalframe::{self, Next, Resumer};
+use capture::cpython::fields;
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::objects::{eval_code, set_traceback_frame};
 use capture::cpython::thread::ThreadState;
 use capture::morph::{self, Objects, Prepared, Start};
-use capture::snapshot::{Entry, Handled};
+use capture::snapshot::Handled;
 use capture::waiting::{self, LiveEntry};
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
@@ -189,7 +190,7 @@ fn comes_from_again(py: Python<'_>, resume: &Resume, index: usize) -> bool {
     };
     let unit = u32::try_from(caller.state.instruction).ok();
     let again = unit.and_then(|unit| caller.info.facts.instruction_covering(unit));
-    let (Entry::Again, Some(again)) = (caller.state.entry, again) else {
+    let (true, Some(again)) = (caller.state.entry.is_again(), again) else {
         return false;
     };
     let first = caller.info.facts.reexecute_from(&again);
@@ -251,7 +252,12 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
     if index + 1 == resume.frames.len() {
         return give_value(py, frame, resume, entry, place);
     }
-    if matches!(entry, LiveEntry::Again) {
+    if let LiveEntry::AgainCached(cache) = &entry {
+        if let Err(error) = forget_miss(cache.bind(py)) {
+            return Next::Raise(error);
+        }
+    }
+    if prepared.state.entry.is_again() {
         resume.expected.set(Some(index + 1));
         frame.run_at(facts.reexecute_from(&instruction));
         return Next::Run;
@@ -260,6 +266,14 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
     let result = ThreadState::current(py).with_waiting(frame, move || start(py, resume, index + 1));
     let entry = waiting::pop().unwrap_or(LiveEntry::Value);
     tail::finish(py, frame, result, entry, &place)
+}
+
+/// Takes back that a cache has counted a call, which is made again.
+fn forget_miss(cache: &Bound<'_, PyAny>) -> PyResult<()> {
+    let Some(misses) = fields::read(cache, "misses")? else {
+        return Ok(());
+    };
+    fields::write(cache, "misses", misses.sub(1)?)
 }
 
 /// The innermost frame: gets the value, and from here on the program runs by itself.

@@ -98,14 +98,13 @@ fn take(
     let push = |value: Bound<'_, PyAny>| frame.push(place.slots, SlotValue::Object(value));
     match entry {
         LiveEntry::Instance(instance) => {
-            if !result.is_none() {
-                let kind = result.get_type();
-                let kind = kind.name().map_or_else(|_| "?".into(), |name| name.to_string());
-                return Err(PyTypeError::new_err(format!(
-                    "__init__() should return None, not '{kind}'"
-                )));
-            }
+            check_initialized(&result)?;
             push(instance.into_bound(py));
+        }
+        LiveEntry::Raise(instance) => {
+            check_initialized(&result)?;
+            push(instance.into_bound(py));
+            return Ok(place.first);
         }
         LiveEntry::WithEnter => {
             let mut blocks = frame.blocks();
@@ -131,7 +130,7 @@ fn take(
             }
             push(result);
         }
-        LiveEntry::Value | LiveEntry::Again => push(result),
+        LiveEntry::Value | LiveEntry::Again | LiveEntry::AgainCached(_) => push(result),
         LiveEntry::Repeat => return Ok(place.first),
         LiveEntry::Either { when, value } => {
             // The truth may be asked of a method of the program, below which the frame stands.
@@ -144,6 +143,18 @@ fn take(
         }
     }
     Ok(place.next)
+}
+
+/// What CPython says of an `__init__` that returns something.
+fn check_initialized(result: &Bound<'_, PyAny>) -> PyResult<()> {
+    if result.is_none() {
+        return Ok(());
+    }
+    let kind = result.get_type();
+    let kind = kind.name().map_or_else(|_| "?".into(), |name| name.to_string());
+    Err(PyTypeError::new_err(format!(
+        "__init__() should return None, not '{kind}'"
+    )))
 }
 
 /// Gives a loop an iterator that is exhausted, in place of the one that somebody stopped.

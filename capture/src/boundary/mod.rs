@@ -11,6 +11,7 @@ mod iterators;
 pub(crate) use iterators::next_item;
 
 use crate::cpython::evalframe::recorded_instance;
+use crate::cpython::fields;
 use crate::cpython::objects::{function_of_method, is_called_as_type, lookup_on_type};
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
@@ -24,6 +25,8 @@ pub(crate) enum Passage {
     Instance(Py<PyAny>),
     /// The call can be made again, and leads to the same frame.
     Again,
+    /// The same, through this cache of `functools.lru_cache`, which has counted the call.
+    AgainCached(Py<PyAny>),
     /// The same for the body of a class, unless the class is prepared by code of the program.
     Body,
     /// If the frame's result is as true as `when` says, the call is worth `value`; otherwise it can
@@ -62,6 +65,8 @@ pub(crate) fn passage<'py>(
             let bound: Vec<Bound<'py, PyAny>> = callable.getattr("args")?.extract()?;
             operands.splice(0..0, bound);
             callable = callable.getattr("func")?;
+        } else if is_exactly(py, &callable, "functools", "_lru_cache_wrapper")? {
+            return through_cache(py, &callable, &operands, callee);
         } else if let Ok(class) = callable.cast::<PyType>() {
             return match builtins::through_type(class, &operands, callee) {
                 Some(passage) => Ok(passage),
@@ -80,6 +85,45 @@ pub(crate) fn passage<'py>(
         }
     }
     Err(Refusal::Boundary(name_of(&callable)))
+}
+
+/// A function that `functools.lru_cache` wraps: called again, it looks once more for what the
+/// arguments are worth, does not find it, and calls on.
+fn through_cache<'py>(
+    py: Python<'py>,
+    cache: &Bound<'py, PyAny>,
+    operands: &[Bound<'py, PyAny>],
+    callee: &Callee<'py>,
+) -> Result<Passage, Refusal> {
+    for operand in operands {
+        if has_own_hash(operand, MAX_WRAPPERS)? {
+            return Err(Refusal::Boundary(
+                name_of(cache) + ", a cache that asks an argument of the program for its hash",
+            ));
+        }
+    }
+    let function = fields::read(cache, "func")?.ok_or(Refusal::Unexplained)?;
+    match passage(py, &function, operands, callee)? {
+        Passage::Value => Ok(Passage::AgainCached(cache.clone().unbind())),
+        _ => Err(Refusal::Boundary(name_of(cache))),
+    }
+}
+
+/// Whether the program computes the hash of an object, or of what is in it.
+fn has_own_hash(object: &Bound<'_, PyAny>, nested: usize) -> PyResult<bool> {
+    let kind = object.get_type();
+    if lookup_on_type(&kind, "__hash__").is_some_and(|hash| is_python_function(&hash)) {
+        return Ok(true);
+    }
+    if !is_builtin(object, "tuple") && !is_builtin(object, "frozenset") {
+        return Ok(false);
+    }
+    for item in object.try_iter()? {
+        if nested == 0 || has_own_hash(&item?, nested - 1)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The Python `__call__` of an instance.
@@ -217,7 +261,7 @@ fn through_context<'py>(
     };
     match passage(py, called, rest, callee)? {
         Passage::Value | Passage::Again => Ok(Some(Passage::Again)),
-        Passage::Instance(_) | Passage::Body | Passage::Either { .. } => Ok(None),
+        Passage::Instance(_) | Passage::Body | Passage::AgainCached(_) | Passage::Either { .. } => Ok(None),
     }
 }
 

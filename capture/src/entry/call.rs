@@ -88,9 +88,13 @@ pub(super) fn explain_call<'py>(
     };
     match passage {
         // What was unpacked for the call lies in C, and what is left on the stack may dangle.
-        Passage::Again | Passage::Either { .. } if caller.instruction.op == Op::CallFunctionEx => Err(
-            Refusal::Boundary(boundary::name_of(callable) + " called with unpacked arguments"),
-        ),
+        Passage::Again | Passage::AgainCached(_) | Passage::Either { .. }
+            if caller.instruction.op == Op::CallFunctionEx =>
+        {
+            Err(Refusal::Boundary(
+                boundary::name_of(callable) + " called with unpacked arguments",
+            ))
+        }
         Passage::Body => explain_class_body(caller),
         passage => caller.explained(passage),
     }

@@ -9,6 +9,7 @@
 mod call;
 mod cleanup;
 pub(crate) mod operation;
+mod signal;
 
 use crate::boundary::{self, Passage};
 use crate::code::{Instruction, Op};
@@ -18,6 +19,7 @@ use crate::cpython::objects::lookup_on_type;
 use crate::cpython::{Entering, CURRENT};
 use crate::parameters::Parameters;
 use crate::waiting::LiveEntry;
+use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
@@ -123,6 +125,7 @@ impl<'py> Caller<'_, 'py> {
                 self.without_operands(LiveEntry::Instance(instance), self.below_result())
             }
             Passage::Again => self.again(),
+            Passage::AgainCached(cache) => self.with_operands(LiveEntry::AgainCached(cache)),
             Passage::Either { when, value } => self.with_operands(LiveEntry::Either { when, value }),
             Passage::Body => Err(Refusal::Unexplained),
         }
@@ -232,8 +235,32 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
         Op::ListExtend | Op::SetUpdate => explain_collection(caller, callee),
         Op::SetupWith | Op::BeforeWith | Op::BeforeAsyncWith => explain_enter(caller, callee),
         Op::WithExceptStart => explain_exit(caller, callee),
+        Op::RaiseVarargs => explain_raise(caller, callee),
+        _ if signal::is_handler(caller.py, callee)? => signal::explain_handler(caller, callee),
         Op::WithCleanupStart => cleanup::explain_cleanup(caller, callee),
         _ => operation::explain_operation(caller, callee),
+    }
+}
+
+/// `raise` makes an instance of a class. From 3.14 on the class has left the stack.
+fn explain_raise<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
+    let refusal = || Refusal::Boundary("raise, which makes an instance".into());
+    if caller.instruction.arg != 1 {
+        return Err(refusal());
+    }
+    let keep = caller.expected - 1;
+    let Some(class) = caller.operand(0) else {
+        let made = callee
+            .parameters()?
+            .passed(0)
+            .filter(|made| made.is_instance_of::<PyBaseException>() && callee.is_method(made, "__init__"));
+        let made = made.ok_or_else(refusal)?;
+        return caller.without_operands(LiveEntry::Raise(made.unbind()), keep);
+    };
+    match boundary::passage(caller.py, &class, &[], callee)? {
+        Passage::Instance(instance) => caller.without_operands(LiveEntry::Raise(instance), keep),
+        Passage::Again => caller.again(),
+        _ => Err(refusal()),
     }
 }
 

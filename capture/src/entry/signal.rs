@@ -1,0 +1,47 @@
+//! Handlers of signals, which CPython runs between instructions.
+//!
+//! From 3.11 on it does so at the jump back of a loop, at the start of a function, and behind calls;
+//! before, behind nearly every instruction. What was done is done, what comes next is clear, and the
+//! handler's result is dropped. Behind a call, though, nothing tells whether the call is over, or its C
+//! code has looked for signals itself and goes on.
+
+use super::{Callee, Caller, Explained, Refusal};
+use crate::code::Op;
+use crate::waiting::LiveEntry;
+use pyo3::prelude::*;
+
+/// Whether the callee is what the program has set for the signal that it was called with.
+pub(super) fn is_handler<'py>(py: Python<'py>, callee: &Callee<'py>) -> PyResult<bool> {
+    // A method has its receiver first.
+    let parameters = callee.parameters()?;
+    let mut passed = (0..2).filter_map(|index| parameters.passed(index)?.extract::<i32>().ok());
+    let Some(number) = passed.next() else {
+        return Ok(false);
+    };
+    // Loaded long ago by whoever has set a handler.
+    let modules = py.import("sys")?.getattr("modules")?;
+    if !modules.contains("_signal")? {
+        return Ok(false);
+    }
+    let Ok(handler) = py.import("_signal")?.call_method1("getsignal", (number,)) else {
+        return Ok(false);
+    };
+    let function = handler.getattr_opt("__func__")?.unwrap_or(handler);
+    Ok(callee.is(&function))
+}
+
+/// Explains it by where its caller stands.
+pub(super) fn explain_handler<'py>(
+    caller: &Caller<'_, 'py>,
+    _callee: &Callee<'py>,
+) -> Result<Explained, Refusal> {
+    match caller.instruction.op {
+        // Once more does the same.
+        Op::Resume | Op::JumpBackward | Op::JumpAbsolute | Op::Nop => caller.with_operands(LiveEntry::Repeat),
+        // Up to 3.10: done, with what it loads on the stack already.
+        Op::LoadFast | Op::LoadConst | Op::StoreFast => {
+            Ok(Explained::with(LiveEntry::Discard, caller.after()))
+        }
+        _ => Err(Refusal::Boundary("a signal that came during a call".into())),
+    }
+}
