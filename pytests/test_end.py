@@ -229,3 +229,15 @@ def test_recording_goes_on_after_the_move(move):
         flags=("-X", "teleport"),
     )
     assert run.stdout == "True\n", run.stderr
+
+
+def test_globals_go_before_the_types_that_they_are_of(same):
+    same("""
+        import itertools
+        def f():
+            return pair
+        pair = itertools.tee(range(300))
+        print(sum(itertools.islice(pair[0], 130)))
+        hop()
+        print(sum(pair[1]))
+    """)

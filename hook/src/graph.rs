@@ -205,8 +205,26 @@ pub fn read_field<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Optio
     fields::read(object, name)
 }
 
-/// Puts an object or a number into a field of a C object.
+/// Puts an object or a number into a field of a C object; ``None`` empties it.
 #[pyfunction]
-pub fn write_field(object: &Bound<'_, PyAny>, name: &str, value: Bound<'_, PyAny>) -> PyResult<()> {
+pub fn write_field(object: &Bound<'_, PyAny>, name: &str, value: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     fields::write(object, name, value)
+}
+
+/// Whether a field is known of objects like this one, on this release.
+#[pyfunction]
+pub fn has_field(object: &Bound<'_, PyAny>, name: &str) -> bool {
+    fields::has(object, name)
+}
+
+/// All fields that a C object owns, by CPython's names, without those that are empty.
+#[pyfunction]
+pub fn read_fields<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    fields::read_all(object)
+}
+
+/// Puts back what :func:`read_fields` gave, into an object made with arrays of the same lengths.
+#[pyfunction]
+pub fn write_fields(object: &Bound<'_, PyAny>, values: &Bound<'_, PyDict>) -> PyResult<()> {
+    fields::write_all(object, values)
 }

@@ -16,6 +16,15 @@ def nothing(*_ignored):
     return None
 
 
+class NoItems:
+    """Iterated over by its items, of which it has none."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index):
+        raise IndexError(index)
+
+
 def make_code(*fields):
     """A code object from its fields."""
     return CodeType(*fields)

@@ -317,9 +317,15 @@ def _decode(source, buffers, finder):
         batches.append(batch)
     closing = unpickler.load()
     _check(finder)
+    places = []
     for batch in batches:
         for kind, *state in batch:
-            _COMPLETE[kind](tracebacks, *state)
+            if kind in _PLACE:
+                places.append((kind, state))
+            else:
+                _COMPLETE[kind](tracebacks, *state)
+    for kind, state in places:
+        _PLACE[kind](*state)
     for raw in closing:
         raw.close()
     runtime.give_back_late(late)
@@ -354,3 +360,19 @@ _COMPLETE = {
     "attributes": lambda _tracebacks, thing, state: thing.__dict__.update(state),
     "registry": lambda _tracebacks, *state: classes.register_all(*state),
 }
+
+
+def _place(*state):
+    from . import iterators
+
+    iterators.place(*state)
+
+
+def _place_ordered(*state):
+    from . import iterators
+
+    iterators.place_ordered(*state)
+
+
+# Done when no dictionary changes any more.
+_PLACE = {"place": _place, "place ordered": _place_ordered}

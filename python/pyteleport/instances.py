@@ -157,9 +157,7 @@ def _container_taker(cls):
         (collections.Counter, None, dict.copy, dict.update),
     ):
         if issubclass(cls, base):
-            if find(cls, "__reduce__") is not find(base, "__reduce__"):
-                return None
-            if find(cls, "__reduce_ex__") is not _OBJECT["__reduce_ex__"]:
+            if not reduces_like(cls, base):
                 return None
 
             def take(pickler, thing, base=base, facts=facts, contents=contents, filler=filler):
@@ -169,6 +167,12 @@ def _container_taker(cls):
 
             return take
     return None
+
+
+def reduces_like(cls, base):
+    """Whether a class leaves it to its base, which has no `__reduce_ex__`, how it is taken apart."""
+    names = ("__reduce__", "__reduce_ex__", "__getstate__", "__setstate__")
+    return all(find(cls, name) is find(base, name) for name in names)
 
 
 def _read_factory(thing):

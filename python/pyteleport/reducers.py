@@ -400,15 +400,28 @@ def _view_types():
             yield type(view)
 
 
-def _in_c(name):
-    """A taker of `cfields`, which is imported only for the objects that need it."""
+def _later(module, name):
+    """A taker of another module of this package, which is imported only for the objects that need it."""
 
     def take(pickler, thing):
-        from . import cfields
-
-        return getattr(cfields, name)(pickler, thing)
+        found = __import__(__package__ + "." + module, None, None, (name,))
+        return getattr(found, name)(pickler, thing)
 
     return take
+
+
+def _nameless_iterators():
+    """Types of iterators that no module names, and their takers."""
+    from collections import OrderedDict
+
+    plain = _later("iterators", "take_nameless")
+    yield type(iter(int, 1)), plain
+    yield type(iter(builders.NoItems())), plain
+    over_dictionary = _later("iterators", "take_over_dictionary")
+    for view in ({}.keys(), {}.values(), {}.items()):
+        yield type(iter(view)), over_dictionary
+        yield type(reversed(view)), over_dictionary
+    yield type(iter(OrderedDict())), _later("iterators", "take_over_ordered")
 
 
 # ------------------------------------------------------------------------------------- the table
@@ -442,6 +455,9 @@ TAKERS = {
     TracebackType: exceptions.take_traceback,
 }
 TAKERS.update((kind, take_view) for kind in _view_types())
+TAKERS.update(_nameless_iterators())
+_take_iterator = _later("iterators", "take")
+TAKERS.update((kind, _take_iterator) for kind in (enumerate, zip, map, filter, reversed))
 
 # Types of modules that the program may not have loaded: looked up only once it has.
 _BY_MODULE = {
@@ -454,8 +470,17 @@ _BY_MODULE = {
         ("ParamSpec", take_type_variable),
         ("TypeVarTuple", take_type_variable),
     ),
+    "itertools": tuple(
+        (name, _take_iterator)
+        for name in (
+            *("count", "cycle", "repeat", "accumulate", "chain", "compress", "dropwhile", "takewhile"),
+            *("filterfalse", "starmap", "groupby", "_grouper", "islice", "_tee", "_tee_dataobject"),
+            *("zip_longest", "product", "permutations", "combinations", "combinations_with_replacement"),
+            *("pairwise", "batched"),
+        )
+    ),
     "weakref": (("finalize", take_finalizer),),
-    "functools": (("_lru_cache_wrapper", _in_c("take_cached")),),
+    "functools": (("_lru_cache_wrapper", _later("cfields", "take_cached")),),
     "numpy": (("ndarray", take_array),),
     "_struct": (("Struct", take_struct),),
     "subprocess": (("Popen", take_child_process),),
@@ -465,11 +490,11 @@ _BY_MODULE = {
 
 # Types that no module offers, by the names that they give themselves.
 _UNNAMED = {
-    ("builtins", "memory_iterator"): _in_c("take_memory_iterator"),
-    ("decimal", "ContextManager"): _in_c("take_decimal_manager"),
-    ("_csv", "reader"): _in_c("take_csv_reader"),
-    ("_csv", "writer"): _in_c("take_csv_writer"),
-    ("_csv", "Dialect"): _in_c("take_csv_dialect"),
+    ("builtins", "memory_iterator"): _later("cfields", "take_memory_iterator"),
+    ("decimal", "ContextManager"): _later("cfields", "take_decimal_manager"),
+    ("_csv", "reader"): _later("cfields", "take_csv_reader"),
+    ("_csv", "writer"): _later("cfields", "take_csv_writer"),
+    ("_csv", "Dialect"): _later("cfields", "take_csv_dialect"),
 }
 
 
@@ -497,4 +522,7 @@ def choose(pickler, cls):
     for base in (property, classmethod, staticmethod, ModuleType):
         if issubclass(cls, base):
             return TAKERS[base]
+    for base in cls.__mro__:
+        if pickler.takers.get(base) is _take_iterator and instances.reduces_like(cls, base):
+            return _take_iterator
     return _UNNAMED.get((cls.__module__, cls.__name__)) or instances.choose(pickler, cls)

@@ -17,6 +17,26 @@ extern "C" {
     ) -> *mut PyObject;
     /// The runtime; from 3.13 on it begins with `_Py_DebugOffsets`.
     pub static mut _PyRuntime: u8;
+    /// Iterators over dictionaries.
+    pub static mut PyDictIterKey_Type: PyTypeObject;
+    /// As above.
+    pub static mut PyDictIterValue_Type: PyTypeObject;
+    /// As above.
+    pub static mut PyDictIterItem_Type: PyTypeObject;
+    /// Backwards.
+    pub static mut PyDictRevIterKey_Type: PyTypeObject;
+    /// As above.
+    pub static mut PyDictRevIterValue_Type: PyTypeObject;
+    /// As above.
+    pub static mut PyDictRevIterItem_Type: PyTypeObject;
+    /// Iterators over ordered dictionaries, all kinds.
+    pub static mut PyODictIter_Type: PyTypeObject;
+    /// What `iter` makes of `__getitem__`.
+    pub static mut PySeqIter_Type: PyTypeObject;
+    /// What `iter` makes of a callable and its last value.
+    pub static mut PyCallIter_Type: PyTypeObject;
+    /// The type of functions made in Python.
+    pub static mut PyFunction_Type: PyTypeObject;
     /// The type of bound methods.
     pub static mut PyMethod_Type: PyTypeObject;
     /// The function of a bound method, borrowed.

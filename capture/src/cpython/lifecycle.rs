@@ -35,6 +35,7 @@ pub fn end_process(py: Python<'_>, ended: Ended) -> ! {
             (1, interrupted)
         }
     };
+    keep_types(py);
     // SAFETY: the GIL is held by the thread that the interpreter was started in, and nothing of
     // Python is used afterwards.
     let flushed = unsafe { ffi::Py_FinalizeEx() } == 0;
@@ -52,6 +53,17 @@ pub fn end_process(py: Python<'_>, ended: Ended) -> ! {
     };
     // SAFETY: ends the process; destructors of C run, nothing of ours is in use.
     unsafe { libc::exit(code) }
+}
+
+/// Keeps alive, for good, the one type whose last instances 3.12 clears through the type, and crashes
+/// if the collection that ends the interpreter cleared that first. Which comes first depends on
+/// where in memory's order `__main__` was made: here it is younger than what the peer had imported.
+fn keep_types(py: Python<'_>) {
+    let modules = py.import("sys").and_then(|sys| sys.getattr("modules"));
+    let itertools = modules.and_then(|modules| modules.get_item("itertools"));
+    if let Ok(links) = itertools.and_then(|itertools| itertools.getattr("_tee_dataobject")) {
+        core::mem::forget(links.unbind());
+    }
 }
 
 /// Lets `fork` split the process, with the interpreter told before and after; `fork` says whether it

@@ -95,6 +95,8 @@ pub struct Layout {
     pub eval_frame: EvalFrame,
     /// Where `atexit` keeps its callbacks.
     pub atexit: Atexit,
+    /// Fields of objects that other releases lack, or have elsewhere.
+    pub fields: &'static [&'static [fields::Field]],
     /// What the interpreter itself publishes of the above, for debuggers (3.13 and later): the
     /// field's name, its number among the 64-bit numbers of `_Py_DebugOffsets`, and its offset.
     pub published: &'static [(&'static str, usize, usize)],

@@ -3,10 +3,11 @@
 //! - the frame has a state, and tells for its generator whether that runs;
 //! - `atexit` keeps its callbacks in the interpreter state.
 
+use super::fields::{field, Field, Holds};
 use super::v3_8::{Block, Handled, Head, VarHead};
 use super::{
-    v3_9, Atexit, Blocks, Depth, Executing, FrameLayout, GeneratorFrame, GeneratorLayout, GeneratorStates,
-    Instruction, Layout, Owner, Release,
+    v3_8, v3_9, Atexit, Blocks, Depth, Executing, FrameLayout, GeneratorFrame, GeneratorLayout,
+    GeneratorStates, Instruction, Layout, Owner, Release,
 };
 use crate::code::{CodeRules, Family};
 use core::ffi::{c_char, c_int, c_void};
@@ -45,6 +46,9 @@ struct Generator {
     gi_exc_state: Handled,
 }
 
+/// Since this release the lengths may be held against each other.
+pub(super) const ZIP: &[Field] = &[field("zip", "strict", Holds::Int, 40)];
+
 /// What CPython 3.10 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 10 },
@@ -82,5 +86,6 @@ pub const LAYOUT: Layout = Layout {
         handled: offset_of!(Generator, gi_exc_state),
     },
     atexit: Atexit::Interpreter(3488),
+    fields: &[v3_8::CYCLE, ZIP],
     ..v3_9::LAYOUT
 };

@@ -152,5 +152,6 @@ pub const LAYOUT: Layout = Layout {
     },
     eval_frame: v3_9::LAYOUT.eval_frame,
     atexit: Atexit::Interpreter(3536),
+    fields: super::v3_10::LAYOUT.fields,
     published: &[],
 };

@@ -3,10 +3,11 @@
 //! - generators and coroutines that are resumed by an instruction run in the same activation;
 //! - calls that nest in C are counted by themselves, and those through an evaluator of one's own are among them.
 
+use super::fields::{field, Field, Holds};
 use super::{
-    v3_11, v3_8, Activation, Atexit, CStack, CodeObjectLayout, CurrentFrame, Depth, Entering, FrameLayout,
-    GeneratorFrame, GeneratorLayout, GeneratorStates, Instruction, Layout, OperandLayout, Owner, Recursion,
-    Release, ThreadLayout,
+    v3_10, v3_11, v3_8, Activation, Atexit, CStack, CodeObjectLayout, CurrentFrame, Depth, Entering,
+    FrameLayout, GeneratorFrame, GeneratorLayout, GeneratorStates, Instruction, Layout, OperandLayout, Owner,
+    Recursion, Release, ThreadLayout,
 };
 use core::ffi::{c_char, c_int, c_void};
 use core::mem::offset_of;
@@ -82,6 +83,22 @@ const CO_CODE_ADAPTIVE: usize = 192;
 /// `FRAME_OWNED_BY_CSTACK`.
 const OWNED_BY_C_STACK: i8 = 3;
 
+/// What is evaluated when somebody asks, and the function that does (Objects/typevarobject.c).
+pub(super) const TYPE_PARAMETERS: &[Field] = &[
+    field("TypeVar", "bound", Holds::Object, 24),
+    field("TypeVar", "evaluate_bound", Holds::Object, 32),
+    field("TypeVar", "constraints", Holds::Object, 40),
+    field("TypeVar", "evaluate_constraints", Holds::Object, 48),
+    field("ParamSpec", "bound", Holds::Object, 24),
+];
+
+pub(super) const ALIAS: &[Field] = &[
+    field("TypeAliasType", "type_params", Holds::Object, 24),
+    field("TypeAliasType", "compute_value", Holds::Object, 32),
+    field("TypeAliasType", "value", Holds::Object, 40),
+    field("TypeAliasType", "module", Holds::Object, 48),
+];
+
 /// What CPython 3.12 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 12 },
@@ -138,5 +155,6 @@ pub const LAYOUT: Layout = Layout {
         c_stack: CStack::Counted(offset_of!(Thread, c_recursion_remaining)),
     },
     atexit: Atexit::Interpreter(3944),
+    fields: &[v3_8::CYCLE, v3_10::ZIP, TYPE_PARAMETERS, ALIAS],
     ..v3_11::LAYOUT
 };

@@ -5,10 +5,11 @@
 //! - a call's operands begin with the callable, then comes a receiver or NULL;
 //! - a simple `__init__` runs in the activation of the call of its class, above a trampoline frame.
 
+use super::fields::{field, Field, Holds};
 use super::{
-    v3_12, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, FrameLayout, GeneratorFrame,
-    GeneratorLayout, GeneratorStates, Instruction, Layout, OperandLayout, Owner, Recursion, Release,
-    ThreadLayout,
+    v3_10, v3_12, v3_8, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, FrameLayout,
+    GeneratorFrame, GeneratorLayout, GeneratorStates, Instruction, Layout, OperandLayout, Owner, Recursion,
+    Release, ThreadLayout,
 };
 use core::ffi::{c_int, c_void};
 use core::mem::offset_of;
@@ -58,6 +59,19 @@ pub(super) const STATES: GeneratorStates = GeneratorStates {
     executing: 0,
 };
 
+/// Since this release type parameters may have defaults, evaluated when somebody asks.
+pub(super) const DEFAULTS: &[Field] = &[
+    field("TypeVar", "default_value", Holds::Object, 56),
+    field("TypeVar", "evaluate_default", Holds::Object, 64),
+    field("TypeVarTuple", "default_value", Holds::Object, 24),
+    field("TypeVarTuple", "evaluate_default", Holds::Object, 32),
+    field("ParamSpec", "default_value", Holds::Object, 32),
+    field("ParamSpec", "evaluate_default", Holds::Object, 40),
+];
+
+/// Since this release the last batch may be held against the size.
+pub(super) const BATCHED: &[Field] = &[field("batched", "strict", Holds::Byte, 32)];
+
 /// What CPython 3.13 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 13 },
@@ -95,6 +109,14 @@ pub const LAYOUT: Layout = Layout {
         c_stack: CStack::Counted(offset_of!(Thread, c_recursion_remaining)),
     },
     atexit: Atexit::Interpreter(10712),
+    fields: &[
+        v3_8::CYCLE,
+        v3_10::ZIP,
+        v3_12::TYPE_PARAMETERS,
+        v3_12::ALIAS,
+        DEFAULTS,
+        BATCHED,
+    ],
     published: &[
         ("current_frame", 23, offset_of!(Thread, current_frame)),
         ("previous", 29, v3_12::LAYOUT.frame.back),

@@ -5,9 +5,10 @@
 //! - C code nests as deep as the C stack is, nobody counts;
 //! - a `with` statement loads the two methods and calls `__enter__` like anything else.
 
+use super::fields::{field, Field, Holds};
 use super::{
-    v3_12, v3_13, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering, FrameLayout,
-    Layout, OperandLayout, Owner, Recursion, Release, ThreadLayout, Words,
+    v3_10, v3_12, v3_13, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering,
+    FrameLayout, Layout, OperandLayout, Owner, Recursion, Release, ThreadLayout, Words,
 };
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
@@ -43,6 +44,12 @@ mod thread {
 /// `FRAME_OWNED_BY_INTERPRETER`.
 const OWNED_BY_INTERPRETER: i8 = 3;
 
+/// Since this release the lengths may be held against each other.
+pub(super) const MAP: &[Field] = &[field("map", "strict", Holds::Int, 32)];
+
+/// The annotations once they were evaluated, which asking for them would do.
+pub(super) const FUNCTION: &[Field] = &[field("function", "func_annotations", Holds::Object, 112)];
+
 /// What CPython 3.14 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 14 },
@@ -76,6 +83,15 @@ pub const LAYOUT: Layout = Layout {
         c_stack: CStack::Measured,
     },
     atexit: Atexit::InterpreterList(10792),
+    fields: &[
+        v3_10::ZIP,
+        v3_12::TYPE_PARAMETERS,
+        v3_12::ALIAS,
+        v3_13::DEFAULTS,
+        v3_13::BATCHED,
+        MAP,
+        FUNCTION,
+    ],
     published: &[
         ("current_frame", 26, thread::CURRENT_FRAME),
         ("previous", 32, offset_of!(Frame, previous)),

@@ -4,10 +4,11 @@
 //!   the number of the next item, for which no iterator is made;
 //! - the states of generators have other numbers.
 
+use super::fields::{field, Field, Holds};
 use super::v3_14::Frame;
 use super::{
-    v3_12, v3_13, v3_14, Atexit, CStack, CurrentFrame, GeneratorFrame, GeneratorLayout, GeneratorStates,
-    Layout, OperandLayout, Recursion, Release, ThreadLayout,
+    v3_10, v3_12, v3_13, v3_14, Atexit, CStack, CurrentFrame, GeneratorFrame, GeneratorLayout,
+    GeneratorStates, Layout, OperandLayout, Recursion, Release, ThreadLayout,
 };
 use core::mem::offset_of;
 
@@ -26,6 +27,15 @@ const STATES: GeneratorStates = GeneratorStates {
     delegating: 2,
     executing: 4,
 };
+
+/// Since this release an alias has a qualified name.
+const ALIAS: &[Field] = &[
+    field("TypeAliasType", "qualname", Holds::Object, 24),
+    field("TypeAliasType", "type_params", Holds::Object, 32),
+    field("TypeAliasType", "compute_value", Holds::Object, 40),
+    field("TypeAliasType", "value", Holds::Object, 48),
+    field("TypeAliasType", "module", Holds::Object, 56),
+];
 
 /// What CPython 3.15 answers.
 pub const LAYOUT: Layout = Layout {
@@ -55,6 +65,15 @@ pub const LAYOUT: Layout = Layout {
         c_stack: CStack::Measured,
     },
     atexit: Atexit::InterpreterList(10768),
+    fields: &[
+        v3_10::ZIP,
+        v3_12::TYPE_PARAMETERS,
+        ALIAS,
+        v3_13::DEFAULTS,
+        v3_13::BATCHED,
+        v3_14::MAP,
+        v3_14::FUNCTION,
+    ],
     published: &[
         ("current_frame", 26, thread::CURRENT_FRAME),
         ("previous", 40, offset_of!(Frame, previous)),

@@ -1,6 +1,7 @@
 //! CPython 3.8 (v3.8.0, Include/{frameobject,code,genobject}.h, Include/cpython/pystate.h): frames are
 //! objects, each with a stack of blocks, and every call recurses in C.
 
+use super::fields::{field, Field, Holds};
 use super::{
     Activation, Atexit, Blocks, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering,
     EvalFrame, Executing, FrameLayout, GeneratorFrame, GeneratorLayout, HandledLayout, Instruction, Layout,
@@ -107,6 +108,9 @@ struct Thread {
 /// `eval_frame` in `PyInterpreterState` as printed by a program compiled against the headers.
 const EVAL_FRAME: usize = 568;
 
+/// Whether `cycle` need not keep what it reads.
+pub(super) const CYCLE: &[Field] = &[field("cycle", "firstpass", Holds::Int, 40)];
+
 /// What CPython 3.8 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 8 },
@@ -168,5 +172,6 @@ pub const LAYOUT: Layout = Layout {
     },
     eval_frame: EvalFrame::Field(EVAL_FRAME),
     atexit: Atexit::ModuleState,
+    fields: &[CYCLE],
     published: &[],
 };

@@ -1,0 +1,199 @@
+"""Iterators in mid-flight, by their fields: nothing is consumed, copied or called.
+
+An iterator is made over nothing, of the same class, and gets its fields when what they refer to is
+being read: so it may be part of what it goes through. Those over dictionaries wait until all of
+these are whole: their places count entries, which lie closer there than at home.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from . import instances
+from ._native import read_field, read_fields, write_field, write_fields
+from .builders import NoItems
+from .errors import ResumeError
+
+# ------------------------------------------------------------------------- building, at the peer
+
+
+# Arguments that make an iterator over nothing; no code of the program runs.
+_SHELLS = {
+    enumerate: ((),),
+    zip: (),
+    map: (None, ()),
+    filter: (None, ()),
+    reversed: ("",),
+    itertools.count: (),
+    itertools.cycle: ((),),
+    itertools.repeat: (None,),
+    itertools.accumulate: ((),),
+    itertools.chain: (),
+    itertools.compress: ((), ()),
+    itertools.dropwhile: (None, ()),
+    itertools.takewhile: (None, ()),
+    itertools.filterfalse: (None, ()),
+    itertools.starmap: (None, ()),
+    itertools.groupby: ((),),
+    itertools.islice: ((), 0),
+    itertools.zip_longest: (),
+    itertools._tee: ((),),
+    itertools._tee_dataobject: (iter(()), [], None),
+    itertools._grouper: (itertools.groupby(()), None),
+}
+for _name, _arguments in (("pairwise", ((),)), ("batched", ((), 1))):
+    if hasattr(itertools, _name):
+        _SHELLS[getattr(itertools, _name)] = _arguments
+
+_COMBINATORIC = (
+    itertools.product,
+    itertools.permutations,
+    itertools.combinations,
+    itertools.combinations_with_replacement,
+)
+
+# What no class makes.
+_MAKERS = {
+    "iterator": lambda: iter(NoItems()),
+    "callable_iterator": lambda: iter(int, 1),
+    "dict_keyiterator": lambda: iter({}),
+    "dict_valueiterator": lambda: iter({}.values()),
+    "dict_itemiterator": lambda: iter({}.items()),
+    "dict_reversekeyiterator": lambda: reversed({}),
+    "dict_reversevalueiterator": lambda: reversed({}.values()),
+    "dict_reverseitemiterator": lambda: reversed({}.items()),
+}
+
+
+def make_shell(base, cls, sizes=()):
+    """An iterator over nothing, whose class's own code has not run."""
+    if base is itertools.product:
+        return base.__new__(cls, *[()] * sizes[0])
+    if base in _COMBINATORIC:
+        length, r = sizes
+        return base.__new__(cls, (None,) * length, r)
+    return base.__new__(cls, *_SHELLS[base])
+
+
+def make_nameless(name):
+    """An iterator over nothing of a type that nothing names."""
+    return _MAKERS[name]()
+
+
+def make_ordered(kind):
+    """An iterator over an empty ordered dictionary: 2 its keys, 4 its values, 6 both; 1 more backwards."""
+    return _over_ordered(_ordered(), kind)
+
+
+def _ordered():
+    from collections import OrderedDict
+
+    return OrderedDict()
+
+
+def _over_ordered(mapping, kind):
+    base = type(_ordered())
+    view = {2: base.keys, 4: base.values, 6: base.items}[kind & 6](mapping)
+    return reversed(view) if kind & 1 else iter(view)
+
+
+def fill(iterator, state):
+    """Let an iterator stand where it stood."""
+    fields, own, is_current = state
+    write_fields(iterator, fields)
+    if own is not None:
+        instances.fill(iterator, own)
+    if is_current:
+        write_field(fields["parent"], "currgrouper", id(iterator))
+
+
+def place(iterator, mapping, remaining):
+    """Let an iterator over a dictionary, which is whole now, stand before its last entries.
+
+    With None it finds the dictionary changed, as it would have at home.
+    """
+    size = dict.__len__(mapping)
+    backwards = "reverse" in type(iterator).__name__
+    left = remaining or 0
+    write_fields(
+        iterator,
+        {
+            "di_dict": mapping,
+            "di_used": -1 if remaining is None else size,
+            "di_pos": left - 1 if backwards else size - left,
+            "len": left,
+        },
+    )
+    if remaining is not None and len(_rest(iterator)) != remaining:
+        raise ResumeError("a dictionary that is iterated over is not the same here")
+
+
+def place_ordered(iterator, mapping, key, changed):
+    """The same for an ordered dictionary, before a key of it, given as a tuple, or at its end."""
+    fields = read_fields(_over_ordered(mapping, read_field(iterator, "kind")))
+    fields.pop("di_current", None)
+    if key:
+        fields["di_current"] = key[0]
+    if changed:
+        fields["di_state"] = fields["di_size"] = -1
+    write_fields(iterator, fields)
+
+
+def _rest(iterator):
+    """What is still to come of an iterator over a dictionary, which stays where it is."""
+    return iterator.__reduce__()[1][0]
+
+
+# -------------------------------------------------------------------------- taking apart, at home
+
+
+def take(pickler, iterator):
+    """An iterator of `builtins` or `itertools`, or of a class that derives from one."""
+    cls = type(iterator)
+    base = next(base for base in cls.__mro__ if base in _SHELLS or base in _COMBINATORIC)
+    fields = read_fields(iterator)
+    if fields.get("stopped"):
+        fields.pop("result", None)  # of no use any more, and over an empty pool a tuple without items
+    is_current = "parent" in fields and read_field(fields["parent"], "currgrouper") == id(iterator)
+    own = instances.own_state(pickler, iterator) if cls is not base else None
+    made = make_shell, (base, cls, _sizes(base, fields))
+    return (*made, (fields, own, is_current), None, None, fill)
+
+
+def _sizes(base, fields):
+    """How much room an iterator needs that keeps places of its own."""
+    if base is itertools.product:
+        return (len(fields["pools"]),)
+    return (len(fields["pool"]), fields["r"]) if base in _COMBINATORIC else ()
+
+
+def take_nameless(_pickler, iterator):
+    """What `iter` makes of a callable, or of something that only has `__getitem__`."""
+    made = make_nameless, (type(iterator).__name__,)
+    return (*made, (read_fields(iterator), None, False), None, None, fill)
+
+
+def take_over_dictionary(pickler, iterator):
+    """An iterator over a dictionary, by how many entries are still to come."""
+    mapping = read_field(iterator, "di_dict")
+    if mapping is None:
+        return make_nameless, (type(iterator).__name__,)
+    changed = read_field(iterator, "di_used") != dict.__len__(mapping)
+    remaining = None if changed else len(_rest(iterator))
+    if id(iterator) not in pickler.deferred_ids:
+        pickler.deferred_ids[id(iterator)] = iterator
+        pickler.deferred.append(("place", iterator, mapping, remaining))
+    return make_nameless, (type(iterator).__name__,)
+
+
+def take_over_ordered(pickler, iterator):
+    """An iterator over an ordered dictionary, by the key that is next."""
+    fields = read_fields(iterator)
+    mapping = fields.get("di_odict")
+    if mapping is not None and id(iterator) not in pickler.deferred_ids:
+        pickler.deferred_ids[id(iterator)] = iterator
+        now = read_fields(_over_ordered(mapping, fields["kind"]))
+        changed = any(now[name] != fields[name] for name in ("di_size", "di_state"))
+        key = (fields["di_current"],) if "di_current" in fields else ()
+        pickler.deferred.append(("place ordered", iterator, mapping, key, changed))
+    return make_ordered, (fields["kind"],)
