@@ -15,25 +15,40 @@ use crate::waiting::LiveEntry;
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCode, PyDict, PyFunction, PyTuple};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The objects of a snapshot on this side, by their [`ObjectId`].
-pub struct Objects(Vec<Py<PyAny>>);
+pub struct Objects {
+    objects: Vec<Py<PyAny>>,
+    /// Frame objects of frames that are there again and that frames further in refer to.
+    frames: RefCell<HashMap<u32, Py<PyAny>>>,
+}
 
 impl Objects {
     /// The decoded list.
     pub fn new(objects: Vec<Py<PyAny>>) -> Self {
-        Self(objects)
+        Self {
+            objects,
+            frames: RefCell::default(),
+        }
     }
 
     /// One of them.
     pub fn get<'py>(&self, py: Python<'py>, id: ObjectId) -> Option<Bound<'py, PyAny>> {
-        self.0.get(id.0 as usize).map(|object| object.bind(py).clone())
+        self.objects
+            .get(id.0 as usize)
+            .map(|object| object.bind(py).clone())
     }
 
     fn slot<'py>(&self, slot: Slot, py: Python<'py>) -> SlotValue<'py> {
         match slot {
             Slot::Object(id) => self.get(py, id).into(),
+            Slot::Frame(index) => {
+                let frames = self.frames.borrow();
+                frames.get(&index).map(|frame| frame.bind(py).clone()).into()
+            }
             Slot::Tagged(number) => SlotValue::Tagged(number),
             Slot::Null => SlotValue::Null,
         }
@@ -52,12 +67,18 @@ impl Objects {
             Entry::Again => LiveEntry::Again,
             Entry::AgainCached(id) => LiveEntry::AgainCached(own(id)?),
             Entry::Raise(id) => LiveEntry::Raise(own(id)?),
+            Entry::Jumped => LiveEntry::Jumped,
             Entry::Repeat => LiveEntry::Repeat,
             Entry::Either { when, value } => LiveEntry::Either {
                 when,
                 value: own(value)?,
             },
         })
+    }
+
+    /// Keeps a frame object for the frames that refer to it.
+    pub fn keep_frame(&self, index: usize, frame: Py<PyAny>) {
+        self.frames.borrow_mut().insert(index as u32, frame);
     }
 
     /// The objects of a handled exception.
@@ -120,14 +141,36 @@ pub struct Prepared {
     pub info: Arc<CodeInfo>,
     /// How it is started.
     pub start: Start,
+    /// Frames further in have its frame object in a slot.
+    pub is_referred_to: bool,
+}
+
+/// The frames whose frame objects are in slots of frames further in.
+fn frames_referred_to(snapshot: &Snapshot) -> Result<HashSet<u32>, MorphError> {
+    let mut found = HashSet::new();
+    for (frame, state) in snapshot.frames.iter().enumerate() {
+        for slot in state.slots.iter().chain(&state.stack) {
+            match *slot {
+                Slot::Frame(other) if (other as usize) < frame => found.insert(other),
+                Slot::Frame(other) => {
+                    let what = format!("it refers to frame {other}, which is not there before it");
+                    return Err(MorphError::Misfit { frame, what });
+                }
+                _ => false,
+            };
+        }
+    }
+    Ok(found)
 }
 
 /// Checks a decoded snapshot against the code that came with it.
 pub fn prepare(py: Python<'_>, snapshot: &Snapshot, objects: &Objects) -> Result<Vec<Prepared>, MorphError> {
     let last = snapshot.frames.len().wrapping_sub(1);
+    let referred = frames_referred_to(snapshot)?;
     let mut prepared: Vec<Prepared> = Vec::with_capacity(snapshot.frames.len());
     for (index, state) in snapshot.frames.iter().enumerate() {
-        let frame = prepare_frame(py, state, objects, index)?;
+        let mut frame = prepare_frame(py, state, objects, index)?;
+        frame.is_referred_to = referred.contains(&(index as u32));
         let follows_again = prepared
             .last()
             .is_some_and(|caller| caller.state.entry.is_again());
@@ -216,6 +259,7 @@ fn prepare_frame(
         code: code.unbind(),
         info,
         start,
+        is_referred_to: false,
     })
 }
 
@@ -242,7 +286,7 @@ fn check_fit(state: &FrameState, objects: &Objects, info: &CodeInfo, index: usiz
             _ => None,
         });
     for id in in_slots.chain(handled.into_iter().flatten()) {
-        if id.0 as usize >= objects.0.len() {
+        if id.0 as usize >= objects.objects.len() {
             return Err(MorphError::Object {
                 frame: index,
                 object: id.0,
@@ -438,7 +482,7 @@ pub fn function_of_generator<'py>(generator: &Generator<'py>) -> Result<Bound<'p
         objects.push(cell.unbind());
     }
     let globals = frame.globals().cast_into::<PyDict>().map_err(PyErr::from)?;
-    let function = function_of(py, &frame.code(), &globals, &cells, &Objects(objects), 0)?;
+    let function = function_of(py, &frame.code(), &globals, &cells, &Objects::new(objects), 0)?;
     Ok(function.into_any())
 }
 

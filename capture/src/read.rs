@@ -32,6 +32,8 @@ pub struct ObjectTable {
     ids: HashMap<usize, ObjectId>,
     objects: Vec<Py<PyAny>>,
     places: Vec<(u32, Place)>,
+    /// The frames' index by the address of their frame objects.
+    frames: HashMap<usize, usize>,
 }
 
 impl ObjectTable {
@@ -47,7 +49,11 @@ impl ObjectTable {
     fn slot(&mut self, value: SlotValue<'_>, frame: usize, place: Place) -> Slot {
         match value {
             SlotValue::Null => Slot::Null,
-            SlotValue::Object(object) => Slot::Object(self.id(object, frame, place)),
+            SlotValue::Object(object) => match self.frames.get(&(object.as_ptr() as usize)) {
+                // It is there again before this frame is.
+                Some(&other) if other < frame => Slot::Frame(other as u32),
+                _ => Slot::Object(self.id(object, frame, place)),
+            },
             SlotValue::Tagged(number) => Slot::Tagged(number),
         }
     }
@@ -122,6 +128,11 @@ pub fn read_stack<'py>(
 
     let mut table = ObjectTable::default();
     let count = inner_first.len();
+    for (index, read) in inner_first.iter().rev().enumerate() {
+        if let Some(object) = read.frame.frame_object() {
+            table.frames.insert(object.as_ptr() as usize, index);
+        }
+    }
     let mut frames = Vec::with_capacity(count);
     for index in 0..count {
         // Outermost first.
@@ -235,6 +246,7 @@ fn read_waiting<'py>(
             Entry::AgainCached(table.id(cache.into_bound(py), index, Place::Stack))
         }
         LiveEntry::Raise(instance) => Entry::Raise(table.id(instance.into_bound(py), index, Place::Stack)),
+        LiveEntry::Jumped => Entry::Jumped,
         LiveEntry::Repeat => Entry::Repeat,
         LiveEntry::Either { when, value } => Entry::Either {
             when,

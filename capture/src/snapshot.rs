@@ -18,6 +18,8 @@ pub enum Slot {
     Null,
     /// A reference to an object.
     Object(ObjectId),
+    /// The frame object of another frame of the snapshot, one further out: its index.
+    Frame(u32),
     /// A small integer that CPython keeps in the slot itself (3.14 and later).
     Tagged(i64),
 }
@@ -67,6 +69,8 @@ pub enum Entry {
     /// `raise` was given a class, and makes its instance, which runs its `__init__`: the instance is
     /// put in the class's place, and the instruction runs again.
     Raise(ObjectId),
+    /// The result is dropped, and the instruction is done: a jump that was taken.
+    Jumped,
     /// The result is dropped, and the instruction runs again with its operands: it finds done what
     /// the callee did.
     Repeat,

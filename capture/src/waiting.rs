@@ -26,6 +26,8 @@ pub enum LiveEntry {
     AgainCached(Py<PyAny>),
     /// See [`Entry::Raise`](crate::snapshot::Entry::Raise).
     Raise(Py<PyAny>),
+    /// See [`Entry::Jumped`](crate::snapshot::Entry::Jumped).
+    Jumped,
     /// See [`Entry::Repeat`](crate::snapshot::Entry::Repeat).
     Repeat,
     /// See [`Entry::Either`](crate::snapshot::Entry::Either).
@@ -49,6 +51,7 @@ impl LiveEntry {
             Self::Again => Self::Again,
             Self::AgainCached(cache) => Self::AgainCached(cache.clone_ref(py)),
             Self::Raise(instance) => Self::Raise(instance.clone_ref(py)),
+            Self::Jumped => Self::Jumped,
             Self::Repeat => Self::Repeat,
             Self::Either { when, value } => Self::Either {
                 when: *when,

@@ -235,6 +235,10 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
         let morphed = morph::morph(py, frame, prepared, objects)
             .map_err(|error| morph_error(py, error))
             .and_then(|()| adopt_tracebacks(py, frame, &resume, index));
+        if prepared.is_referred_to {
+            let object = ThreadState::current(py).frame_object_of(frame, py);
+            objects.keep_frame(index, object.unbind());
+        }
         if let Err(error) = morphed {
             return Next::Raise(error);
         }
@@ -273,7 +277,7 @@ fn forget_miss(cache: &Bound<'_, PyAny>) -> PyResult<()> {
     let Some(misses) = fields::read(cache, "misses")? else {
         return Ok(());
     };
-    fields::write(cache, "misses", misses.sub(1)?)
+    fields::write(cache, "misses", Some(misses.sub(1)?))
 }
 
 /// The innermost frame: gets the value, and from here on the program runs by itself.

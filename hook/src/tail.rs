@@ -23,6 +23,8 @@ pub struct Place {
     at: u32,
     /// The one after it.
     next: u32,
+    /// Where it jumps to.
+    target: Option<u32>,
     /// How deep the stack is behind it, if none of its operands were left out.
     after: usize,
     /// A region of the exception table begins or ends at it.
@@ -49,6 +51,7 @@ impl Place {
             first: facts.reexecute_from(instruction),
             at: instruction.unit,
             next: instruction.next,
+            target: instruction.target,
             after: after.map_or(0, usize::from),
             at_border: facts.handler_at(instruction.unit) != facts.handler_before(instruction.unit),
             for_a_call: morph::loads_for_a_call(instruction),
@@ -131,6 +134,7 @@ fn take(
             push(result);
         }
         LiveEntry::Value | LiveEntry::Again | LiveEntry::AgainCached(_) => push(result),
+        LiveEntry::Jumped => return Ok(place.target.unwrap_or(place.next)),
         LiveEntry::Repeat => return Ok(place.first),
         LiveEntry::Either { when, value } => {
             // The truth may be asked of a method of the program, below which the frame stands.

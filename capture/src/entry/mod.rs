@@ -236,7 +236,9 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
         Op::SetupWith | Op::BeforeWith | Op::BeforeAsyncWith => explain_enter(caller, callee),
         Op::WithExceptStart => explain_exit(caller, callee),
         Op::RaiseVarargs => explain_raise(caller, callee),
-        _ if signal::is_handler(caller.py, callee)? => signal::explain_handler(caller, callee),
+        op if signal::may_run_behind(op) && signal::is_handler(caller.py, callee)? => {
+            signal::explain_handler(caller)
+        }
         Op::WithCleanupStart => cleanup::explain_cleanup(caller, callee),
         _ => operation::explain_operation(caller, callee),
     }

@@ -30,11 +30,26 @@ pub(super) fn is_handler<'py>(py: Python<'py>, callee: &Callee<'py>) -> PyResult
     Ok(callee.is(&function))
 }
 
+/// Whether CPython looks for signals behind an instruction, and nobody else while it runs.
+pub(super) fn may_run_behind(op: Op) -> bool {
+    matches!(
+        op,
+        Op::Resume
+            | Op::Nop
+            | Op::JumpBackward
+            | Op::JumpAbsolute
+            | Op::PopJumpBackwardIfTrue
+            | Op::PopJumpBackwardIfFalse
+            | Op::PopJumpBackwardIfNone
+            | Op::PopJumpBackwardIfNotNone
+            | Op::LoadFast
+            | Op::LoadConst
+            | Op::StoreFast
+    )
+}
+
 /// Explains it by where its caller stands.
-pub(super) fn explain_handler<'py>(
-    caller: &Caller<'_, 'py>,
-    _callee: &Callee<'py>,
-) -> Result<Explained, Refusal> {
+pub(super) fn explain_handler(caller: &Caller<'_, '_>) -> Result<Explained, Refusal> {
     match caller.instruction.op {
         // Once more does the same.
         Op::Resume | Op::JumpBackward | Op::JumpAbsolute | Op::Nop => caller.with_operands(LiveEntry::Repeat),
@@ -42,6 +57,7 @@ pub(super) fn explain_handler<'py>(
         Op::LoadFast | Op::LoadConst | Op::StoreFast => {
             Ok(Explained::with(LiveEntry::Discard, caller.after()))
         }
-        _ => Err(Refusal::Boundary("a signal that came during a call".into())),
+        // 3.11 looks once the jump is taken; what it was decided by is gone.
+        _ => caller.without_operands(LiveEntry::Jumped, caller.expected.saturating_sub(1)),
     }
 }
