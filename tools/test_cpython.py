@@ -3,9 +3,13 @@
 
 Run by the interpreter that is tested, from an environment where pyteleport is installed. Each module of CPython's
 test suite runs in a process of its own that has the hook from its start, and so has every Python that the tests start
-themselves. What fails there runs again without the hook: a test that fails only with it fails this program, unless
-test_cpython.json names it and gives the reason. A test counts as failing with the hook if it does so twice, as some
-are not steady on a busy machine; a process that dies counts at once.
+themselves. What fails there runs again without the hook: a test that fails only with it fails this program. A test
+counts as failing with the hook if it does so twice, as some are not steady on a busy machine; a process that dies
+counts at once.
+
+test_cpython.json names the tests that fail with any evaluator that is not CPython's own, and the reasons. They are
+left out here. --prove LIBRARY has them back, one at a time, with an evaluator that does nothing (pytests/passer.rs),
+which has to fail them.
 """
 
 import argparse
@@ -26,7 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RELEASE = "%d.%d" % sys.version_info[:2]
 
-# Modules of CPython's suite, and whether they take no more than a few seconds each.
+# Modules of CPython's suite: those that take some seconds at most, and the others.
 QUICK = """
     test_generators test_coroutines test_asyncgen test_with test_contextlib test_contextlib_async test_exceptions
     test_except_star test_exception_group test_raise test_sys test_sys_settrace test_sys_setprofile test_monitoring
@@ -41,10 +45,12 @@ EXAMPLE = re.compile(r'^\*{70}\nFile "[^"]*", (line \d+, in \S+)$', re.MULTILINE
 RAN = re.compile(r"^Ran (\d+) tests? in ", re.MULTILINE)
 DOCTESTS = re.compile(r"^doctest \(\S+\) \.\.\. (\d+) tests with zero failures$", re.MULTILINE)
 
-# What starts an evaluator that does nothing.
-OTHER = "import ctypes; ctypes.PyDLL({!r}).set_passing()\n"
-
+# How `python -m test` ends: well, with failures, with a changed environment, or without a test. Else it died.
 ENDS = {0: None, 2: None, 3: "changes the environment", 4: None}
+
+# What the environment with the hook has beside the startup file, and one with another evaluator.
+ASK_FOR_HOOK = "import sys; sys._xoptions['teleport'] = True\n"
+SET_OTHER = "import ctypes; ctypes.PyDLL({!r}).set_passing()\n"
 
 
 class Outcome:
@@ -82,43 +88,47 @@ def test_id(name):
 
 
 class Suite:
-    """The two environments, with the hook and without, and the known differences between them."""
+    """An environment with the hook and one without, and the known differences between them."""
 
-    def __init__(self, folder, timeout, evaluator):
+    def __init__(self, folder, timeout, other):
         self.timeout = timeout
         import pyteleport
 
-        package = Path(pyteleport.__file__).parent
-        start = "import pyteleport.startup; pyteleport.startup.start()\n"
-        if evaluator:
-            start = OTHER.format(str(evaluator.resolve()))
-        self.with_hook = self.environment(folder / "hook", package, start)
-        self.without = self.environment(folder / "plain", package, None)
+        self.package = Path(pyteleport.__file__).parent
+        startup = {path.name: path.read_text() for path in (ROOT / "startup/purelib").iterdir()}
+        if other:
+            startup = {"other.pth": SET_OTHER.format(str(other.resolve()))}
+        else:
+            startup["ask.pth"] = ASK_FOR_HOOK
+        self.with_hook = self.environment(folder / "hook", startup)
+        self.without = self.environment(folder / "plain", {})
         asked = "import pyteleport; print(pyteleport.hook_status())"
-        for python, expected in (self.with_hook, "recording"), (self.without, "armed"):
-            said = subprocess.run([python, "-I", "-c", asked], stdout=subprocess.PIPE, check=True).stdout.decode()
-            assert evaluator or said.startswith(expected), said
-        known = json.loads((ROOT / "tools/test_cpython.json").read_text())
-        self.known = {
-            test for difference in known if RELEASE in difference["releases"] for test in difference["tests"]
-        }
+        said = subprocess.run([self.with_hook, "-I", "-c", asked], stdout=subprocess.PIPE, check=True).stdout
+        assert said == (b"armed\n" if other else b"recording\n"), said
+        differences = json.loads((ROOT / "tools/test_cpython.json").read_text())
+        self.known = [
+            test for difference in differences if RELEASE in difference["releases"] for test in difference["tests"]
+        ]
 
-    @staticmethod
-    def environment(folder, package, start):
+    def environment(self, folder, startup):
+        """The Python of a bare environment with pyteleport and files in site-packages."""
         venv.create(str(folder), symlinks=True, with_pip=False)
         site_packages = folder / "lib" / ("python" + RELEASE) / "site-packages"
-        (site_packages / package.name).symlink_to(package)
-        if start:
-            (site_packages / "start.pth").write_text(start)
+        (site_packages / self.package.name).symlink_to(self.package)
+        for name, text in startup.items():
+            (site_packages / name).write_text(text)
         return str(folder / "bin" / "python")
 
-    def run(self, python, module):
-        env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-        command = [python, "-m", "test", "-v", "--fail-env-changed", "--timeout", str(self.timeout), module]
+    def run(self, python, module, but=None):
+        """One run of a module, without the known tests but this one."""
+        command = [python, "-m", "test", "-v", "--fail-env-changed", "--timeout", str(self.timeout)]
+        for test in self.known:
+            if test.startswith(module + ".") and test != but:
+                command += ["--ignore", "*" + test]
         began = time.monotonic()
         process = subprocess.Popen(
-            command,
-            env=env,
+            command + [module],
+            env={key: value for key, value in os.environ.items() if not key.startswith("PYTHON")},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -137,21 +147,26 @@ class Suite:
         """A row of the table, and what is to be told of it."""
         hooked = self.run(self.with_hook, module)
         plain = None
-        unknown = self.unknown(hooked.failing)
-        if hooked.failing:
+        added, unsteady = set(hooked.failing), set()
+        if added:
             plain = self.run(self.without, module)
-            unknown -= plain.failing
-        unsteady = set()
-        if unknown and not hooked.died:
+            added -= plain.failing
+        if added and not hooked.died:
             again = self.run(self.with_hook, module)
-            unsteady = unknown - again.failing
-            unknown -= unsteady
+            unsteady = added - again.failing
+            added -= unsteady
             if again.died:
-                hooked, unknown = again, unknown | self.unknown(again.failing)
-        return Row(module, hooked, plain, unknown, unsteady)
+                hooked, added = again, added | again.failing
+        return Row(module, hooked, plain, added, unsteady)
 
-    def unknown(self, failing):
-        return {name for name in failing if test_id(name) not in self.known}
+    def prove(self, test):
+        """Whether a known test fails with the other evaluator, and without it passes."""
+        module = test.split(".")[0]
+        other, plain = (self.run(python, module, test) for python in (self.with_hook, self.without))
+        failing, otherwise = ({test_id(name) for name in outcome.failing} for outcome in (other, plain))
+        proved = test in failing and test not in otherwise
+        print("%-6s %s" % ("proved" if proved else "WRONG", test), flush=True)
+        return proved
 
 
 class Row:
@@ -161,61 +176,64 @@ class Row:
 
     def __str__(self):
         without = "-" if self.plain is None else len(self.plain.failing)
-        return "%-24s %6d %10d %10s %8.1f s" % (
-            self.module,
-            self.hooked.tests,
-            len(self.hooked.failing),
-            without,
-            self.hooked.seconds,
-        )
+        counts = self.hooked.tests, len(self.hooked.failing), without
+        return "%-24s %6d %10d %10s %8.1f s" % (self.module, *counts, self.hooked.seconds)
 
     def told(self):
         for name in sorted(self.added):
             yield "    FAILS ONLY WITH THE HOOK: " + name
         for name in sorted(self.unsteady):
             yield "    failed once with the hook, and passed: " + name
-        if self.plain is not None:
-            for name in sorted(self.hooked.failing - self.added - self.unsteady):
-                yield "    %s: %s" % ("fails both ways" if name in self.plain.failing else "known", name)
+        for name in sorted(self.hooked.failing - self.added - self.unsteady):
+            yield "    fails both ways: " + name
+
+    def keep(self, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, outcome in ("hook", self.hooked), ("plain", self.plain):
+            if outcome is not None:
+                (folder / ("%s.%s.txt" % (self.module, name))).write_text(outcome.output)
+
+
+def compare_all(suite, options):
+    modules = options.modules or QUICK + ([] if options.quick else SLOW)
+    modules = [module for module in modules if importlib.util.find_spec("test." + module)]
+    rows = []
+    print("%-24s %6s %10s %10s" % ("CPython " + RELEASE, "tests", "with hook", "without"), flush=True)
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for row in pool.map(suite.compare, modules):
+            rows.append(row)
+            print(row, *row.told(), sep="\n", flush=True)
+            if options.keep:
+                row.keep(options.keep)
+    tests, added = sum(row.hooked.tests for row in rows), sum(len(row.added) for row in rows)
+    left_out = sum(test.split(".")[0] in modules for test in suite.known)
+    print("%d modules, %d tests, %d left out, %d fail only with the hook" % (len(rows), tests, left_out, added))
+    return not added
+
+
+def prove_all(suite, options):
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        return all(list(pool.map(suite.prove, suite.known)))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--quick", action="store_true", help="only the modules that take a few seconds")
+    parser.add_argument("--quick", action="store_true", help="only the modules that take some seconds at most")
     parser.add_argument("--jobs", type=int, default=int(os.environ.get("JOBS") or os.cpu_count()))
     parser.add_argument("--timeout", type=int, default=1200, help="seconds for a module")
     parser.add_argument("--keep", type=Path, help="a folder for what the runs print")
-    parser.add_argument("--evaluator", type=Path, help="a library built of pytests/passer.rs, instead of the hook")
+    parser.add_argument("--prove", type=Path, metavar="LIBRARY", help="an evaluator that does nothing")
     parser.add_argument("modules", nargs="*")
     options = parser.parse_args()
-    modules = options.modules or QUICK + ([] if options.quick else SLOW)
-    if importlib.util.find_spec("test.libregrtest") is None:
+    if importlib.util.find_spec("test.test_generators") is None:
         print("CPython %s: its test suite is not installed" % RELEASE)
         return 1
-    modules = [module for module in modules if importlib.util.find_spec("test." + module)]
     folder = Path(tempfile.mkdtemp(prefix="pyteleport-cpython-"))
     try:
-        suite = Suite(folder, options.timeout, options.evaluator)
-        print("CPython %s          tests  with hook    without" % RELEASE, flush=True)
-        with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-            rows = []
-            for row in pool.map(suite.compare, modules):
-                rows.append(row)
-                print(row, *row.told(), sep="\n", flush=True)
-                if options.keep:
-                    keep(options.keep, row)
+        suite = Suite(folder, options.timeout, options.prove)
+        return 0 if (prove_all if options.prove else compare_all)(suite, options) else 1
     finally:
         shutil.rmtree(str(folder), ignore_errors=True)
-    added = sum(len(row.added) for row in rows)
-    print("%d modules, %d tests, %d fail only with the hook" % (len(rows), sum(r.hooked.tests for r in rows), added))
-    return int(added > 0)
-
-
-def keep(folder, row):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, outcome in ("hook", row.hooked), ("plain", row.plain):
-        if outcome is not None:
-            (folder / ("%s.%s.txt" % (row.module, name))).write_text(outcome.output)
 
 
 if __name__ == "__main__":
