@@ -96,7 +96,9 @@ class Suite:
         self.without = self.environment(folder / "plain", package, None)
         asked = "import pyteleport; print(pyteleport.hook_status())"
         for python, expected in (self.with_hook, "recording"), (self.without, "armed"):
-            said = subprocess.run([python, "-I", "-c", asked], stdout=subprocess.PIPE, check=True).stdout.decode()
+            said = subprocess.run(
+                [python, "-I", "-c", asked], stdout=subprocess.PIPE, check=True
+            ).stdout.decode()
             assert evaluator or said.startswith(expected), said
         known = json.loads((ROOT / "tools/test_cpython.json").read_text())
         self.known = {
@@ -185,7 +187,9 @@ def main():
     parser.add_argument("--jobs", type=int, default=int(os.environ.get("JOBS") or os.cpu_count()))
     parser.add_argument("--timeout", type=int, default=1200, help="seconds for a module")
     parser.add_argument("--keep", type=Path, help="a folder for what the runs print")
-    parser.add_argument("--evaluator", type=Path, help="a library built of pytests/passer.rs, instead of the hook")
+    parser.add_argument(
+        "--evaluator", type=Path, help="a library built of pytests/passer.rs, instead of the hook"
+    )
     parser.add_argument("modules", nargs="*")
     options = parser.parse_args()
     modules = options.modules or QUICK + ([] if options.quick else SLOW)
@@ -207,7 +211,10 @@ def main():
     finally:
         shutil.rmtree(str(folder), ignore_errors=True)
     added = sum(len(row.added) for row in rows)
-    print("%d modules, %d tests, %d fail only with the hook" % (len(rows), sum(r.hooked.tests for r in rows), added))
+    print(
+        "%d modules, %d tests, %d fail only with the hook"
+        % (len(rows), sum(r.hooked.tests for r in rows), added)
+    )
     return int(added > 0)
 
 

@@ -273,7 +273,7 @@ fn forget_miss(cache: &Bound<'_, PyAny>) -> PyResult<()> {
     let Some(misses) = fields::read(cache, "misses")? else {
         return Ok(());
     };
-    fields::write(cache, "misses", misses.sub(1)?)
+    fields::write(cache, "misses", Some(misses.sub(1)?))
 }
 
 /// The innermost frame: gets the value, and from here on the program runs by itself.
