@@ -211,6 +211,12 @@ pub fn write_field(object: &Bound<'_, PyAny>, name: &str, value: Option<Bound<'_
     fields::write(object, name, value)
 }
 
+/// The dictionary of an object whose type does not show it; ``None`` if it has none.
+#[pyfunction]
+pub fn own_attributes<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    objects::own_attributes(object)
+}
+
 /// Whether a field is known of objects like this one, on this release.
 #[pyfunction]
 pub fn has_field(object: &Bound<'_, PyAny>, name: &str) -> bool {

@@ -16,6 +16,9 @@ def nothing(*_ignored):
     return None
 
 
+ANNOTATIONS = "func_annotations"
+
+
 class NoItems:
     """Iterated over by its items, of which it has none."""
 
@@ -23,6 +26,23 @@ class NoItems:
 
     def __getitem__(self, index):
         raise IndexError(index)
+
+
+def _decimal_manager():
+    from decimal import localcontext
+
+    return localcontext()
+
+
+# Types in C that no module offers by a name, and what makes one of each.
+SPECIMENS = {
+    ("decimal", "ContextManager"): _decimal_manager,
+}
+
+
+def type_of_specimen(module, name):
+    """A type that is reached only through what is of it."""
+    return type(SPECIMENS[module, name]())
 
 
 def make_code(*fields):
@@ -39,7 +59,10 @@ def fill_function(function, state):
     """Give a function its attributes, and the cells of its closure their contents."""
     attributes, own, cells = state
     for name, value in attributes.items():
-        setattr(function, name, value)
+        if name == ANNOTATIONS:
+            _native.write_field(function, name, value)
+        else:
+            setattr(function, name, value)
     if own:
         function.__dict__.update(own)
     for cell, content in cells:
@@ -160,13 +183,25 @@ def make_context(values):
     return context
 
 
-def make_type_variable(kind, name, constraints, options, module):
-    """A `TypeVar`, a `ParamSpec` or a `TypeVarTuple`."""
+def make_type_variable(kind, name, options):
+    """A `TypeVar`, a `ParamSpec`, a `TypeVarTuple` or a `TypeAliasType` of nothing yet."""
     import typing
 
-    made = getattr(typing, kind)(name, *constraints, **options)
-    made.__module__ = module
-    return made
+    return (
+        getattr(typing, kind)(name, **options)
+        if kind != "TypeAliasType"
+        else typing.TypeAliasType(name, None)
+    )
+
+
+def fill_type_variable(variable, state):
+    """Give it its attributes, its values, and the functions that evaluate them."""
+    attributes, fields = state
+    own = _native.own_attributes(variable)
+    if own is not None:
+        own.clear()
+        own.update(attributes)
+    _native.write_fields(variable, fields)
 
 
 def match_again(method, string, start, end):

@@ -249,6 +249,11 @@ def _hidden_class(pickler, cls):
             if type(value) is cls:
                 return attribute, (sys.modules[module], name, "__class__")
     if pid is None:
+        from . import builders
+
+        key = module, read_name(cls)
+        if key in builders.SPECIMENS and builders.type_of_specimen(*key) is cls:
+            return builders.type_of_specimen, key
         return pickler.refuse(cls, "a type that no module offers by name; leave it out")
     return attribute, (sys.modules[pid[1]], pid[2])
 

@@ -99,6 +99,10 @@ def function_state(pickler, function):
         value = getattr(function, field)
         if value:
             attributes[field] = value
+    if _ANNOTATES_LAZILY:
+        found = _native.read_field(function, builders.ANNOTATIONS)
+        if found is not None:
+            attributes[builders.ANNOTATIONS] = found
     own = function.__dict__
     cells = []
     for cell in function.__closure__ or ():
@@ -112,9 +116,11 @@ def function_state(pickler, function):
     return None
 
 
+# From 3.14 on annotations are evaluated when somebody asks for them: the field tells whether they were.
+_ANNOTATES_LAZILY = _native.has_field(take_code, builders.ANNOTATIONS)
 _FUNCTION_FIELDS = ["__defaults__", "__kwdefaults__"]
-_FUNCTION_FIELDS.append("__annotate__" if sys.version_info >= (3, 14) else "__annotations__")
-if sys.version_info >= (3, 12):
+_FUNCTION_FIELDS.append("__annotate__" if _ANNOTATES_LAZILY else "__annotations__")
+if hasattr(take_code, "__type_params__"):
     _FUNCTION_FIELDS.append("__type_params__")
 
 
@@ -356,28 +362,25 @@ def take_array(pickler, array):
     return builders.make_array_view, (base, *facts)
 
 
+_VARIANCES = ("covariant", "contravariant", "infer_variance")
+
+
 def take_type_variable(pickler, variable):
-    """What the `typing` module makes for generic classes."""
-    if pickler.modules.has(variable, variable.__module__, variable.__name__):
-        return classes.attribute, (sys.modules[variable.__module__], variable.__name__)
+    """What the `typing` module makes for generic classes, or the compiler, evaluated or not."""
+    module, name = variable.__module__, variable.__name__
+    if pickler.modules.has(variable, module, name):
+        return classes.attribute, (sys.modules[module], name)
+    cls = type(variable)
+    if classes.is_made_in_python(cls):  # up to 3.11
+        state = instances.own_state(pickler, variable)
+        return instances.make_plain, (object, cls), state, None, None, instances.fill
     options = {}
-    for mine, theirs in (
-        ("bound", "__bound__"),
-        ("covariant", "__covariant__"),
-        ("contravariant", "__contravariant__"),
-    ):
-        value = getattr(variable, theirs, None)
-        if value:
-            options[mine] = value
-    if getattr(variable, "has_default", bool)():
-        options["default"] = variable.__default__
-    return builders.make_type_variable, (
-        type(variable).__name__,
-        variable.__name__,
-        getattr(variable, "__constraints__", ()),
-        options,
-        variable.__module__,
-    )
+    for option in _VARIANCES:
+        if getattr(variable, "__%s__" % option, False):
+            options[option] = True
+    state = _native.own_attributes(variable), _native.read_fields(variable)
+    made = builders.make_type_variable, (cls.__name__, name, options)
+    return (*made, state, None, None, builders.fill_type_variable)
 
 
 def take_struct(_pickler, thing):
@@ -469,6 +472,7 @@ _BY_MODULE = {
         ("TypeVar", take_type_variable),
         ("ParamSpec", take_type_variable),
         ("TypeVarTuple", take_type_variable),
+        ("TypeAliasType", take_type_variable),
     ),
     "itertools": tuple(
         (name, _take_iterator)

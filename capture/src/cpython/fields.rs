@@ -457,6 +457,7 @@ pub fn write_all(object: &Bound<'_, PyAny>, values: &Bound<'_, PyDict>) -> PyRes
     Ok(())
 }
 
+/// The fields that an object owns; the type is one of those that have some, on some release at least.
 fn owned_fields(object: &Bound<'_, PyAny>) -> PyResult<impl Iterator<Item = &'static Field>> {
     let kind = kind_of(object)?.ok_or_else(|| {
         let kind = object.get_type();

@@ -181,6 +181,16 @@ pub fn atexit_entries(py: Python<'_>) -> PyResult<Vec<AtexitEntry<'_>>> {
     Ok(entries)
 }
 
+/// The dictionary of an object, also where its type has no `__dict__` to show it; `None` if it has none.
+pub fn own_attributes<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let py = object.py();
+    // SAFETY: the object is live, and the function raises AttributeError where there is none.
+    unsafe {
+        let found = ffi::PyObject_GenericGetDict(object.as_ptr(), core::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(py, found).ok()
+    }
+}
+
 /// The function of a bound method.
 pub fn function_of_method<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     // SAFETY: checks the type before it reads the field; the reference is borrowed from the method.

@@ -85,10 +85,13 @@ const OWNED_BY_C_STACK: i8 = 3;
 
 /// What is evaluated when somebody asks, and the function that does (Objects/typevarobject.c).
 pub(super) const TYPE_PARAMETERS: &[Field] = &[
+    field("TypeVar", "name", Holds::Object, 16),
     field("TypeVar", "bound", Holds::Object, 24),
     field("TypeVar", "evaluate_bound", Holds::Object, 32),
     field("TypeVar", "constraints", Holds::Object, 40),
     field("TypeVar", "evaluate_constraints", Holds::Object, 48),
+    field("TypeVarTuple", "name", Holds::Object, 16),
+    field("ParamSpec", "name", Holds::Object, 16),
     field("ParamSpec", "bound", Holds::Object, 24),
 ];
 
