@@ -31,13 +31,42 @@ ROOT = Path(__file__).resolve().parent.parent
 RELEASE = "%d.%d" % sys.version_info[:2]
 
 # Modules of CPython's suite: those that take some seconds at most, and the others.
-QUICK = """
-    test_generators test_coroutines test_asyncgen test_with test_contextlib test_contextlib_async test_exceptions
-    test_except_star test_exception_group test_raise test_sys test_sys_settrace test_sys_setprofile test_monitoring
-    test_context test_dis test_frame test_inspect test_scope test_super test_call test_unpack_ex test_pickle test_class
-    test_descr test_import test_builtin test_iter test_dict test_set test_list test_gc test_traceback
-""".split()
-SLOW = "test_threading test_queue test_asyncio".split()
+QUICK = [
+    "test_generators",
+    "test_coroutines",
+    "test_asyncgen",
+    "test_with",
+    "test_contextlib",
+    "test_contextlib_async",
+    "test_exceptions",
+    "test_except_star",
+    "test_exception_group",
+    "test_raise",
+    "test_sys",
+    "test_sys_settrace",
+    "test_sys_setprofile",
+    "test_monitoring",
+    "test_context",
+    "test_dis",
+    "test_frame",
+    "test_inspect",
+    "test_scope",
+    "test_super",
+    "test_call",
+    "test_unpack_ex",
+    "test_pickle",
+    "test_class",
+    "test_descr",
+    "test_import",
+    "test_builtin",
+    "test_iter",
+    "test_dict",
+    "test_set",
+    "test_list",
+    "test_gc",
+    "test_traceback",
+]
+SLOW = ["test_threading", "test_queue", "test_asyncio"]
 
 # The line of a failure in what unittest prints, and in what doctest does.
 HEADING = re.compile(r"^={70}\n(?:ERROR|FAIL): (.+)$", re.MULTILINE)
@@ -107,7 +136,10 @@ class Suite:
         assert said == (b"armed\n" if other else b"recording\n"), said
         differences = json.loads((ROOT / "tools/test_cpython.json").read_text())
         self.known = [
-            test for difference in differences if RELEASE in difference["releases"] for test in difference["tests"]
+            test
+            for difference in differences
+            if RELEASE in difference["releases"]
+            for test in difference["tests"]
         ]
 
     def environment(self, folder, startup):
@@ -207,7 +239,9 @@ def compare_all(suite, options):
                 row.keep(options.keep)
     tests, added = sum(row.hooked.tests for row in rows), sum(len(row.added) for row in rows)
     left_out = sum(test.split(".")[0] in modules for test in suite.known)
-    print("%d modules, %d tests, %d left out, %d fail only with the hook" % (len(rows), tests, left_out, added))
+    print(
+        "%d modules, %d tests, %d left out, %d fail only with the hook" % (len(rows), tests, left_out, added)
+    )
     return not added
 
 
@@ -218,7 +252,9 @@ def prove_all(suite, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--quick", action="store_true", help="only the modules that take some seconds at most")
+    parser.add_argument(
+        "--quick", action="store_true", help="only the modules that take some seconds at most"
+    )
     parser.add_argument("--jobs", type=int, default=int(os.environ.get("JOBS") or os.cpu_count()))
     parser.add_argument("--timeout", type=int, default=1200, help="seconds for a module")
     parser.add_argument("--keep", type=Path, help="a folder for what the runs print")

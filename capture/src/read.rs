@@ -260,10 +260,9 @@ fn read_waiting<'py>(
         .map(|generator| generator.handled());
     let handled = handled.map_or_else(HandledValues::default, |item| item.read(py));
     let mut state = read_fields(*frame, info, explained.keep, table, index);
-    if explained.sent_value_moved {
-        // Whoever is entered again gets it, but drops it: it has taken the real one already.
-        let none = SlotValue::Object(py.None().into_bound(py));
-        state.stack.push(table.slot(none, index, Place::Stack));
+    if let Some(operand) = explained.given_back {
+        let operand = SlotValue::Object(operand.into_bound(py));
+        state.stack.push(table.slot(operand, index, Place::Stack));
     }
     state.instruction = instruction.unit as i32;
     state.entry = entry;

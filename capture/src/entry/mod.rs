@@ -47,8 +47,8 @@ pub(crate) struct Callee<'py> {
 pub(crate) struct Explained {
     pub entry: LiveEntry,
     pub keep: usize,
-    /// The value that was sent to a generator has left the caller's stack.
-    pub sent_value_moved: bool,
+    /// An operand that has left the caller's stack, for the instruction to find when it runs again.
+    pub given_back: Option<Py<PyAny>>,
 }
 
 impl Explained {
@@ -57,7 +57,7 @@ impl Explained {
         Self {
             entry,
             keep,
-            sent_value_moved: false,
+            given_back: None,
         }
     }
 }
@@ -151,6 +151,18 @@ impl<'py> Caller<'_, 'py> {
     /// The entry of a callee that the instruction enters once more, with its operands.
     fn again(&self) -> Result<Explained, Refusal> {
         self.with_operands(LiveEntry::Again)
+    }
+
+    /// The same for an instruction whose only operand has left the stack (3.14 and later), but is what
+    /// the callee was called with.
+    fn again_with(&self, operand: Bound<'_, PyAny>) -> Result<Explained, Refusal> {
+        match self.depth + 1 == self.expected {
+            true => Ok(Explained {
+                given_back: Some(operand.unbind()),
+                ..Explained::with(LiveEntry::Again, self.depth)
+            }),
+            false => Err(Refusal::Depth),
+        }
     }
 
     fn with_operands(&self, entry: LiveEntry) -> Result<Explained, Refusal> {
@@ -252,12 +264,18 @@ fn explain_raise<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<
     }
     let keep = caller.expected - 1;
     let Some(class) = caller.operand(0) else {
-        let made = callee
-            .parameters()?
-            .passed(0)
-            .filter(|made| made.is_instance_of::<PyBaseException>() && callee.is_method(made, "__init__"));
-        let made = made.ok_or_else(refusal)?;
-        return caller.without_operands(LiveEntry::Raise(made.unbind()), keep);
+        let first = callee.parameters()?.passed(0).ok_or_else(refusal)?;
+        if let Ok(class) = first.cast::<PyType>() {
+            let is_exception = class.is_subclass_of::<PyBaseException>()?;
+            return match is_exception && callee.is_method_of_type(class, "__new__") {
+                true => caller.again_with(first),
+                false => Err(refusal()),
+            };
+        }
+        if !first.is_instance_of::<PyBaseException>() || !callee.is_method(&first, "__init__") {
+            return Err(refusal());
+        }
+        return caller.without_operands(LiveEntry::Raise(first.unbind()), keep);
     };
     match boundary::passage(caller.py, &class, &[], callee)? {
         Passage::Instance(instance) => caller.without_operands(LiveEntry::Raise(instance), keep),
@@ -282,8 +300,9 @@ fn explain_inlined<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Resul
         }
         Op::ForIter if callee.frame.generator().is_some() => caller.again(),
         Op::Send if callee.frame.generator().is_some() && caller.depth + 1 == caller.expected => {
+            // Whoever is entered again gets it, but drops it: the real one has been taken already.
             Ok(Explained {
-                sent_value_moved: true,
+                given_back: Some(caller.py.None()),
                 ..Explained::with(LiveEntry::Again, caller.depth)
             })
         }

@@ -87,12 +87,22 @@ pub(super) fn explain_operation<'py>(
         _ => return explain_key(caller, callee),
     };
     let Some(object) = object else {
-        return Err(Refusal::Unexplained);
+        return explain_unpacking(caller, callee);
     };
     if methods.iter().any(|method| callee.is_method(&object, method)) {
         return caller.again();
     }
     explain_key(caller, callee).map_err(|_| refusal(op, &object))
+}
+
+/// What is unpacked may have left the stack (3.15); whoever is asked for its items is it.
+fn explain_unpacking<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
+    let receiver = callee.parameters()?.passed(0);
+    let receiver = receiver.filter(|receiver| callee.is_method(receiver, "__iter__"));
+    match (caller.instruction.op, receiver) {
+        (Op::UnpackSequence | Op::UnpackEx, Some(receiver)) => caller.again_with(receiver),
+        _ => Err(Refusal::Unexplained),
+    }
 }
 
 /// `INTRINSIC_UNARY_POSITIVE`, what `+` is from 3.12 on.
