@@ -381,6 +381,26 @@ sub.destroy(interpreter)
     assert run(code) == "True\n"
 
 
+def test_a_subinterpreter_of_a_program_that_was_started_with_the_hook_keeps_quiet():
+    code = """
+        try:
+            import _interpreters as sub
+        except ImportError:  # before 3.13
+            import _xxsubinterpreters as sub
+        from pyteleport import hook_status
+        ask = "import sys; sys.stdout.write(str('pyteleport' in sys.modules)); sys.stdout.flush()"
+        for kind in ({}, {"isolated": True}, {"isolated": False}, {"config": "isolated"}, {"config": "legacy"}):
+            try:
+                interpreter = sub.create(**kind)
+            except TypeError:  # one of another release
+                continue
+            sub.run_string(interpreter, ask)
+            sub.destroy(interpreter)
+        print(hook_status())
+    """
+    assert run(code, "-X", "teleport").replace("False", "") == "recording\n"
+
+
 def test_a_refusal_at_startup_is_told_and_the_program_runs(tmp_path):
     """A build that the hook was not made for: here, one whose extension module cannot be loaded."""
     broken = tmp_path / "pyteleport"
