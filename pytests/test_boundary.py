@@ -301,3 +301,25 @@ def test_a_failed_capture_changes_nothing(move):
     assert run.stdout == straight.stdout
     assert run.stderr == ""
     assert run.ended_in == "home"
+
+
+@pytest.mark.parametrize("hook", [(), ("-X", "teleport")], ids=["armed", "recording"])
+def test_an_instance_that_its_init_lets_go_is_known_to_the_hook_alone(move, hook):
+    run = move(
+        """
+        class Thing:
+            def __init__(self, n):
+                me, self = self, None
+                me.n = n
+                try:
+                    teleport()
+                except CaptureError as refusal:
+                    print("install_hook" in str(refusal))
+                trail("hop")
+        print(Thing(3).n)
+    """,
+        flags=hook,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == ("3\n" if hook else "True\n3\n")
+    assert run.ended_in == ("peer" if hook else "home")

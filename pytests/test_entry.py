@@ -1,5 +1,6 @@
 """Callees entered through every kind of call, and what their result means to the caller."""
 
+import opcode
 import sys
 
 import pytest
@@ -80,6 +81,13 @@ HELPERS = """
             def prop(self):
                 return super().prop * 10
 
+        class Nameless:
+            def __init__(*args):
+                hop()
+                args[0].n = args[1:]
+            def method(*args, **more):
+                return hop(args[0].n), args[1:], more
+
         def plain(a, b=2, *rest, c=3, **more):
             hop()
             return a, b, rest, c, more
@@ -127,6 +135,8 @@ CALLS = {
     "method with stars": "Number(1).method(*[2, 3], **{'z': 5})",
     "bound method": "(lambda m: m(2))(Number(1).method)",
     "unbound method": "Number.method(Number(1), 2)",
+    "bound method with no names": "(lambda m: m(2, z=3))(Nameless(1).method)",
+    "__init__ with no names": "Nameless(5).n",
     "super method": "Child(1).method(2, key=3)",
     "super classmethod": "Child.made(1).n",
     "super property": "Child(1).prop",
@@ -409,6 +419,8 @@ FILLED = {
 
 @pytest.mark.parametrize("statement", FILLED.values(), ids=FILLED)
 def test_what_is_being_filled_goes_on_being_filled(same, statement):
+    if ("[*" in statement or ", *" in statement) and "BUILD_LIST_UNPACK" in opcode.opmap:
+        pytest.skip("CPython 3.8 keeps what a display with stars has collected in C")
     same(f"""{HELPERS}{THROUGH_C_HELPERS}
         import collections, sys
         def passed_on():

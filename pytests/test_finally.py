@@ -216,20 +216,21 @@ MANAGERS = """
         class Asking(Manager):
             def __exit__(self, *what):
                 return Truth(self.swallows)
-        KINDS = Manager, Loose, Looser, Static, Class, Rebinding, Closing, Decorated, Asking
 """
+KINDS = ["Manager", "Loose", "Looser", "Static", "Class", "Rebinding", "Closing", "Decorated", "Asking"]
 
 
-def test_exit_methods_when_the_body_comes_to_its_end(same):
+@pytest.mark.parametrize("kind", KINDS)
+def test_exit_methods_when_the_body_comes_to_its_end(same, kind):
     same(f"""{MANAGERS}
-        for kind in KINDS:
-            with kind("one") as one, kind("two"):
-                print("in", one.name)
-            print("out")
+        with {kind}("one") as one, {kind}("two"):
+            print("in", one.name)
+        print("out")
     """)
 
 
-def test_exit_methods_when_the_body_is_left(same):
+@pytest.mark.parametrize("kind", KINDS)
+def test_exit_methods_when_the_body_is_left(same, kind):
     same(f"""{MANAGERS}
         def leaves(kind, k):
             for each in range(2):
@@ -244,13 +245,13 @@ def test_exit_methods_when_the_body_is_left(same):
                         if k == 3:
                             continue
             return "on"
-        for kind in KINDS:
-            print([leaves(kind, k) for k in range(4)])
+        print([leaves({kind}, k) for k in range(4)])
     """)
 
 
 @pytest.mark.parametrize("swallows", [False, True])
-def test_exit_methods_when_the_body_raises(same, swallows):
+@pytest.mark.parametrize("kind", KINDS)
+def test_exit_methods_when_the_body_raises(same, kind, swallows):
     same(f"""{MANAGERS}
         import sys
         def raises(kind):
@@ -260,13 +261,11 @@ def test_exit_methods_when_the_body_raises(same, swallows):
                 print("inner swallowed it")
             print("swallowed", sys.exc_info())
             return "on"
-        for kind in KINDS:
-            if kind is Class:
-                kind.swallows = {swallows}
-            try:
-                print(raises(kind))
-            except ValueError as error:
-                print("out", repr(error), repr(error.__context__), sys.exc_info()[1] is error)
+        Class.swallows = {swallows}
+        try:
+            print(raises({kind}))
+        except ValueError as error:
+            print("out", repr(error), repr(error.__context__), sys.exc_info()[1] is error)
     """)
 
 
@@ -320,9 +319,11 @@ def test_exit_methods_within_finally_bodies(same):
 
 def test_asynchronous_exit_methods(same):
     same("""
-        import asyncio
+        class Pause:
+            def __await__(self):
+                yield "pause"
         async def steps(value):
-            await asyncio.sleep(0)
+            await Pause()
             hop()
             return value
         class Manager:
@@ -353,7 +354,13 @@ def test_asynchronous_exit_methods(same):
                         print(k, swallows, await runs(k, swallows))
                     except ValueError as error:
                         print(repr(error))
-        asyncio.run(main())
+        running, pauses = main(), 0
+        try:
+            while True:
+                running.send(None)
+                pauses += 1
+        except StopIteration:
+            print(pauses)
     """)
 
 
@@ -393,7 +400,7 @@ def test_generators_suspended_in_finally_bodies(same):
         left = walks(3)
         next(left)
         hop()
-        print(left.throw(KeyError), list(zip(left, range(3))))
+        print(left.throw(KeyError), next(left), next(left), next(left))
         hop()
         try:
             next(left)

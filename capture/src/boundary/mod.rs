@@ -167,9 +167,15 @@ fn through_type_call<'py>(class: &Bound<'py, PyType>, callee: &Callee<'py>) -> R
     Err(Refusal::Boundary(name_of(class)))
 }
 
-/// The instance that an `__init__` was entered with: recorded, or still its first parameter.
+/// The instance that an `__init__` was entered with: recorded, or still its first argument.
 fn instance_of<'py>(callee: &Callee<'py>) -> Option<Bound<'py, PyAny>> {
-    recorded_instance(callee.code.py(), callee.frame).or_else(|| callee.parameters().ok()?.passed(0))
+    let parameters = callee.parameters().ok()?;
+    match recorded_instance(callee.code.py(), callee.frame) {
+        // What was recorded is the first local: without named parameters, the tuple of all arguments.
+        Some(arguments) if parameters.len() == 0 => arguments.get_item(0).ok(),
+        Some(instance) => Some(instance),
+        None => parameters.argument(0),
+    }
 }
 
 /// Functions and methods in C.

@@ -158,7 +158,7 @@ fn is_receiver<'py>(
     }
     let found = &operands.callable;
     let parameters = callee.parameters()?;
-    let is_passed = |index| parameters.passed(index).is_some_and(|passed| passed.is(found));
+    let is_passed = |index| parameters.argument(index).is_some_and(|passed| passed.is(found));
     if is_passed(0) {
         return arguments_agree(caller, operands, callee, 1);
     }
@@ -166,11 +166,12 @@ fn is_receiver<'py>(
     if is_passed(1) {
         return arguments_agree(caller, operands, callee, 2);
     }
-    // Bound anew: then by the function's name, as an instance's method or a class's.
+    // Bound anew: then by the function's name, as an instance's method or as a class method. (A class
+    // that was called itself lies there too, while its `__init__` runs.)
     let name = callee.code.getattr("co_name")?.extract::<String>()?;
     let class = found.cast::<PyType>().ok();
     let is_method = callee.is_method_of_type(&found.get_type(), &name)
-        || class.is_some_and(|class| callee.is_method_of_type(class, &name));
+        || class.is_some_and(|class| callee.is_class_method_of(class, &name));
     Ok(is_method && arguments_agree(caller, operands, callee, 1)?)
 }
 
@@ -188,11 +189,8 @@ fn arguments_agree<'py>(
     let positional = operands.arguments.len().saturating_sub(operands.keywords);
     let parameters = callee.parameters()?;
     for (index, given) in operands.arguments[..positional].iter().enumerate() {
-        if index + skip >= parameters.len() {
-            break;
-        }
         if parameters
-            .passed(index + skip)
+            .argument(index + skip)
             .is_some_and(|passed| !given.is(&passed))
         {
             return Ok(false);

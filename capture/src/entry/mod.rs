@@ -10,6 +10,7 @@ mod call;
 mod cleanup;
 pub(crate) mod operation;
 mod signal;
+mod unpacking;
 
 use crate::boundary::{self, Passage};
 use crate::code::{Instruction, Op};
@@ -210,6 +211,12 @@ impl<'py> Callee<'py> {
         lookup_on_type(kind, name).is_some_and(|found| self.is(&found) || self.is_wrapped(&found))
     }
 
+    /// Whether it runs a class method that `kind` has under that name.
+    fn is_class_method_of(&self, kind: &Bound<'py, PyType>, name: &str) -> bool {
+        lookup_on_type(kind, name)
+            .is_some_and(|found| boundary::is_builtin(&found, "classmethod") && self.is_wrapped(&found))
+    }
+
     /// A static or class method's function.
     fn is_wrapped(&self, found: &Bound<'py, PyAny>) -> bool {
         let wraps = boundary::is_builtin(found, "staticmethod") || boundary::is_builtin(found, "classmethod");
@@ -245,6 +252,9 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
             explain_iteration(caller, callee, caller.operand(CURRENT.operands.iterator_words))
         }
         Op::ListExtend | Op::SetUpdate => explain_collection(caller, callee),
+        Op::BuildListUnpack | Op::BuildTupleUnpack | Op::BuildTupleUnpackWithCall | Op::BuildSetUnpack => {
+            unpacking::explain_unpacking(caller, callee)
+        }
         Op::SetupWith | Op::BeforeWith | Op::BeforeAsyncWith => explain_enter(caller, callee),
         Op::WithExceptStart => explain_exit(caller, callee),
         Op::RaiseVarargs => explain_raise(caller, callee),
@@ -345,13 +355,13 @@ fn explain_enter<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<
     let Some(found) = caller.operand(0) else {
         return Err(Refusal::Unexplained);
     };
-    let manager = match CURRENT.operands.entering {
-        Entering::Exit => found.getattr("__self__").map_err(|_| Refusal::Unexplained)?,
-        Entering::Manager | Entering::Call => found,
+    let (name, exit) = match caller.instruction.op {
+        Op::BeforeAsyncWith => ("__aenter__", "__aexit__"),
+        _ => ("__enter__", "__exit__"),
     };
-    let name = match caller.instruction.op {
-        Op::BeforeAsyncWith => "__aenter__",
-        _ => "__enter__",
+    let manager = match CURRENT.operands.entering {
+        Entering::Exit => cleanup::manager_of(&found, exit, callee)?,
+        Entering::Manager | Entering::Call => found,
     };
     if callee.is_method(&manager, name) {
         return caller.with_operands(LiveEntry::WithEnter);

@@ -1,0 +1,45 @@
+//! Displays and calls with stars on CPython 3.8, where one instruction collects all that is unpacked.
+//!
+//! What it has collected is in C. It can run again as long as nothing that it has gone through is
+//! used up by that.
+
+use super::{Callee, Caller, Explained, Refusal};
+use crate::boundary;
+use pyo3::prelude::*;
+
+/// Built-in collections: going through one has no effect.
+const COLLECTIONS: [&str; 8] = [
+    "list",
+    "tuple",
+    "dict",
+    "set",
+    "frozenset",
+    "str",
+    "bytes",
+    "range",
+];
+
+pub(super) fn explain_unpacking<'py>(
+    caller: &Caller<'_, 'py>,
+    callee: &Callee<'py>,
+) -> Result<Explained, Refusal> {
+    let receiver = callee.parameters()?.argument(0);
+    for index in (0..caller.instruction.arg as usize).rev() {
+        let Some(operand) = caller.operand(index) else {
+            return Err(Refusal::Unexplained);
+        };
+        if callee.is_method(&operand, "__iter__") && receiver.as_ref().is_some_and(|it| it.is(&operand)) {
+            return caller.again();
+        }
+        if !COLLECTIONS
+            .iter()
+            .any(|name| boundary::is_builtin(&operand, name))
+        {
+            break;
+        }
+    }
+    Err(Refusal::Boundary(format!(
+        "the instruction {}",
+        caller.instruction.op.name()
+    )))
+}
