@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""PYTHON tools/test_cpython.py [--quick] [MODULE ...]: CPython's own tests, with and without the recording hook.
+"""PYTHON tools/test_cpython.py [--quick] [MODULE ...]: CPython's own tests with the recording hook, and
+without.
 
-Run by the interpreter that is tested, from an environment where pyteleport is installed. Each module of CPython's
-test suite runs in a process of its own that has the hook from its start, and so has every Python that the tests start
-themselves. What fails there runs again without the hook: a test that fails only with it fails this program. A test
-counts as failing with the hook if it does so twice, as some are not steady on a busy machine; a process that dies
-counts at once.
+Run by the interpreter that is tested, from an environment where pyteleport is installed. Each module of
+CPython's test suite runs in a process of its own that has the hook from its start, and so has every Python
+that the tests start themselves. What fails there runs again without the hook: a test that fails only with
+it fails this program. A test counts as failing with the hook if it does so twice, as some are not steady on
+a busy machine; a process that dies counts at once.
 
-test_cpython.json names the tests that fail with any evaluator that is not CPython's own, and the reasons. They are
-left out here. --prove LIBRARY has them back, one at a time, with an evaluator that does nothing (pytests/passer.rs),
-which has to fail them.
+test_cpython.json names the tests that fail with any evaluator that is not CPython's own, and the reasons.
+They are left out here. --prove LIBRARY has them back, one at a time, with an evaluator that does nothing
+(pytests/passer.rs), which has to fail them.
 """
 
 import argparse
@@ -159,7 +160,7 @@ class Suite:
                 command += ["--ignore", "*" + test]
         began = time.monotonic()
         process = subprocess.Popen(
-            command + [module],
+            [*command, module],
             env={key: value for key, value in os.environ.items() if not key.startswith("PYTHON")},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
