@@ -38,7 +38,7 @@ def notes(releases):
     """What failed, and why what was left out was."""
     for release in releases:
         for suite, result in release.results.items():
-            for failed in result.failed:
+            for failed in sorted(set(result.failed)):
                 yield f"{release.name} {suite}: failed: {failed}"
             for reason in sorted(set(result.skipped)):
                 yield f"{release.name} {suite}: {result.skipped.count(reason)} left out: {reason}"

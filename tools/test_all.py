@@ -8,6 +8,7 @@ interpreter here has the reason in its row; --strict makes that a failure.
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -20,7 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 
-# The columns, and the files of pytests/ in each. "layouts" are the Rust tests of capture/.
+# The columns, and the files of pytests/ in each. "layouts" are the Rust tests of capture/, "CPython's own" those of
+# tools/test_cpython.py.
 SUITES = {
     "layouts": [],
     "frames": ["frames", "blocks", "depth", "traps", "same_output", "hot", "benchmarks"],
@@ -30,6 +32,7 @@ SUITES = {
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
     "hook": ["hook", "builds"],
     "micro versions": ["elsewhere"],
+    "CPython's own": [],
 }
 
 
@@ -79,6 +82,22 @@ class Release:
 
     def rust(self):
         self.results["layouts"] = cargo_test(self.python, "--package", "pyteleport-capture")
+
+    def own_tests(self):
+        """CPython's own tests, with the hook in every process."""
+        command = [self.tested, "tools/test_cpython.py", "--quick", "--jobs", JOBS]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE)
+        output = done.stdout.decode()
+        last = re.search(r"(\d+) tests, (\d+) left out, (\d+) fail only with the hook\n$", output)
+        result = self.results["CPython's own"] = matrix.Result()
+        if last:
+            tests, left_out, failed = map(int, last.groups())
+            result.passed = tests - failed
+            result.failed = ["with the hook only"] * failed
+            result.skipped = ["fails with any evaluator but CPython's (tools/test_cpython.json)"] * left_out
+        if done.returncode:
+            print(output)
+            result.failed = result.failed or ["tools/test_cpython.py"]
 
     def with_jit(self):
         """The row of the same interpreter with its JIT switched on, if it has one."""
@@ -202,6 +221,7 @@ def main():
         tell(f"CPython {release.version}")
         release.rust()
         release.pytests(ready[at + 1 :] + ready[:at][::-1], passer)
+        release.own_tests()
     rows = []
     for release in releases:
         rows += [release, *(release.with_jit() if release.tested else ())]
