@@ -45,7 +45,7 @@ def notes(releases):
 
 
 def show(releases, suites, readme, write):
-    """Prints the matrix. Whether README's is the same, or was made so; the rows of releases not run stay."""
+    """Prints the matrix, and writes README's or says that it is another; rows of releases not run stay."""
     head = ["CPython", *suites]
     printed = [head, *(row(release, suites, True) for release in releases)]
     widths = [max(len(cells[at]) for cells in printed if len(cells[at]) < 20) for at in range(len(head))]
@@ -77,4 +77,3 @@ def show(releases, suites, readme, write):
         readme.write_text(made)
     elif made != text:
         print("README.md has another matrix than this: make test-all WRITE=1")
-    return write or made == text

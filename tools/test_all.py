@@ -25,10 +25,10 @@ JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 # tools/test_cpython.py.
 SUITES = {
     "layouts": [],
-    "frames": ["frames", "blocks", "depth", "traps", "same_output", "hot", "benchmarks"],
+    "frames": ["frames", "blocks", "depth", "traps", "same_output", "hot", "benchmarks", "finally"],
     "generators": ["generators"],
     "calls": ["entry", "boundary"],
-    "objects": ["objects", "payload", "runtime", "files"],
+    "objects": ["objects", "iterators", "payload", "runtime", "files"],
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
     "hook": ["hook", "builds"],
     "micro versions": ["elsewhere"],
@@ -227,7 +227,7 @@ def main():
         rows += [release, *(release.with_jit() if release.tested else ())]
 
     tell("all")
-    fits = matrix.show(rows, SUITES, ROOT / "README.md", options.write)
+    matrix.show(rows, SUITES, ROOT / "README.md", options.write)
     for release in rows:
         total += release.results.values()
     passed = sum(result.passed for result in total)
@@ -235,7 +235,7 @@ def main():
     skipped = sum(len(result.skipped) for result in total)
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     missing = len(ready) < len(releases) and options.strict
-    sys.exit(bool(failed or missing or not fits))
+    sys.exit(bool(failed or missing))
 
 
 if __name__ == "__main__":
