@@ -25,10 +25,10 @@ JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 # tools/test_cpython.py.
 SUITES = {
     "layouts": [],
-    "frames": ["frames", "blocks", "depth", "traps", "same_output", "hot", "benchmarks", "finally"],
+    "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot", "benchmarks"],
     "generators": ["generators"],
     "calls": ["entry", "boundary"],
-    "objects": ["objects", "iterators", "payload", "runtime", "files"],
+    "objects": ["objects", "iterators", "typing", "payload", "runtime", "files"],
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
     "hook": ["hook", "builds"],
     "micro versions": ["elsewhere"],
