@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 
-# The columns, and the files of pytests/ in each. "layouts" are the Rust tests of capture/, "CPython's own" those of
-# tools/test_cpython.py.
+# The columns, and the files of pytests/ in each. "layouts" are the Rust tests of capture/, "CPython's own"
+# those of tools/test_cpython.py.
 SUITES = {
     "layouts": [],
     "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot", "benchmarks"],
