@@ -2,7 +2,8 @@
 #
 #   make demo          watch a program move
 #   make test          all tests, on python3
-#   make test-all      all tests, on every release of CPython; WRITE=1 puts what came out into README.md
+#   make test-all      all tests, on every release of CPython; WRITE=1 puts what came out into README.md,
+#                      QUICK=1 leaves out what depends least on the release
 #   make test-aarch64  to and from another architecture, which is emulated
 #   make lint          formatting and lints
 #   make bench         the benchmarks
@@ -37,7 +38,7 @@ test-python:
 	@python="$$(tools/venv $(default) pytests/requirements.txt)" && "$$python" -m pytest -q -n $(JOBS) $(PYTESTS)
 
 test-all:
-	@$(default) tools/test_all.py $(if $(STRICT),--strict) $(if $(WRITE),--write) $(RELEASES)
+	@$(default) tools/test_all.py $(if $(QUICK),--quick) $(if $(STRICT),--strict) $(if $(WRITE),--write) $(RELEASES)
 
 test-aarch64:
 	tools/test-aarch64 $(RELEASES)
