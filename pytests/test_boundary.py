@@ -5,7 +5,7 @@ import re
 import pytest
 
 # C functions with work of their own left: how a program gets called by each, and the name in the refusal
-# `iter` keeps the compiler (3.14 and later) from making a loop of `tuple`, `list` and `any`.
+# `iter` keeps the compiler (3.14 and later) from making a loop of `tuple` and `list`.
 INSIDE = {
     "sorted": "sorted([3, 1, 2], key=callee)",
     "sort": "(lambda l: l.sort(key=callee) or l)([3, 1, 2])",
@@ -16,11 +16,9 @@ INSIDE = {
     "list": "list(iter(callee(n) for n in [1, 2]))",
     "tuple": "tuple(iter(callee(n) for n in [1, 2]))",
     "join": "''.join(str(callee(n)) for n in [1, 2])",
-    "any": "any(iter(callee(n) > 5 for n in [1, 2]))",
     "sub": "re.sub('[ab]', lambda m: str(callee(m.group())), 'aXb')",
     "reduce": "functools.reduce(lambda a, b: a + callee(b), [1, 2, 3])",
     "dict": "dict((n, callee(n)) for n in [1, 2])",
-    "extend": "(lambda l: l.extend(callee(n) for n in [1, 2]) or l)([])",
     "sorted with __lt__": "[x.n for x in sorted([Less(2), Less(1)])]",
     "dumps": "json.dumps([Less(1)], default=lambda x: callee(x.n))",
 }
