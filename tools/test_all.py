@@ -83,8 +83,9 @@ class Release:
         elif here and in_sid and version_of(in_sid) != self.version:
             self.micro, _ = ask("tools/venv", in_sid)
 
-    def rust(self):
-        self.results["layouts"] = cargo_test(self.python, "--package", "pyteleport-capture")
+    def rust(self, quick):
+        only = ["--test", "layout_check"] if quick else []
+        self.results["layouts"] = cargo_test(self.python, "--package", "pyteleport-capture", *only)
 
     def own_tests(self):
         """CPython's own tests, with the hook in every process."""
@@ -230,7 +231,7 @@ def main():
         total.append(cargo_test(ready[0].python, *packages))
     for at, release in enumerate(ready):
         tell(f"CPython {release.version}")
-        release.rust()
+        release.rust(options.quick)
         release.pytests(ready[at + 1 :] + ready[:at][::-1], passer, QUICK if options.quick else SUITES)
         if not options.quick:
             release.own_tests()

@@ -210,7 +210,9 @@ fn find(object: &Bound<'_, PyAny>, name: &str) -> PyResult<&'static Field> {
 
 /// The name under which the object's type, or the base that its memory begins with, is known here.
 fn kind_of(object: &Bound<'_, PyAny>) -> PyResult<Option<&'static str>> {
-    for base in object.get_type().mro().iter() {
+    // Asked for as an attribute, which readies a type that nobody has looked at yet (3.8 has such).
+    let order = object.get_type().getattr("__mro__")?;
+    for base in order.cast_into::<PyTuple>()?.iter() {
         let base = base.cast_into::<PyType>()?;
         if let Some(kind) = static_kind(&base) {
             return Ok(Some(kind));
