@@ -38,6 +38,7 @@ SUITES = {
 
 # What depends most on the release: --quick.
 QUICK = ["layouts", "frames", "generators", "calls"]
+NOT_QUICK = ["finally", "same_output", "benchmarks", "hot"]
 
 # What is tested once more where CPython was built with its JIT, with that switched on.
 WITH_JIT = ["frames", "hot", "generators", "entry"]
@@ -113,7 +114,7 @@ class Release:
         row.run(WITH_JIT, {"PYTHON_JIT": "1"})
         yield row
 
-    def pytests(self, others, passer, suites):
+    def pytests(self, others, passer, quick):
         env = {"PYTELEPORT_TEST_PASSER": passer}
         # one of the same root file system, if that is another one
         others = [other for other in others if other.inside or not self.inside]
@@ -121,7 +122,10 @@ class Release:
             env["PYTELEPORT_TEST_OTHER"] = others[0].tested
         if self.micro:
             env["PYTELEPORT_TEST_ELSEWHERE"] = self.micro
-        names = [name for suite in suites for name in SUITES[suite] if name != "elsewhere" or self.micro]
+        left_out = NOT_QUICK if quick else []
+        left_out = left_out if self.micro else [*left_out, "elsewhere"]
+        suites = QUICK if quick else SUITES
+        names = [name for suite in suites for name in SUITES[suite] if name not in left_out]
         self.run(names, env)
 
     def run(self, names, env):
@@ -232,7 +236,7 @@ def main():
     for at, release in enumerate(ready):
         tell(f"CPython {release.version}")
         release.rust(options.quick)
-        release.pytests(ready[at + 1 :] + ready[:at][::-1], passer, QUICK if options.quick else SUITES)
+        release.pytests(ready[at + 1 :] + ready[:at][::-1], passer, options.quick)
         if not options.quick:
             release.own_tests()
     rows = []
