@@ -75,12 +75,14 @@ def test_a_package_that_was_built_for_another_release(tmp_path):
     assert sys.executable in line
 
 
-# Those that this machine has: the others are not tests here.
-@pytest.mark.parametrize("python", filter(shutil.which, OTHERS))
-def test_a_real_one(python, tmp_path):
-    shutil.copytree(PACKAGE, tmp_path / "pyteleport")
-    status, line = imported(python, tmp_path)
-    assert status == 1
-    assert line.startswith(
-        "ImportError: pyteleport works on the usual builds of CPython for 64-bit Linux; this is "
-    )
+# Those that this machine has. Where it has none, this is not a test.
+if any(map(shutil.which, OTHERS)):
+
+    @pytest.mark.parametrize("python", filter(shutil.which, OTHERS))
+    def test_a_real_one(python, tmp_path):
+        shutil.copytree(PACKAGE, tmp_path / "pyteleport")
+        status, line = imported(python, tmp_path)
+        assert status == 1
+        assert line.startswith(
+            "ImportError: pyteleport works on the usual builds of CPython for 64-bit Linux; this is "
+        )
