@@ -196,6 +196,51 @@ def test_a_callee_that_no_instruction_called_is_refused(move, body):
     assert "Error" in run.stderr
 
 
+def test_operands_that_an_instruction_has_given_up_are_not_followed(move):
+    """A finalizer runs while the operands go: those before it are gone, and their memory may be in use."""
+    source = """
+        import sys
+        refused = []
+        class Thing:
+            def __del__(self):
+                try:
+                    teleport()
+                except CaptureError as refusal:
+                    refused.append(type(refusal).__name__)
+                trail("attempt")
+        def call(*args, **kwargs):
+            pass
+        class Called:
+            def method(self, *args, **kwargs):
+                pass
+        def f(n):
+            kept = Called()
+            for i in range(3):
+                call(n * 10**20, Thing(), n * 10**21)
+                call(Thing(), str(n) * 3, n * 10**21)
+                kept.method(float(n), Thing(), str(n) * 5)
+                Called().method(float(n), Thing(), str(n) * 5)
+                max(n * 10**22, Thing(), key=lambda x: 1)
+                call(a=n * 10**20, b=Thing(), c=n * 10**21)
+                call(*[n * 10**20, Thing()], **{str(n): Thing()})
+                (n * 1.5, Thing()) + (n * 2.5,)
+                [n * 1.5, Thing()] == [n * 2.5]
+                str(n * 5) + str(n * 6) in {str(n): Thing()}
+                f"{n * 1000!r:>4}{[Thing()]!r:.0}"
+                (n * 10**20, [Thing()])[n - 7]
+        f(7)
+        import gc
+        gc.collect()
+        print("gone on")
+        print(len(refused), set(refused) <= {"CaptureError", "BoundaryError"}, file=sys.stderr)
+    """
+    run = move(source, env={"PYTHONMALLOC": "debug"})
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "gone on\n"
+    assert run.stderr == "39 True\n"
+    assert move(source).stdout == "gone on\n"
+
+
 def test_thread_of_its_own_is_refused_by_name(move):
     run = move("""
         import threading

@@ -1,7 +1,6 @@
 """Callees entered through every kind of call, and what their result means to the caller."""
 
 import opcode
-import sys
 
 import pytest
 
@@ -326,9 +325,6 @@ def test_result_reaches_the_caller_through_c_code(same, expression):
     """)
 
 
-@pytest.mark.skipif(
-    sys.version_info >= (3, 15), reason="3.15 has the items in C when it hashes them: refused"
-)
 def test_a_set_display_asks_its_first_item(same):
     same(f"""{HELPERS}{THROUGH_C_HELPERS}
         print(len({{Hashed(1), 2}}))

@@ -2,7 +2,7 @@
 //!
 //! A parameter that the code nowhere binds anew or deletes still holds what was passed.
 
-use crate::code::Op;
+use crate::code::{Instruction, Op};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::objects::is_cell;
@@ -71,13 +71,8 @@ impl<'py> Parameters<'py> {
             Some(_) if has_own_slot => (index, index),
             Some(place) => (self.names.len() + place, place),
         };
-        let binds = |op| match op {
-            Op::StoreFast | Op::DeleteFast => cell.is_none(),
-            Op::StoreDeref | Op::DeleteDeref => cell.is_some(),
-            _ => false,
-        };
         let mut instructions = self.info.facts.instructions();
-        if instructions.any(|found| binds(found.op) && found.arg as usize == number) {
+        if instructions.any(|found| binds(&found, number as u32, cell.is_some())) {
             return None;
         }
         match self.frame.read_slot(slot) {
@@ -87,5 +82,18 @@ impl<'py> Parameters<'py> {
                 .flatten(),
             SlotValue::Object(held) => Some(held),
         }
+    }
+}
+
+/// Whether an instruction binds local or cell `number`, or unbinds it.
+fn binds(instruction: &Instruction, number: u32, is_cell: bool) -> bool {
+    let arg = instruction.arg;
+    match instruction.op {
+        Op::StoreFast | Op::DeleteFast | Op::LoadFastAndClear => !is_cell && arg == number,
+        // Two instructions in one, the first in the upper bits of the argument (3.13 and later).
+        Op::StoreFastLoadFast => !is_cell && arg >> 4 == number,
+        Op::StoreFastStoreFast => !is_cell && (arg >> 4 == number || arg & 0xf == number),
+        Op::StoreDeref | Op::DeleteDeref => is_cell && arg == number,
+        _ => false,
     }
 }

@@ -12,6 +12,7 @@ use crate::snapshot::{Block, Entry, FrameState, Handled, ObjectId, Slot, Snapsho
 use crate::waiting::{self, Found, LiveEntry};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -223,6 +224,8 @@ fn read_waiting<'py>(
                 instruction,
                 depth,
                 expected,
+                may_dangle: stored.is_none(),
+                dangles: Cell::new(false),
             };
             let called = Callee {
                 frame: callee,
@@ -260,9 +263,15 @@ fn read_waiting<'py>(
         .map(|generator| generator.handled());
     let handled = handled.map_or_else(HandledValues::default, |item| item.read(py));
     let mut state = read_fields(*frame, info, explained.keep, table, index);
-    if let Some(operand) = explained.given_back {
-        let operand = SlotValue::Object(operand.into_bound(py));
-        state.stack.push(table.slot(operand, index, Place::Stack));
+    if let Some(place) = explained.emptied {
+        state.stack[place] = Slot::Null;
+    }
+    if let Some((place, operand)) = explained.given_back {
+        let operand = table.slot(SlotValue::Object(operand.into_bound(py)), index, Place::Stack);
+        match state.stack.get_mut(place) {
+            Some(slot) => *slot = operand,
+            None => state.stack.push(operand),
+        }
     }
     state.instruction = instruction.unit as i32;
     state.entry = entry;
@@ -288,7 +297,14 @@ impl Stacks for FrameStacks<'_> {
         if self.stored.is_some_and(|depth| place >= depth) {
             return Peek::Object;
         }
-        self.frame.read_slot(self.slots + place).peek()
+        let slot = self.slots + place;
+        match self.stored {
+            Some(_) => self.frame.read_slot(slot).peek(),
+            None => {
+                let value = self.frame.read_slot_if_alive(slot);
+                value.map_or(Peek::Object, |value| value.peek())
+            }
+        }
     }
 }
 

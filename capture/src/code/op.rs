@@ -60,6 +60,8 @@ ops! {
     LoadFastCheck = "LOAD_FAST_CHECK",
     LoadFastAndClear = "LOAD_FAST_AND_CLEAR",
     StoreFast = "STORE_FAST",
+    StoreFastLoadFast = "STORE_FAST_LOAD_FAST",
+    StoreFastStoreFast = "STORE_FAST_STORE_FAST",
     DeleteFast = "DELETE_FAST",
     LoadClosure = "LOAD_CLOSURE",
     LoadDeref = "LOAD_DEREF",

@@ -298,6 +298,11 @@ impl<'py> RunningFrame<'py> {
         slot::read(self.py(), self.address.get(self.slot(index)))
     }
 
+    /// The contents of slot `index`, which may dangle; `None` if it does.
+    pub fn read_slot_if_alive(self, index: usize) -> Option<SlotValue<'py>> {
+        slot::read_if_alive(self.py(), self.address.get(self.slot(index)))
+    }
+
     /// Whether slot `index`, which may dangle, refers to this object.
     pub fn slot_is(self, index: usize, object: &Bound<'_, PyAny>) -> bool {
         let word: usize = self.address.get(self.slot(index));

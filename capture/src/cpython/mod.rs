@@ -10,6 +10,7 @@
 //! they hang in, [`evalframe`] for the PEP 523 function, [`objects`] and [`fields`] for what is read
 //! of others.
 
+mod alive;
 pub mod buffer;
 pub mod check;
 pub mod codeobject;
@@ -126,6 +127,8 @@ pub struct OperandLayout {
     pub attribute_shift: u32,
     /// How far the number of the operator is shifted in COMPARE_OP's argument.
     pub compare_shift: u32,
+    /// Whether CPython looks for signals behind a conditional jump that was taken.
+    pub signals_behind_jumps: bool,
 }
 
 /// How a call's operands lie on the stack.

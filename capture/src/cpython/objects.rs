@@ -134,6 +134,12 @@ pub fn is_called_as_type(kind: &Bound<'_, PyType>) -> bool {
     }
 }
 
+/// Whether a method of this kind is called without being bound first (`Py_TPFLAGS_METHOD_DESCRIPTOR`).
+pub fn is_method_descriptor(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: reads the flags of a live object's type.
+    unsafe { ffi::PyType_HasFeature(ffi::Py_TYPE(object.as_ptr()), ffi::Py_TPFLAGS_METHOD_DESCRIPTOR) != 0 }
+}
+
 /// A callback of `atexit`: function, arguments, keywords.
 pub type AtexitEntry<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
 

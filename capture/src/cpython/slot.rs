@@ -6,7 +6,7 @@
 //! the same frame keeps alive) and 11 for an integer in the word itself. NULL is 01 with no pointer.
 
 use super::frame::Address;
-use super::{Words, CURRENT};
+use super::{alive, Words, CURRENT};
 use crate::code::Peek;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -74,6 +74,12 @@ pub(super) fn read(py: Python<'_>, word: usize) -> SlotValue<'_> {
     // SAFETY: a live word of a frame is NULL or refers to a live object, kept by the frame or by
     // what the frame keeps; we take a reference of our own.
     unsafe { Bound::from_borrowed_ptr_or_opt(py, raw) }.into()
+}
+
+/// What a word holds that may dangle; `None` if it does.
+pub(super) fn read_if_alive(py: Python<'_>, word: usize) -> Option<SlotValue<'_>> {
+    let found = pointer(word);
+    (found == 0 || alive::looks_alive(found)).then(|| read(py, word))
 }
 
 /// The word for a value, which it owns from now on.

@@ -125,6 +125,7 @@ pub const LAYOUT: Layout = Layout {
         iterator_words: 1,
         attribute_shift: 0,
         compare_shift: 0,
+        signals_behind_jumps: false, // a jump that was not taken comes to the same place
     },
     code_object: CodeObjectLayout {
         name: offset_of!(Code, co_name),

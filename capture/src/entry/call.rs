@@ -3,7 +3,7 @@
 use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, Passage};
 use crate::code::Op;
-use crate::cpython::objects::lookup_on_type;
+use crate::cpython::objects::{is_method_descriptor, lookup_on_type};
 use crate::cpython::{CallShape, CURRENT};
 use pyo3::prelude::*;
 use pyo3::types::{PyFunction, PyType};
@@ -16,6 +16,8 @@ struct CallOperands<'py> {
     arguments: Vec<Bound<'py, PyAny>>,
     /// How many of the arguments are keyword ones, where the stack tells.
     keywords: usize,
+    /// The operand that C code has borrowed for an argument of its own, and will empty again.
+    borrowed: Option<usize>,
 }
 
 impl<'py> CallOperands<'py> {
@@ -34,6 +36,7 @@ impl<'py> CallOperands<'py> {
                 callable,
                 arguments: Vec::new(),
                 keywords: 0,
+                borrowed: None,
             }));
         }
         // The names of keyword arguments lie above them all.
@@ -54,11 +57,27 @@ impl<'py> CallOperands<'py> {
         let arguments = (names..names + count)
             .rev()
             .map_while(|index| caller.operand(index));
-        Ok(callable.map(|callable| Self {
-            callable,
-            arguments: receiver.into_iter().chain(arguments).collect(),
-            keywords,
+        Ok(callable.map(|callable| {
+            let is_borrowed = receiver.is_some() && !takes_receiver(&callable);
+            let receiver = receiver.filter(|_| !is_borrowed);
+            Self {
+                callable,
+                arguments: receiver.into_iter().chain(arguments).collect(),
+                keywords,
+                borrowed: is_borrowed.then_some(names + count),
+            }
         }))
+    }
+}
+
+/// Whether a receiver beside this callable was put there by the instruction that loaded it.
+///
+/// From 3.13 on the place for it is just below the arguments, and a callable that adds one argument in
+/// front may put it there for as long as its call lasts (`PY_VECTORCALL_ARGUMENTS_OFFSET`).
+fn takes_receiver(callable: &Bound<'_, PyAny>) -> bool {
+    match CURRENT.operands.calls {
+        CallShape::MethodFirst => true,
+        CallShape::CallableFirst | CallShape::CallableFirstKeywordsLast => is_method_descriptor(callable),
     }
 }
 
@@ -96,7 +115,14 @@ pub(super) fn explain_call<'py>(
             ))
         }
         Passage::Body => explain_class_body(caller),
-        passage => caller.explained(passage),
+        passage => {
+            let explained = caller.explained(passage)?;
+            let borrowed = operands.borrowed.map(|index| caller.expected - index - 1);
+            Ok(Explained {
+                emptied: borrowed.filter(|place| *place < explained.keep),
+                ..explained
+            })
+        }
     }
 }
 

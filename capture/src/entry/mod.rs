@@ -23,6 +23,7 @@ use crate::waiting::LiveEntry;
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
+use std::cell::Cell;
 
 /// A frame that waits for the one above it.
 pub(crate) struct Caller<'a, 'py> {
@@ -34,6 +35,10 @@ pub(crate) struct Caller<'a, 'py> {
     pub depth: usize,
     /// How many its code says it holds before the instruction.
     pub expected: usize,
+    /// Whether CPython has not stored the depth: what lies on the stack may have been given up.
+    pub may_dangle: bool,
+    /// Whether something was asked for that has been given up: then the instruction is over.
+    pub dangles: Cell<bool>,
 }
 
 /// The frame above.
@@ -48,8 +53,11 @@ pub(crate) struct Callee<'py> {
 pub(crate) struct Explained {
     pub entry: LiveEntry,
     pub keep: usize,
-    /// An operand that has left the caller's stack, for the instruction to find when it runs again.
-    pub given_back: Option<Py<PyAny>>,
+    /// An operand that has left the caller's stack, for the instruction to find when it runs again, and
+    /// its place.
+    pub given_back: Option<(usize, Py<PyAny>)>,
+    /// A place of the caller's stack that holds what will not be there when the instruction runs again.
+    pub emptied: Option<usize>,
 }
 
 impl Explained {
@@ -59,6 +67,7 @@ impl Explained {
             entry,
             keep,
             given_back: None,
+            emptied: None,
         }
     }
 }
@@ -89,9 +98,23 @@ impl<'py> Caller<'_, 'py> {
         let place = self.expected.checked_sub(index + 1)?;
         // From 3.14 on an instruction may have dropped operands already, which then are beyond the
         // depth that CPython has stored.
-        (place < self.depth)
-            .then(|| self.frame.read_slot(self.info.slots + place).object())
-            .flatten()
+        if place >= self.depth {
+            return None;
+        }
+        let slot = self.info.slots + place;
+        let value = match self.may_dangle {
+            true => self.frame.read_slot_if_alive(slot),
+            false => Some(self.frame.read_slot(slot)),
+        };
+        self.dangles.set(self.dangles.get() || value.is_none());
+        value?.object()
+    }
+
+    /// Whether all operands that an entry keeps are still there.
+    fn has_operands(&self, keep: usize) -> bool {
+        let operands = self.below_result()..keep;
+        let mut slots = operands.map(|place| self.info.slots + place);
+        !self.may_dangle || slots.all(|slot| self.frame.read_slot_if_alive(slot).is_some())
     }
 
     /// Whether that operand is this very object. The slot may dangle.
@@ -159,7 +182,7 @@ impl<'py> Caller<'_, 'py> {
     fn again_with(&self, operand: Bound<'_, PyAny>) -> Result<Explained, Refusal> {
         match self.depth + 1 == self.expected {
             true => Ok(Explained {
-                given_back: Some(operand.unbind()),
+                given_back: Some((self.depth, operand.unbind())),
                 ..Explained::with(LiveEntry::Again, self.depth)
             }),
             false => Err(Refusal::Depth),
@@ -236,13 +259,28 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
     if !callee.from_c {
         return explain_inlined(caller, callee);
     }
+    let explained = explain_from_c(caller, callee)?;
+    if caller.dangles.get() {
+        return Err(Refusal::Unexplained);
+    }
+    match caller.has_operands(explained.keep) {
+        true => Ok(explained),
+        false => Err(Refusal::Unexplained),
+    }
+}
+
+/// A callee that C code has entered.
+fn explain_from_c<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
     match caller.instruction.op {
         Op::CallFunction
         | Op::CallMethod
         | Op::CallFunctionKw
         | Op::CallFunctionEx
         | Op::Call
-        | Op::CallKw => call::explain_call(caller, callee),
+        | Op::CallKw => match call::explain_call(caller, callee) {
+            Err(_) if signal::is_handler(caller.py, callee)? => signal::explain_behind_call(caller),
+            explained => explained,
+        },
         Op::ForIter => explain_iteration(
             caller,
             callee,
@@ -312,7 +350,7 @@ fn explain_inlined<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Resul
         Op::Send if callee.frame.generator().is_some() && caller.depth + 1 == caller.expected => {
             // Whoever is entered again gets it, but drops it: the real one has been taken already.
             Ok(Explained {
-                given_back: Some(caller.py.None()),
+                given_back: Some((caller.depth, caller.py.None())),
                 ..Explained::with(LiveEntry::Again, caller.depth)
             })
         }

@@ -131,7 +131,12 @@ fn explain_key<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Ex
         Op::SetAdd => caller.operand(0),
         Op::MapAdd => caller.operand(1),
         // All that are there, in their order; whoever has no method of the program's is asked without harm.
-        Op::BuildSet => return explain_first_hash(caller, callee, (0..count).rev()).ok_or_else(other),
+        Op::BuildSet => {
+            if let Some(explained) = explain_taken_item(caller, callee, count)? {
+                return Ok(explained);
+            }
+            return explain_first_hash(caller, callee, (0..count).rev()).ok_or_else(other);
+        }
         Op::BuildMap => {
             let keys = (0..count).rev().map(|pair| 2 * pair + 1);
             return explain_first_hash(caller, callee, keys).ok_or_else(other);
@@ -158,6 +163,28 @@ fn explain_first_hash<'py>(
         .is_method(&first, "__hash__")
         .then(|| caller.again().ok())
         .flatten()
+}
+
+/// The first item of a set, which the set takes off the stack before it asks for the hash (3.14 and
+/// later). It is what the callee was called with.
+fn explain_taken_item<'py>(
+    caller: &Caller<'_, 'py>,
+    callee: &Callee<'py>,
+    count: usize,
+) -> Result<Option<Explained>, Refusal> {
+    let is_taken = |index: usize| caller.operand(index).is_none();
+    if count == 0 || !is_taken(count - 1) || (0..count - 1).any(is_taken) {
+        return Ok(None);
+    }
+    let item = callee.parameters()?.passed(0);
+    let item = item.filter(|item| callee.is_method(item, "__hash__"));
+    item.map(|item| {
+        Ok(Explained {
+            given_back: Some((caller.expected - count, item.unbind())),
+            ..caller.again()?
+        })
+    })
+    .transpose()
 }
 
 /// The methods of a binary operator or a comparison: the left operand's and the right one's.

@@ -2,11 +2,12 @@
 //!
 //! From 3.11 on it does so at the jump back of a loop, at the start of a function, and behind calls;
 //! before, behind nearly every instruction. What was done is done, what comes next is clear, and the
-//! handler's result is dropped. Behind a call, though, nothing tells whether the call is over, or its C
-//! code has looked for signals itself and goes on.
+//! handler's result is dropped. Behind a call, up to 3.13, nothing tells whether the call is over, or its
+//! C code has looked for signals itself and goes on.
 
 use super::{Callee, Caller, Explained, Refusal};
 use crate::code::Op;
+use crate::cpython::CURRENT;
 use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
 
@@ -45,7 +46,17 @@ pub(super) fn may_run_behind(op: Op) -> bool {
             | Op::LoadFast
             | Op::LoadConst
             | Op::StoreFast
-    )
+    ) || CURRENT.operands.signals_behind_jumps && matches!(op, Op::PopJumpIfTrue | Op::PopJumpIfFalse)
+}
+
+/// Explains it where its caller stands at a call: CPython has stored the depth behind it if it is over.
+pub(super) fn explain_behind_call(caller: &Caller<'_, '_>) -> Result<Explained, Refusal> {
+    match !caller.may_dangle && caller.depth == caller.after() {
+        true => Ok(Explained::with(LiveEntry::Discard, caller.depth)),
+        false => Err(Refusal::Boundary(
+            "a signal's arrival during a call or right behind it".into(),
+        )),
+    }
 }
 
 /// Explains it by where its caller stands.
@@ -57,7 +68,7 @@ pub(super) fn explain_handler(caller: &Caller<'_, '_>) -> Result<Explained, Refu
         Op::LoadFast | Op::LoadConst | Op::StoreFast => {
             Ok(Explained::with(LiveEntry::Discard, caller.after()))
         }
-        // 3.11 looks once the jump is taken; what it was decided by is gone.
+        // 3.10 and 3.11 look once the jump is taken; what it was decided by is gone.
         _ => caller.without_operands(LiveEntry::Jumped, caller.expected.saturating_sub(1)),
     }
 }

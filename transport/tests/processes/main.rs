@@ -14,11 +14,17 @@ mod starts;
 mod streams;
 mod terminal;
 
+use nix::sys::signal::{sigaction, SaFlags, SigAction, SigHandler, SigSet, Signal};
+
 fn main() {
     let mut args = std::env::args_os();
     if args.nth(1).is_some_and(|word| word == "actor") {
         actors::act(args.collect());
     }
+    // Whoever runs this may ignore it, as `nohup` does, and so would every program that is moved.
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler is installed.
+    unsafe { sigaction(Signal::SIGHUP, &default) }.expect("SIGHUP can be reset");
     let arguments = libtest_mimic::Arguments::from_args();
     let trials = [
         starts::trials(),
