@@ -27,7 +27,7 @@ SUITES = {
     "layouts": [],
     "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot", "benchmarks"],
     "generators": ["generators"],
-    "calls": ["entry", "boundary"],
+    "calls": ["entry", "boundary", "recording"],
     "objects": ["objects", "iterators", "typing", "payload", "runtime", "files"],
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
     "hook": ["hook", "builds"],

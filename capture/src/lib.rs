@@ -7,6 +7,7 @@
 
 mod boundary;
 pub mod code;
+pub mod consumed;
 pub mod cpython;
 mod entry;
 pub mod error;

@@ -14,7 +14,7 @@ use crate::snapshot::{Block, Entry, FrameState, Handled, ObjectId, Slot, Snapsho
 use crate::waiting::LiveEntry;
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyCode, PyDict, PyFunction, PyTuple};
+use pyo3::types::{PyCode, PyDict, PyFunction, PyList, PyTuple};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -66,6 +66,7 @@ impl Objects {
             Entry::WithExit => LiveEntry::WithExit,
             Entry::Again => LiveEntry::Again,
             Entry::AgainCached(id) => LiveEntry::AgainCached(own(id)?),
+            Entry::AgainOver(id) => LiveEntry::AgainOver(own(id)?),
             Entry::Raise(id) => LiveEntry::Raise(own(id)?),
             Entry::Jumped => LiveEntry::Jumped,
             Entry::Repeat => LiveEntry::Repeat,
@@ -224,6 +225,9 @@ fn prepare_frame(
         state.entry
     {
         objects.typed::<PyAny>(py, id, index, "value of its entry")?;
+    }
+    if let Entry::AgainOver(items) = state.entry {
+        objects.typed::<PyList>(py, items, index, "items that were given")?;
     }
     let globals: Bound<'_, PyDict> = objects.typed(py, state.globals, index, "globals")?;
     let start = if let Some(generator) = state.generator {

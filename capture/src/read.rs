@@ -1,12 +1,12 @@
 //! Running frames, and suspended generators, as data. Changes nothing.
 
-use crate::code::{Peek, Stacks};
+use crate::code::{Instruction, Peek, Stacks};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::{Generator, GeneratorState};
 use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::{HandledItem, HandledValues, ThreadState};
-use crate::entry::{explain, Callee, Caller, Explained, Refusal};
+use crate::entry::{explain, Callee, Caller, Consumer, Explained, Refusal};
 use crate::error::{CaptureError, Site};
 use crate::snapshot::{Block, Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
 use crate::waiting::{self, Found, LiveEntry};
@@ -175,20 +175,14 @@ fn read_waiting<'py>(
 ) -> Result<FrameState, CaptureError> {
     let Read { frame, info } = read;
     let site = || Box::new(site_of(*frame, info));
-    let raw = u32::try_from(frame.raw_instruction()).ok();
-    let instruction = raw.and_then(|unit| info.facts.instruction_covering(unit));
-    let instruction = instruction.ok_or_else(|| CaptureError::Nowhere { site: site() })?;
-    let stored = frame.stored_depth(info.slots);
-    let stacks = FrameStacks {
-        frame: *frame,
-        slots: info.slots,
+    let standing = Standing::of(*frame, info).ok_or_else(|| CaptureError::Nowhere { site: site() })?;
+    let Standing {
+        instruction,
         stored,
-    };
-    let deepest = info.facts.depth_before(&instruction);
-    let deepest = usize::from(deepest.ok_or_else(|| CaptureError::Nowhere { site: site() })?);
-    let found = info.facts.depth_in(&instruction, &stacks).map(usize::from);
-    let expected = found.unwrap_or(deepest);
-    let depth = stored.unwrap_or(expected);
+        expected,
+        ..
+    } = standing;
+    let depth = standing.depth();
     if depth > expected.max(info.stack_size) {
         return Err(CaptureError::DepthMismatch {
             site: site(),
@@ -209,7 +203,7 @@ fn read_waiting<'py>(
         ));
         refused(refusal, callee, site(), depth, expected, instruction.op.name())
     };
-    if found.is_none() {
+    if !standing.is_regular {
         // The instruction has changed the stacks, and is not through: it calls nothing then.
         return Err(refuse(Refusal::Unexplained));
     }
@@ -217,16 +211,7 @@ fn read_waiting<'py>(
         Found::Entry(entry) => Explained::with(entry, depth),
         Found::ForAnother => return Err(refuse(Refusal::Unexplained)),
         Found::NotWaiting => {
-            let caller = Caller {
-                py,
-                frame: *frame,
-                info,
-                instruction,
-                depth,
-                expected,
-                may_dangle: stored.is_none(),
-                dangles: Cell::new(false),
-            };
+            let caller = standing.caller(py, *frame, info);
             let called = Callee {
                 frame: callee,
                 code: callee.code().into_any(),
@@ -248,6 +233,7 @@ fn read_waiting<'py>(
         LiveEntry::AgainCached(cache) => {
             Entry::AgainCached(table.id(cache.into_bound(py), index, Place::Stack))
         }
+        LiveEntry::AgainOver(items) => Entry::AgainOver(table.id(items.into_bound(py), index, Place::Stack)),
         LiveEntry::Raise(instance) => Entry::Raise(table.id(instance.into_bound(py), index, Place::Stack)),
         LiveEntry::Jumped => Entry::Jumped,
         LiveEntry::Repeat => Entry::Repeat,
@@ -278,6 +264,69 @@ fn read_waiting<'py>(
     state.generator = generator.map(|object| table.id(object, index, Place::Frame));
     state.handled = table.handled(py, handled, index);
     Ok(state)
+}
+
+/// Where a frame stands that waits for another one.
+struct Standing {
+    instruction: Instruction,
+    /// The depth of its stack, where CPython has stored it.
+    stored: Option<usize>,
+    /// The depth that its code says it has before the instruction.
+    expected: usize,
+    /// Its stacks are as they are before the instruction.
+    is_regular: bool,
+}
+
+impl Standing {
+    fn of(frame: RunningFrame<'_>, info: &CodeInfo) -> Option<Self> {
+        let raw = u32::try_from(frame.raw_instruction()).ok()?;
+        let instruction = info.facts.instruction_covering(raw)?;
+        let stored = frame.stored_depth(info.slots);
+        let stacks = FrameStacks {
+            frame,
+            slots: info.slots,
+            stored,
+        };
+        let deepest = info.facts.depth_before(&instruction)?;
+        let found = info.facts.depth_in(&instruction, &stacks);
+        Some(Self {
+            instruction,
+            stored,
+            expected: usize::from(found.unwrap_or(deepest)),
+            is_regular: found.is_some(),
+        })
+    }
+
+    fn depth(&self) -> usize {
+        self.stored.unwrap_or(self.expected)
+    }
+
+    fn caller<'a, 'py>(
+        &self,
+        py: Python<'py>,
+        frame: RunningFrame<'py>,
+        info: &'a CodeInfo,
+    ) -> Caller<'a, 'py> {
+        Caller {
+            py,
+            frame,
+            info,
+            instruction: self.instruction,
+            depth: self.depth(),
+            expected: self.expected,
+            may_dangle: self.stored.is_none(),
+            dangles: Cell::new(false),
+        }
+    }
+}
+
+/// Whether a frame waits for C code that goes through a source of items and could be run again.
+pub(crate) fn consumes<'py>(py: Python<'py>, frame: RunningFrame<'py>) -> bool {
+    let Ok(info) = CodeInfo::of(&frame.code()) else {
+        return false;
+    };
+    let standing = Standing::of(frame, &info).filter(|standing| standing.is_regular);
+    standing.is_some_and(|standing| Consumer::of(&standing.caller(py, frame, &info)).is_some())
 }
 
 /// The stacks of a frame that runs, as far as its depth depends on them.

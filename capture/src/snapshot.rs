@@ -66,6 +66,9 @@ pub enum Entry {
     /// The same through a function that `functools.lru_cache` wraps: the object, which counts the
     /// call as a miss once more.
     AgainCached(ObjectId),
+    /// The same of C code that goes through a generator: over these items first, a list, which it had
+    /// from it before, and are in front of the generator in its operand.
+    AgainOver(ObjectId),
     /// `raise` was given a class, and makes its instance, which runs its `__init__`: the instance is
     /// put in the class's place, and the instruction runs again.
     Raise(ObjectId),
@@ -87,7 +90,7 @@ pub enum Entry {
 impl Entry {
     /// Whether the instruction runs again to enter the callee again.
     pub fn is_again(&self) -> bool {
-        matches!(self, Entry::Again | Entry::AgainCached(_))
+        matches!(self, Entry::Again | Entry::AgainCached(_) | Entry::AgainOver(_))
     }
 }
 

@@ -24,6 +24,8 @@ pub enum LiveEntry {
     Again,
     /// See [`Entry::AgainCached`](crate::snapshot::Entry::AgainCached).
     AgainCached(Py<PyAny>),
+    /// See [`Entry::AgainOver`](crate::snapshot::Entry::AgainOver).
+    AgainOver(Py<PyAny>),
     /// See [`Entry::Raise`](crate::snapshot::Entry::Raise).
     Raise(Py<PyAny>),
     /// See [`Entry::Jumped`](crate::snapshot::Entry::Jumped).
@@ -50,6 +52,7 @@ impl LiveEntry {
             Self::WithExit => Self::WithExit,
             Self::Again => Self::Again,
             Self::AgainCached(cache) => Self::AgainCached(cache.clone_ref(py)),
+            Self::AgainOver(items) => Self::AgainOver(items.clone_ref(py)),
             Self::Raise(instance) => Self::Raise(instance.clone_ref(py)),
             Self::Jumped => Self::Jumped,
             Self::Repeat => Self::Repeat,

@@ -5,6 +5,7 @@ use crate::evaluator::{run, Arrival};
 use crate::graph::{GraphSource, Input};
 use crate::identity::{build_identity, hello};
 use crate::times;
+use capture::consumed::Consumed;
 use capture::cpython::buffer::filled_bytearray;
 use capture::cpython::evalframe;
 use capture::cpython::lifecycle::{around_fork, end_process, leave, make_room_for, Ended};
@@ -93,7 +94,7 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
 /// Gives the program its surroundings back; everything that can fail has been tried after this.
 fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
     decoded.late.bind(py).call_method0("give_back")?;
-    evalframe::set_recording(py, decoded.recording)
+    evalframe::set_recording::<Consumed>(py, decoded.recording)
         .map_err(|error| raise(py, "ResumeError", error.to_string()))
 }
 

@@ -15,6 +15,7 @@
 
 use crate::errors::{morph_error, raise};
 use crate::tail::{self, Place};
+use capture::consumed::{self, Consumed};
 use capture::cpython::evalframe::{self, Next, Resumer};
 use capture::cpython::fields;
 use capture::cpython::frame::RunningFrame;
@@ -37,6 +38,8 @@ struct Resume {
     tracebacks: RefCell<Vec<(Py<PyAny>, usize)>>,
     /// What the call that stopped the program is worth.
     value: RefCell<Option<Py<PyAny>>>,
+    /// What the generator whose frame starts next has given to the C code that asks it.
+    given: Cell<Option<Vec<Py<PyAny>>>>,
     /// The frame that has to start next.
     expected: Cell<Option<usize>>,
     /// Whether garbage was collected before: it is not while frames are rebuilt, as a finalizer
@@ -82,6 +85,7 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
                 objects: RefCell::new(Some(objects)),
                 tracebacks: RefCell::new(tracebacks),
                 value: RefCell::new(Some(value)),
+                given: Cell::new(None),
                 expected: Cell::new(None),
                 collecting: pause_collector(py),
             });
@@ -157,6 +161,8 @@ fn start(py: Python<'_>, resume: Rc<Resume>, index: usize) -> PyResult<Py<PyAny>
 struct StackResumer;
 
 impl Resumer for StackResumer {
+    type Watcher = Consumed;
+
     fn enter<'py>(py: Python<'py>, frame: RunningFrame<'py>) -> Next {
         let expected = RESUME.with_borrow(|resume| {
             let resume = resume.as_ref()?;
@@ -168,6 +174,9 @@ impl Resumer for StackResumer {
         if is_expected(py, frame, &resume.frames[index]) {
             resume.expected.set(None);
             waiting::started(frame);
+            if let (Some(items), Some(caller)) = (resume.given.take(), ThreadState::current(py).frame()) {
+                consumed::repeat(frame, caller, items);
+            }
             return take_over(py, frame, resume, index);
         }
         if !comes_from_again(py, &resume, index) {
@@ -259,6 +268,13 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
     if let LiveEntry::AgainCached(cache) = &entry {
         if let Err(error) = forget_miss(cache.bind(py)) {
             return Next::Raise(error);
+        }
+    }
+    if let LiveEntry::AgainOver(items) = &entry {
+        let items = items.bind(py).extract::<Vec<Py<PyAny>>>();
+        match items {
+            Ok(items) => resume.given.set(Some(items)),
+            Err(error) => return Next::Raise(error),
         }
     }
     if prepared.state.entry.is_again() {

@@ -1,6 +1,7 @@
 //! The recording mode, on and off.
 
 use crate::errors::raise;
+use capture::consumed::Consumed;
 use capture::cpython::{check, evalframe, thread::ThreadState};
 use pyo3::prelude::*;
 
@@ -14,13 +15,15 @@ use pyo3::prelude::*;
 #[pyfunction]
 pub fn install_hook(py: Python<'_>) -> PyResult<()> {
     ready(py)?;
-    evalframe::set_recording(py, true).map_err(|error| raise(py, "TeleportError", error.to_string()))
+    evalframe::set_recording::<Consumed>(py, true)
+        .map_err(|error| raise(py, "TeleportError", error.to_string()))
 }
 
 /// Leaves the interpreter as `install_hook` found it; without it nothing is changed.
 #[pyfunction]
 pub fn uninstall_hook(py: Python<'_>) -> PyResult<()> {
-    evalframe::set_recording(py, false).map_err(|error| raise(py, "TeleportError", error.to_string()))
+    evalframe::set_recording::<Consumed>(py, false)
+        .map_err(|error| raise(py, "TeleportError", error.to_string()))
 }
 
 /// How things stand: ``"armed"`` (nothing is installed until a move needs it) or ``"recording"``.

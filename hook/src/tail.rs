@@ -133,7 +133,9 @@ fn take(
             }
             push(result);
         }
-        LiveEntry::Value | LiveEntry::Again | LiveEntry::AgainCached(_) => push(result),
+        LiveEntry::Value | LiveEntry::Again | LiveEntry::AgainCached(_) | LiveEntry::AgainOver(_) => {
+            push(result);
+        }
         LiveEntry::Jumped => return Ok(place.target.unwrap_or(place.next)),
         LiveEntry::Repeat => return Ok(place.first),
         LiveEntry::Either { when, value } => {

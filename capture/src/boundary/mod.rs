@@ -271,7 +271,12 @@ fn through_context<'py>(
     }
 }
 
-fn is_exactly(py: Python<'_>, object: &Bound<'_, PyAny>, module: &str, name: &str) -> PyResult<bool> {
+pub(crate) fn is_exactly(
+    py: Python<'_>,
+    object: &Bound<'_, PyAny>,
+    module: &str,
+    name: &str,
+) -> PyResult<bool> {
     let kind = object.get_type();
     if kind.name()? != name {
         return Ok(false);

@@ -208,6 +208,10 @@ pub fn layout(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
         Address::of(&code).get(layout.code_object.name),
         address_of(&code.getattr("co_name")?),
     )?;
+    if let Some(offset) = layout.code_object.bytes {
+        let bytes = address_of(&code.getattr("co_code")?);
+        same("co_code", Address::of(&code).get(offset), bytes)?;
+    }
     let last = generator
         .getattr("gi_frame")?
         .getattr("f_lasti")?

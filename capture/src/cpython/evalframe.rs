@@ -1,16 +1,18 @@
 //! The PEP 523 function: putting ours in, calling on, taking it out again.
 //!
 //! Two C functions can stand in CPython's place. `record` looks at one pointer of each frame and
-//! at the room on the stack, and calls on; only the frame of an `__init__` makes it stop, for what
-//! is known nowhere else: the instance that is being made. `resume` is there only while a stack is
+//! at the room on the stack, and calls on; only two kinds of frame make it stop, for what is known
+//! nowhere else: that of an `__init__`, for the instance that is being made, and that of a generator
+//! which C code asks for its items, for those it has given. `resume` is there only while a stack is
 //! brought back to life, and offers each frame that starts to a [`Resumer`]. Both call on whatever
 //! function was set before.
 
+pub use super::asked::Watcher;
 use super::ffi::PyInterpreterState_Get;
 use super::frame::RunningFrame;
 use super::signature::{self, address_of, Evaluator};
 use super::stack_room::{self, stack_pointer};
-use super::{slot, CURRENT};
+use super::{asked, codeobject, slot, CURRENT};
 use core::ffi::{c_int, c_void};
 use core::marker::PhantomData;
 use core::ptr::{null_mut, NonNull};
@@ -32,6 +34,8 @@ pub enum Next {
 
 /// Who knows which frames are to become captured ones.
 pub trait Resumer {
+    /// Who wants to know what generators give to C code in the recording mode.
+    type Watcher: Watcher;
     /// Looks at a frame that starts (not one that an exception is thrown into).
     fn enter<'py>(py: Python<'py>, frame: RunningFrame<'py>) -> Next;
 }
@@ -42,11 +46,17 @@ pub enum InstallError {
     /// Somebody has set a function above ours.
     #[error("another eval-frame function was set after pyteleport's and calls it; remove that one first")]
     Covered,
+    /// CPython does not tell its opcodes.
+    #[error("the opcodes cannot be read: {0}")]
+    Opcodes(#[from] PyErr),
 }
 
 /// What is wanted and what is there. Written with the GIL held, which orders it; atomics only
 /// because the evaluators read it in every call.
 static RECORDING: AtomicBool = AtomicBool::new(false);
+
+/// The address of `record` with its [`Watcher`], once it was asked for.
+static RECORD: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
 /// The address of `resume` for the [`Resumer`] that waits, null if none does.
 static RESUMING: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
@@ -79,16 +89,19 @@ pub fn status(_py: Python<'_>) -> Status {
 }
 
 /// Turns the recording of every frame on or off.
-pub fn set_recording(py: Python<'_>, recording: bool) -> Result<(), InstallError> {
+pub fn set_recording<W: Watcher>(py: Python<'_>, recording: bool) -> Result<(), InstallError> {
     if recording && INIT_NAME.load(Ordering::Relaxed) == 0 {
         let name = pyo3::types::PyString::intern(py, "__init__");
         // Interned strings that nobody holds go; this one has to stay.
         INIT_NAME.store(name.into_ptr() as usize, Ordering::Relaxed);
     }
     if recording {
+        // Asked for while generators are looked at, when its own import would have some.
+        codeobject::opcode_table(py)?;
         super::lifecycle::make_room_for_hooked_calls();
         stack_room::look(py);
     }
+    RECORD.store(address_of::<Record<W>>(), Ordering::Relaxed);
     let before = RECORDING.swap(recording, Ordering::Relaxed);
     apply(py).inspect_err(|_| RECORDING.store(before, Ordering::Relaxed))
 }
@@ -111,7 +124,7 @@ pub fn stop_resuming(py: Python<'_>) {
 fn apply(_py: Python<'_>) -> Result<(), InstallError> {
     let wanted = match RESUMING.load(Ordering::Relaxed) {
         resume if !resume.is_null() => resume,
-        _ if RECORDING.load(Ordering::Relaxed) => address_of::<Record>(),
+        _ if RECORDING.load(Ordering::Relaxed) => RECORD.load(Ordering::Relaxed),
         _ => null_mut(),
     };
     let set = SET.load(Ordering::Relaxed);
@@ -161,9 +174,9 @@ unsafe fn call_on(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_
 ///
 /// One comparison of pointers for a frame that is no `__init__`, and one for the stack: it must cost
 /// what CPython charges for any custom evaluator, and no more.
-struct Record;
+struct Record<W>(PhantomData<W>);
 
-impl Evaluator for Record {
+impl<W: Watcher> Evaluator for Record<W> {
     #[inline(always)]
     unsafe fn evaluate(
         thread: *mut ffi::PyThreadState,
@@ -171,15 +184,19 @@ impl Evaluator for Record {
         throw: c_int,
     ) -> *mut ffi::PyObject {
         // SAFETY: passed on unchanged.
-        unsafe { record(thread, frame, throw) }
+        unsafe { record::<W>(thread, frame, throw) }
     }
 }
 
 #[inline(always)]
-unsafe fn record(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_int) -> *mut ffi::PyObject {
+unsafe fn record<W: Watcher>(
+    thread: *mut ffi::PyThreadState,
+    frame: *mut c_void,
+    throw: c_int,
+) -> *mut ffi::PyObject {
     if !stack_room::is_left(stack_pointer()) {
         // SAFETY: passed on unchanged.
-        return unsafe { record_at_end(thread, frame, throw) };
+        return unsafe { record_at_end::<W>(thread, frame, throw) };
     }
     // SAFETY: CPython hands us the state of this thread and a live frame; its code object and the name
     // of that are alive with it, and the offsets are those of the checked layout.
@@ -193,15 +210,43 @@ unsafe fn record(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_i
         // SAFETY: passed on unchanged.
         return unsafe { record_init(thread, frame, throw) };
     }
-    // SAFETY: passed on unchanged.
-    unsafe { call_on(thread, frame, throw) }
+    // SAFETY: as above.
+    unsafe {
+        match asked::is_asked_by_c(thread, frame) {
+            true => record_asked::<W>(thread, frame, throw),
+            false => call_on(thread, frame, throw),
+        }
+    }
+}
+
+/// A generator that C code asks: its items are what a [`Watcher`] may want.
+#[inline(never)]
+unsafe extern "C" fn record_asked<W: Watcher>(
+    thread: *mut ffi::PyThreadState,
+    frame: *mut c_void,
+    throw: c_int,
+) -> *mut ffi::PyObject {
+    // SAFETY: CPython holds the GIL when it evaluates a frame, and the frame is alive until the
+    // evaluator has returned: it lies in a generator, or is an object, which whoever asks holds.
+    unsafe {
+        let py = Python::assume_attached();
+        let running = RunningFrame::from_raw(frame).expect("a frame is given");
+        let watch = || asked::enter::<W>(py, running, throw != 0);
+        let is_watched = catch_unwind(AssertUnwindSafe(watch)).unwrap_or(false);
+        let result = call_on(thread, frame, throw);
+        if is_watched {
+            // What is not written down is missed when the program is to move, and nowhere else.
+            let _panicked = catch_unwind(AssertUnwindSafe(|| asked::leave::<W>(py, running, result)));
+        }
+        result
+    }
 }
 
 /// The stack is used up, or it is another one than that of the call before.
 ///
 /// A C function, which does not unwind: it is left to by a jump.
 #[cold]
-unsafe extern "C" fn record_at_end(
+unsafe extern "C" fn record_at_end<W: Watcher>(
     thread: *mut ffi::PyThreadState,
     frame: *mut c_void,
     throw: c_int,
@@ -210,7 +255,10 @@ unsafe extern "C" fn record_at_end(
         // SAFETY: passed on unchanged. What is noted of an `__init__` does no harm for others.
         return unsafe {
             stack_room::grant(thread.cast());
-            record_init(thread, frame, throw)
+            match asked::is_asked_by_c(thread, frame) {
+                true => record_asked::<W>(thread, frame, throw),
+                false => record_init(thread, frame, throw),
+            }
         };
     }
     // SAFETY: the GIL is held; a frame that an exception is thrown into runs nothing of its own
@@ -334,7 +382,7 @@ unsafe fn resume<R: Resumer>(
     unsafe {
         stack_room::grant(thread.cast());
         if RECORDING.load(Ordering::Relaxed) {
-            record(thread, frame, throw)
+            record::<R::Watcher>(thread, frame, throw)
         } else if before.is_null() {
             signature::call_default(thread, frame, throw)
         } else {

@@ -11,6 +11,7 @@
 //! of others.
 
 mod alive;
+mod asked;
 pub mod buffer;
 pub mod check;
 pub mod codeobject;
@@ -160,6 +161,8 @@ pub struct CodeObjectLayout {
     pub name: usize,
     /// `co_code_adaptive`, the instructions that frames point into (3.11 and later).
     pub instructions: Option<usize>,
+    /// `co_code`, the bytes object that frames run (up to 3.10).
+    pub bytes: Option<usize>,
 }
 
 /// Fields of `PyFrameObject` (up to 3.10) or `_PyInterpreterFrame`.

@@ -100,6 +100,7 @@ pub const LAYOUT: Layout = Layout {
     code_object: CodeObjectLayout {
         name: CO_NAME,
         instructions: Some(CO_CODE_ADAPTIVE),
+        bytes: None,
     },
     frame: FrameLayout {
         code: offset_of!(Frame, f_code),

@@ -130,6 +130,7 @@ pub const LAYOUT: Layout = Layout {
     code_object: CodeObjectLayout {
         name: offset_of!(Code, co_name),
         instructions: None,
+        bytes: Some(offset_of!(Code, objects)),
     },
     frame: FrameLayout {
         code: offset_of!(Frame, f_code),

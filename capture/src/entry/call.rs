@@ -9,19 +9,19 @@ use pyo3::prelude::*;
 use pyo3::types::{PyFunction, PyType};
 
 /// What a call instruction has on the stack.
-struct CallOperands<'py> {
-    callable: Bound<'py, PyAny>,
+pub(super) struct CallOperands<'py> {
+    pub callable: Bound<'py, PyAny>,
     /// A method's receiver and the arguments, keyword ones last; as far as they lie on the stack by
     /// themselves.
-    arguments: Vec<Bound<'py, PyAny>>,
+    pub arguments: Vec<Bound<'py, PyAny>>,
     /// How many of the arguments are keyword ones, where the stack tells.
-    keywords: usize,
+    pub keywords: usize,
     /// The operand that C code has borrowed for an argument of its own, and will empty again.
     borrowed: Option<usize>,
 }
 
 impl<'py> CallOperands<'py> {
-    fn of(caller: &Caller<'_, 'py>) -> PyResult<Option<Self>> {
+    pub fn of(caller: &Caller<'_, 'py>) -> PyResult<Option<Self>> {
         let count = caller.instruction.arg as usize;
         let op = caller.instruction.op;
         if op == Op::CallFunctionEx {
@@ -226,7 +226,7 @@ fn arguments_agree<'py>(
 }
 
 /// Whether the call has keyword arguments by an instruction before it (3.11, 3.12).
-fn has_keyword_names(caller: &Caller<'_, '_>) -> bool {
+pub(super) fn has_keyword_names(caller: &Caller<'_, '_>) -> bool {
     if caller.instruction.op != Op::Call {
         return false;
     }

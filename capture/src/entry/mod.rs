@@ -8,9 +8,12 @@
 
 mod call;
 mod cleanup;
+mod consumer;
 pub(crate) mod operation;
 mod signal;
 mod unpacking;
+
+pub(crate) use consumer::Consumer;
 
 use crate::boundary::{self, Passage};
 use crate::code::{Instruction, Op};
@@ -121,6 +124,11 @@ impl<'py> Caller<'_, 'py> {
     fn operand_is(&self, index: usize, object: &Bound<'py, PyAny>) -> bool {
         let place = self.expected.checked_sub(index + 1);
         place.is_some_and(|place| place < self.depth && self.frame.slot_is(self.info.slots + place, object))
+    }
+
+    /// Whether this very object lies at a place of the stack, or was the last that left it.
+    fn lies_at(&self, place: usize, object: &Bound<'py, PyAny>) -> bool {
+        place <= self.depth && place < self.expected && self.frame.slot_is(self.info.slots + place, object)
     }
 
     /// Name number `index` of the code.
@@ -259,7 +267,10 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
     if !callee.from_c {
         return explain_inlined(caller, callee);
     }
-    let explained = explain_from_c(caller, callee)?;
+    let explained = match explain_from_c(caller, callee) {
+        Err(refusal) => consumer::explain_consumer(caller, callee)?.ok_or(refusal)?,
+        Ok(explained) => explained,
+    };
     if caller.dangles.get() {
         return Err(Refusal::Unexplained);
     }
