@@ -102,7 +102,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("named, expression", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize(("named", "expression"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_collected_again_is_refused(move, named, expression):
     run = move(
         f"""
