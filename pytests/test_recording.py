@@ -172,3 +172,47 @@ def test_what_was_given_up_is_not_taken_for_what_is_collected_now(move):
     straight = move.straight(source)
     moved = move(source, flags=("-X", "teleport"))
     assert moved.stdout == straight.stdout == 3 * "['failed', 15]\n", moved.stderr
+
+
+@pytest.mark.parametrize("install", ["install_hook()", "uninstall_hook(); install_hook()"])
+def test_what_was_given_before_the_hook_was_there_is_missed(move, install):
+    """What a generator gave unseen is not forgotten in silence: it is refused."""
+    source = f"""
+        def items(n):
+            for i in range(n):
+                if i == 2:
+                    {install}
+                if i == 4:
+                    try:
+                        teleport()
+                    except BoundaryError as refusal:
+                        trail("refused")
+                yield i
+        print([list(items(6)), sum(items(6)), list(items(6))])
+        source = items(6)
+        next(source)
+        print(list(source))
+    """
+    straight = move.straight(source)
+    for flags in ((), ("-X", "teleport")):
+        moved = move(source, flags=flags)
+        assert moved.stdout == straight.stdout, moved.stderr
+        assert moved.returncode == 0, moved.stderr
+
+
+def test_a_generator_that_was_used_before_is_collected_from_there(same):
+    same(
+        """
+        def items(n):
+            for i in range(n):
+                yield hop(i)
+        def f():
+            source = items(5)
+            first = next(source)
+            for second in source:
+                break
+            return first, second, sum(source), list(source)
+        print(f())
+    """,
+        hooks=("recording",),
+    )

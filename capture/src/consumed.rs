@@ -4,30 +4,50 @@
 //! In the recording mode the items are kept here for as long as that C code runs, so that it can be made
 //! to run again: over these items first, and then over the generator, which goes on.
 
-use crate::cpython::evalframe::Watcher;
+use crate::code::Op;
+use crate::cpython::codeobject::CodeInfo;
+use crate::cpython::evalframe::{turn_page, Asking, Watcher};
 use crate::cpython::frame::RunningFrame;
 use crate::read::consumes;
 use pyo3::prelude::*;
-use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A generator that C code goes through.
 struct Consumption {
-    /// The generator's frame.
-    generator: usize,
-    /// The frame that has called the C code, and the instruction that it stands at.
-    caller: usize,
-    at: i32,
-    /// What the generator has given; `None` once that is too much to keep.
+    /// When it was noted: see [`Begun`].
+    number: usize,
+    /// Which one, and who asks.
+    asking: Asking,
+    /// What the generator has given; `None` if that is too much to keep, or not known from the start.
     items: Option<Vec<Py<PyAny>>>,
     /// The C code runs again already, over items of before, which are the first of these.
     is_repeated: bool,
 }
 
-impl Consumption {
-    fn is_of(&self, generator: RunningFrame<'_>, caller: RunningFrame<'_>) -> bool {
-        (self.generator, self.caller, self.at) == (generator.id(), caller.id(), caller.raw_instruction())
+/// When the recording mode began or ended last.
+struct Begun {
+    /// How many times it has.
+    number: usize,
+    /// The frames that waited then, of what they had called.
+    waiting: Vec<Asking>,
+}
+
+impl Begun {
+    /// Whether C code may have been at work then already.
+    fn is_old(&self, asking: Asking) -> bool {
+        let mut waiting = self.waiting.iter();
+        waiting.any(|it| (it.caller, it.at) == (asking.caller, asking.at))
     }
 }
+
+static BEGUN: Mutex<Begun> = Mutex::new(Begun {
+    number: 0,
+    waiting: Vec::new(),
+});
+
+/// The number of [`BEGUN`], for whoever only compares it.
+static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
 /// So many items are kept at most.
 const MOST_ITEMS: usize = 1 << 20;
@@ -38,13 +58,18 @@ const MOST_OPEN: usize = 256;
 /// How many places are kept in mind.
 const PLACES: usize = 64;
 
-thread_local! {
-    /// The calling thread's, those inside others last. Owned by [`Consumed`], which is told of each end.
-    static OPEN: RefCell<Vec<Consumption>> = const { RefCell::new(Vec::new()) };
-    /// Instructions whose C code keeps nothing, as `next` does, by their hash. One that is wrong, as code
-    /// comes and goes, costs a refusal later.
-    static KEEPS_NOTHING: [Cell<Place>; PLACES] = const { [const { Cell::new(Place(0, 0)) }; PLACES] };
+/// Those of all threads, the ones inside others last. [`Consumed`] is told of each end. Never locked while
+/// code of the program's runs.
+static OPEN: Mutex<Vec<Consumption>> = Mutex::new(Vec::new());
+
+fn with_open<T>(work: impl FnOnce(&mut Vec<Consumption>) -> T) -> T {
+    // A panic leaves it whole: nothing that could is done half-way.
+    work(&mut OPEN.lock().unwrap_or_else(PoisonError::into_inner))
 }
+
+/// The addresses of opcodes whose C code keeps nothing, as `next` does, each at its hash. One that is
+/// wrong, as code comes and goes, costs a refusal later.
+static KEEPS_NOTHING: [AtomicUsize; PLACES] = [const { AtomicUsize::new(0) }; PLACES];
 
 /// The items that were given to a C function which still runs.
 pub(crate) struct Given {
@@ -58,76 +83,97 @@ pub(crate) struct Given {
 pub struct Consumed;
 
 impl Watcher for Consumed {
-    fn known(frame: RunningFrame<'_>, caller: RunningFrame<'_>) -> Option<bool> {
-        let is_open = OPEN.with_borrow(|open| open.iter().rev().any(|it| it.is_of(frame, caller)));
-        let place = Place::of(caller);
-        let keeps_nothing = || KEEPS_NOTHING.with(|places| places[place.hash()].get() == place);
-        match is_open {
-            true => Some(true),
-            false => keeps_nothing().then_some(false),
+    fn begins(waiting: Vec<Asking>) {
+        if let Ok(mut begun) = BEGUN.lock() {
+            begun.number += 1;
+            NUMBER.store(begun.number, Ordering::Relaxed);
+            begun.waiting = waiting;
         }
     }
 
-    fn asked<'py>(py: Python<'py>, frame: RunningFrame<'py>, caller: RunningFrame<'py>) -> bool {
+    fn known(asking: Asking) -> Option<bool> {
+        if KEEPS_NOTHING[hash(asking.at)].load(Ordering::Relaxed) == asking.at {
+            return Some(false);
+        }
+        let number = NUMBER.load(Ordering::Relaxed);
+        let is_it = |it: &Consumption| it.asking == asking && it.number == number;
+        with_open(|open| open.iter().rev().any(is_it)).then_some(true)
+    }
+
+    fn wants<'py>(
+        py: Python<'py>,
+        asking: Asking,
+        generator: RunningFrame<'py>,
+        caller: RunningFrame<'py>,
+    ) -> bool {
         let consumes = consumes(py, caller);
         if consumes {
-            start(frame, caller, Vec::new(), false);
+            // One that was at work before us has items that nobody has noted.
+            let may_be_old = BEGUN.lock().is_ok_and(|begun| begun.is_old(asking)) && !is_fresh(generator);
+            start(asking, (!may_be_old).then(Vec::new), false);
         } else {
-            let place = Place::of(caller);
-            KEEPS_NOTHING.with(|places| places[place.hash()].set(place));
+            KEEPS_NOTHING[hash(asking.at)].store(asking.at, Ordering::Relaxed);
         }
         consumes
     }
 
-    fn gave<'py>(frame: RunningFrame<'py>, item: &Bound<'py, PyAny>) {
+    fn gave(generator: usize, given: Vec<Py<PyAny>>) {
         // Let go outside: code of the program may run.
-        let too_many = OPEN.with_borrow_mut(|open| {
-            let found = open.iter_mut().rev().find(|it| it.generator == frame.id())?;
-            let items = found.items.as_mut()?;
-            if items.len() < MOST_ITEMS {
-                items.push(item.clone().unbind());
-                return None;
+        let too_many = with_open(|open| {
+            let found = open.iter_mut().rev().find(|it| it.asking.generator == generator);
+            let items = found.map(|found| &mut found.items);
+            match items {
+                Some(Some(items)) if items.len() + given.len() <= MOST_ITEMS => {
+                    items.extend(given);
+                    (None, None)
+                }
+                Some(items) => (items.take(), Some(given)),
+                None => (None, Some(given)),
             }
-            found.items.take()
         });
         drop(too_many);
     }
 
-    fn ended(_py: Python<'_>, frame: RunningFrame<'_>) {
-        let ended = OPEN.with_borrow_mut(|open| {
-            let place = open.iter().rposition(|it| it.generator == frame.id())?;
+    fn ended(generator: usize) {
+        let ended = with_open(|open| {
+            let place = open.iter().rposition(|it| it.asking.generator == generator)?;
             Some(open.remove(place))
         });
+        // Let go outside: code of the program may run.
         drop(ended);
     }
 }
 
-/// An instruction: the code's address, and its number.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Place(usize, i32);
-
-impl Place {
-    fn of(frame: RunningFrame<'_>) -> Self {
-        Self(frame.code_address(), frame.raw_instruction())
-    }
-
-    fn hash(self) -> usize {
-        (self.0 >> 4).wrapping_add(self.1 as usize) % PLACES
-    }
+fn hash(at: usize) -> usize {
+    (at >> 1) % PLACES
 }
 
-fn start(generator: RunningFrame<'_>, caller: RunningFrame<'_>, items: Vec<Py<PyAny>>, is_repeated: bool) {
+/// Whether nothing of a generator has run yet.
+fn is_fresh(generator: RunningFrame<'_>) -> bool {
+    let raw = generator.raw_instruction();
+    let begins = |info: Arc<CodeInfo>| {
+        let mut instructions = info.facts.instructions();
+        // Up to 3.10 nothing at all has, from 3.11 on what makes the generator.
+        instructions
+            .find(|found| found.op == Op::ReturnGenerator)
+            .map(|found| found.next)
+    };
+    let begins = CodeInfo::of(&generator.code()).ok().and_then(begins);
+    begins.map_or(raw < 0, |begins| raw <= begins as i32)
+}
+
+fn start(asking: Asking, items: Option<Vec<Py<PyAny>>>, is_repeated: bool) {
     let started = Consumption {
-        generator: generator.id(),
-        caller: caller.id(),
-        at: caller.raw_instruction(),
-        items: Some(items),
+        number: NUMBER.load(Ordering::Relaxed),
+        asking,
+        items,
         is_repeated,
     };
-    let over: Vec<Consumption> = OPEN.with_borrow_mut(|open| {
+    let over: Vec<Consumption> = with_open(|open| {
         // A frame is in one instruction at a time, and a generator gives to one at a time. What is left
         // over was given up in its middle.
-        let is_over = |it: &Consumption| it.generator == started.generator || it.caller == started.caller;
+        let is_over =
+            |it: &Consumption| it.asking.generator == asking.generator || it.asking.caller == asking.caller;
         let (mut over, mut still): (Vec<_>, Vec<_>) = open.drain(..).partition(is_over);
         if still.len() >= MOST_OPEN {
             over.push(still.remove(0));
@@ -146,8 +192,12 @@ pub(crate) fn given_by(
     generator: RunningFrame<'_>,
     caller: RunningFrame<'_>,
 ) -> Option<Given> {
-    OPEN.with_borrow(|open| {
-        let found = open.iter().find(|it| it.is_of(generator, caller))?;
+    turn_page::<Consumed>(py);
+    let asking = Asking::between(generator, caller);
+    with_open(|open| {
+        let found = open
+            .iter()
+            .find(|it| it.asking == asking && it.number == NUMBER.load(Ordering::Relaxed))?;
         Some(Given {
             items: found
                 .items
@@ -162,5 +212,5 @@ pub(crate) fn given_by(
 
 /// Keeps what C code that runs again has before the generator goes on.
 pub fn repeat(generator: RunningFrame<'_>, caller: RunningFrame<'_>, items: Vec<Py<PyAny>>) {
-    start(generator, caller, items, true);
+    start(Asking::between(generator, caller), Some(items), true);
 }

@@ -157,7 +157,7 @@ fn is_ours(frame: &RunningFrame<'_>) -> bool {
 
 /// Other threads do not travel yet.
 fn refuse_threads(py: Python<'_>) -> PyResult<()> {
-    let others = ThreadState::current(py).count_threads() - 1;
+    let others = ThreadState::count_threads(py) - 1;
     if others == 0 {
         return Ok(());
     }

@@ -7,7 +7,7 @@
 use super::codeobject::CodeInfo;
 use super::frame::RunningFrame;
 use super::thread::ThreadState;
-use super::{CurrentFrame, Instruction, Owner, CURRENT};
+use super::{CurrentFrame, Executing, GeneratorFrame, Instruction, Owner, CURRENT};
 use crate::code::Op;
 use core::cell::Cell;
 use core::ffi::{c_char, c_int, c_void};
@@ -15,17 +15,51 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, Ordering};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 
-/// Who wants to know what generators give to C code.
+/// A generator and who asks it, by addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub struct Asking {
+    /// The generator's frame.
+    pub generator: usize,
+    /// The frame that has called the C code.
+    pub caller: usize,
+    /// The opcode that the caller stands at.
+    pub at: usize,
+}
+
+impl Asking {
+    /// That a generator's frame is asked by C code which this caller is calling.
+    pub fn between(generator: RunningFrame<'_>, caller: RunningFrame<'_>) -> Self {
+        // SAFETY: a frame of the program's, which waits, stands at an instruction of its code.
+        let at = unsafe { opcode_of(caller.address.raw().cast()) };
+        Self {
+            generator: generator.id(),
+            caller: caller.id(),
+            at: at as usize,
+        }
+    }
+}
+
+/// Who wants to know what generators give to C code. What it is asked often must not panic, and runs no
+/// code of the program's.
 pub trait Watcher {
-    /// The answer of [`asked`](Self::asked), if it is known from before.
-    fn known(frame: RunningFrame<'_>, caller: RunningFrame<'_>) -> Option<bool>;
-    /// Generator frame `frame` is asked by C code that `caller` has called. Whether to be told what it gives.
-    fn asked<'py>(py: Python<'py>, frame: RunningFrame<'py>, caller: RunningFrame<'py>) -> bool;
-    /// It has given an item.
-    fn gave<'py>(frame: RunningFrame<'py>, item: &Bound<'py, PyAny>);
-    /// It is over, or an exception is thrown into it.
-    fn ended(py: Python<'_>, frame: RunningFrame<'_>);
+    /// From now on it is asked, or no longer. These frames wait meanwhile, of whatever they have called.
+    fn begins(waiting: Vec<Asking>);
+    /// Whether it wants to know what the generator gives, if that is known from before.
+    fn known(asking: Asking) -> Option<bool>;
+    /// The same, to be found out.
+    fn wants<'py>(
+        py: Python<'py>,
+        asking: Asking,
+        generator: RunningFrame<'py>,
+        caller: RunningFrame<'py>,
+    ) -> bool;
+    /// A generator, by its frame, has given these items.
+    fn gave(generator: usize, items: Vec<Py<PyAny>>);
+    /// It is over, or an exception is thrown into it; code of the program's may run.
+    fn ended(generator: usize);
 }
 
 /// Opcodes, by their number in code that runs, which have turned out to be those of an evaluator that
@@ -40,62 +74,98 @@ thread_local! {
 /// From here on numbers are of instrumented opcodes, some of which stand for any other.
 const INSTRUMENTED: u8 = 230;
 
-/// Whether this is the frame of a generator that C code asks for an item.
+/// The frames that wait on all threads, with the opcodes that they stand at.
+pub(super) fn waiting_frames(py: Python<'_>) -> Vec<Asking> {
+    let mut waiting = Vec::new();
+    for thread in ThreadState::all(py) {
+        let mut next = thread.frame();
+        while let Some(frame) = next {
+            waiting.push(Asking::between(frame, frame));
+            next = frame.back();
+        }
+    }
+    waiting
+}
+
+/// Who asks for the items of the generator with this frame, if it is one and C code asks.
 ///
 /// # Safety
 /// The arguments are those that CPython gave its evaluator, and the GIL is held.
 #[inline(always)]
-pub(super) unsafe fn is_asked_by_c(thread: *mut ffi::PyThreadState, frame: *mut c_void) -> bool {
-    // SAFETY: the frame and the thread state are live, laid out as the checked layout says.
+pub(super) unsafe fn asked_by_c(thread: *mut ffi::PyThreadState, frame: *mut c_void) -> Option<Asking> {
+    // SAFETY: the frame and the thread state are live, laid out as the checked layout says. The current
+    // frame is live too, and stands at an instruction.
     unsafe {
-        let frame = frame.cast::<u8>();
         let is_generator = match CURRENT.frame.owner {
-            Owner::Field { generator, .. } => !frame.add(generator).cast::<*mut u8>().read().is_null(),
-            Owner::Byte { offset, .. } => frame.add(offset).cast::<c_char>().read() == 1,
+            Owner::Field { generator, .. } => {
+                let owner = frame.cast::<u8>().add(generator).cast::<*mut u8>();
+                !owner.read().is_null()
+            }
+            Owner::Byte { offset, .. } => frame.cast::<u8>().add(offset).cast::<c_char>().read() == 1,
         };
-        is_generator && !asks_itself(thread)
+        if !is_generator {
+            return None;
+        }
+        let caller = current_frame(thread);
+        if caller.is_null() {
+            return None; // nobody is there whose C code could be run again
+        }
+        let at = opcode_of(caller);
+        if ASKS_ITSELF[usize::from(at.read())].load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(Asking {
+            generator: frame as usize,
+            caller: caller as usize,
+            at: at as usize,
+        })
     }
 }
 
-/// Whether the current frame stands at an opcode that asks its generator itself.
+/// The frame that a thread has as its current one.
 ///
 /// # Safety
-/// As above.
+/// The thread state is live, NULL stands for the calling thread's, and the GIL is held.
 #[inline(always)]
-unsafe fn asks_itself(thread: *mut ffi::PyThreadState) -> bool {
-    // SAFETY: the current frame of a thread is live, and points into the code that it runs.
+unsafe fn current_frame(thread: *mut ffi::PyThreadState) -> *mut u8 {
+    // SAFETY: as the caller promises.
     unsafe {
         let thread = match thread.is_null() {
             true => ffi::PyThreadState_Get().cast::<u8>(), // 3.8 does not give it
             false => thread.cast::<u8>(),
         };
-        let caller: *mut u8 = match CURRENT.thread.current {
+        match CURRENT.thread.current {
             CurrentFrame::Direct(offset) => thread.add(offset).cast::<*mut u8>().read(),
             CurrentFrame::Through { pointer, field } => {
                 let holder = thread.add(pointer).cast::<*mut u8>().read();
                 holder.add(field).cast::<*mut u8>().read()
             }
-        };
-        if caller.is_null() {
-            return true; // nobody is there whose C code could be resumed
         }
-        let opcode = match CURRENT.frame.instruction {
-            Instruction::LastByte(offset) => in_bytes(caller, caller.add(offset).cast::<c_int>().read()),
-            Instruction::LastNumber(offset) => {
-                in_bytes(caller, 2 * caller.add(offset).cast::<c_int>().read())
-            }
-            Instruction::LastUnit(offset) | Instruction::InProgress(offset) => {
-                caller.add(offset).cast::<*const u8>().read()
-            }
-        };
-        ASKS_ITSELF[usize::from(opcode.read())].load(Ordering::Relaxed)
     }
 }
 
-/// Where the opcode is at a byte of the code that a frame runs, up to 3.10.
+/// Where the opcode is that a frame stands at.
 ///
 /// # Safety
-/// The frame is live, and stands at an instruction.
+/// The frame is live, and stands at an instruction of its code.
+#[inline(always)]
+unsafe fn opcode_of(frame: *mut u8) -> *const u8 {
+    // SAFETY: the code lives as long as the frame that runs it.
+    unsafe {
+        match CURRENT.frame.instruction {
+            Instruction::LastByte(offset) => in_bytes(frame, frame.add(offset).cast::<c_int>().read()),
+            Instruction::LastNumber(offset) => in_bytes(frame, 2 * frame.add(offset).cast::<c_int>().read()),
+            Instruction::LastUnit(offset) | Instruction::InProgress(offset) => {
+                frame.add(offset).cast::<*const u8>().read()
+            }
+        }
+    }
+}
+
+/// Where a byte is of the code that a frame runs, up to 3.10.
+///
+/// # Safety
+/// As above.
 #[inline(always)]
 unsafe fn in_bytes(frame: *mut u8, at: c_int) -> *const u8 {
     let Some(code_bytes) = CURRENT.code_object.bytes else {
@@ -105,69 +175,209 @@ unsafe fn in_bytes(frame: *mut u8, at: c_int) -> *const u8 {
     unsafe {
         let code = frame.add(CURRENT.frame.code).cast::<*mut u8>().read();
         let bytes = code.add(code_bytes).cast::<*mut u8>().read();
-        bytes
-            .add(offset_of!(ffi::PyBytesObject, ob_sval))
-            .offset(at.max(0) as isize)
+        let text = bytes.add(offset_of!(ffi::PyBytesObject, ob_sval));
+        text.add(at.max(0) as usize)
     }
 }
 
-/// Learns what the caller's opcode is; whether it asks its generator itself.
-fn learn(caller: RunningFrame<'_>) -> Option<bool> {
-    let info = CodeInfo::of(&caller.code()).ok()?;
-    let unit = u32::try_from(caller.raw_instruction()).ok()?;
-    let instruction = info.facts.instruction_covering(unit)?;
-    let asks_itself = matches!(instruction.op, Op::ForIter | Op::Send | Op::YieldFrom);
-    // SAFETY: a frame of the program's, as this is, stands at an instruction of its code.
-    let opcode = unsafe {
-        let frame: *mut u8 = caller.address.raw().cast();
-        match CURRENT.frame.instruction {
-            Instruction::LastByte(_) | Instruction::LastNumber(_) => *in_bytes(frame, 2 * unit as c_int),
-            Instruction::LastUnit(offset) | Instruction::InProgress(offset) => {
-                *frame.add(offset).cast::<*const u8>().read()
-            }
+/// The items that the generator gave which was asked last, until the page is full or somebody wants to
+/// know. To write one down must take next to no time.
+struct Page {
+    /// Which generator: all zero for none.
+    of: Cell<Asking>,
+    count: Cell<usize>,
+    items: [Cell<*mut ffi::PyObject>; PAGE_SIZE],
+}
+
+const PAGE_SIZE: usize = 256;
+
+const NOBODY: Asking = Asking {
+    generator: 0,
+    caller: 0,
+    at: 0,
+};
+
+// SAFETY: it is only touched with the GIL held, and no code of the program's runs meanwhile.
+unsafe impl Sync for Page {}
+
+static PAGE: Page = Page {
+    of: Cell::new(NOBODY),
+    count: Cell::new(0),
+    items: [const { Cell::new(core::ptr::null_mut()) }; PAGE_SIZE],
+};
+
+/// Hands over what is on the page.
+pub fn turn_page<W: Watcher>(py: Python<'_>) {
+    let of = PAGE.of.replace(NOBODY);
+    let items = take_page(py);
+    if !items.is_empty() {
+        W::gave(of.generator, items);
+    }
+}
+
+/// Empties the page.
+fn take_page(py: Python<'_>) -> Vec<Py<PyAny>> {
+    let items = PAGE.items[..PAGE.count.replace(0)].iter().map(|item| {
+        // SAFETY: what is written down is a reference that the page owns, and gives up here.
+        unsafe { Bound::from_owned_ptr(py, item.get()).unbind() }
+    });
+    items.collect()
+}
+
+/// A generator is over: what it gave is of no interest any more.
+fn end<W: Watcher>(py: Python<'_>, generator: usize) {
+    let raised = PyErr::take(py);
+    let given = match PAGE.of.get().generator == generator {
+        true => {
+            PAGE.of.set(NOBODY);
+            take_page(py)
         }
+        false => Vec::new(),
     };
-    // At the prefix of an instruction with a long argument there is another opcode.
-    if asks_itself && opcode < INSTRUMENTED && instruction.unit == unit {
-        ASKS_ITSELF[usize::from(opcode)].store(true, Ordering::Relaxed);
+    W::ended(generator);
+    // Code of the program's may run.
+    drop(given);
+    if let Some(raised) = raised {
+        raised.restore(py);
     }
-    Some(asks_itself)
 }
 
-/// Whether the watcher wants to know what this frame gives.
-pub(super) fn enter<W: Watcher>(py: Python<'_>, frame: RunningFrame<'_>, throw: bool) -> bool {
-    if throw {
-        W::ended(py, frame);
-        return false;
-    }
-    let Some(caller) = ThreadState::current(py).frame() else {
-        return false;
-    };
-    W::known(frame, caller).unwrap_or_else(|| {
-        // To look takes Python code, whose generators are of no interest.
-        let is_nested = LOOKS.replace(true);
-        let is_asked = !is_nested && learn(caller) == Some(false) && W::asked(py, frame, caller);
-        LOOKS.set(is_nested);
-        is_asked
-    })
+/// Whether the watcher wants to know what the generator gives that is asked.
+#[inline(always)]
+pub(super) fn enter<W: Watcher>(asking: Asking, throw: bool) -> bool {
+    let is_on_page = PAGE.of.get() == asking && !throw;
+    is_on_page || enter_another::<W>(asking, throw)
 }
 
-/// Tells the watcher what came: an item, the end or an exception.
+#[inline(never)]
+fn enter_another<W: Watcher>(asking: Asking, throw: bool) -> bool {
+    match W::known(asking) {
+        Some(wanted) if !throw => wanted,
+        _ => look::<W>(asking, throw),
+    }
+}
+
+#[cold]
+fn look<W: Watcher>(asking: Asking, throw: bool) -> bool {
+    // SAFETY: an evaluator is called with the GIL held.
+    let py = unsafe { Python::assume_attached() };
+    let looked = catch_unwind(AssertUnwindSafe(|| {
+        if throw {
+            end::<W>(py, asking.generator);
+            return false;
+        }
+        // SAFETY: both are live, and cannot return while we run.
+        let (generator, current) = unsafe {
+            (
+                RunningFrame::from_raw(asking.generator as *mut c_void),
+                RunningFrame::from_raw(asking.caller as *mut c_void),
+            )
+        };
+        let caller = current.filter(|frame| frame.or_below() == current);
+        let (Some(generator), Some(caller)) = (generator, caller) else {
+            return false;
+        };
+        learn(caller) == Some(false) && W::wants(py, asking, generator, caller)
+    }));
+    looked.unwrap_or(false)
+}
+
+/// Learns what the caller's opcode is; whether it asks its generator itself. `None` if that is not known,
+/// or if we look at another one: to look takes Python code, whose generators are of no interest.
+fn learn(caller: RunningFrame<'_>) -> Option<bool> {
+    if LOOKS.replace(true) {
+        return None;
+    }
+    let learnt = || {
+        let info = CodeInfo::of(&caller.code()).ok()?;
+        let unit = u32::try_from(caller.raw_instruction()).ok()?;
+        let instruction = info.facts.instruction_covering(unit)?;
+        let asks_itself = matches!(instruction.op, Op::ForIter | Op::Send | Op::YieldFrom);
+        // SAFETY: a frame of the program's, as this is, stands at an instruction of its code.
+        let opcode = unsafe { opcode_of(caller.address.raw().cast()).read() };
+        // At the prefix of an instruction with a long argument there is another opcode.
+        if asks_itself && opcode < INSTRUMENTED && instruction.unit == unit {
+            ASKS_ITSELF[usize::from(opcode)].store(true, Ordering::Relaxed);
+        }
+        Some(asks_itself)
+    };
+    let learnt = learnt();
+    LOOKS.set(false);
+    learnt
+}
+
+/// Writes down what came: an item, or tells the watcher that it was the end or an exception.
 ///
 /// # Safety
-/// The result is what the evaluator gave for the frame, which is one of a generator that somebody holds.
-pub(super) unsafe fn leave<W: Watcher>(py: Python<'_>, frame: RunningFrame<'_>, result: *mut ffi::PyObject) {
-    // SAFETY: as the caller promises.
-    let item = unsafe { Bound::from_borrowed_ptr_or_opt(py, result) };
-    match item.filter(|_| frame.is_suspended()) {
-        Some(item) => W::gave(frame, &item),
-        None => {
-            // What goes with the items may run code of the program.
-            let raised = PyErr::take(py);
-            W::ended(py, frame);
-            if let Some(raised) = raised {
-                raised.restore(py);
+/// The result is what the evaluator gave for the frame of this generator, which somebody holds, and the
+/// GIL is held.
+#[inline(always)]
+pub(super) unsafe fn leave<W: Watcher>(asking: Asking, result: *mut ffi::PyObject) {
+    // SAFETY: as the caller promises; the page gets a reference of its own, at a place that it has.
+    unsafe {
+        if result.is_null() || !is_suspended(asking.generator as *const u8) {
+            return over::<W>(asking);
+        }
+        if PAGE.of.get() != asking || PAGE.count.get() == PAGE_SIZE {
+            turn_to::<W>(asking);
+        }
+        ffi::Py_INCREF(result);
+        let count = PAGE.count.get();
+        PAGE.items[count].set(result);
+        PAGE.count.set(count + 1);
+    }
+}
+
+#[cold]
+fn turn_to<W: Watcher>(asking: Asking) {
+    // SAFETY: an evaluator is called with the GIL held.
+    turn_page::<W>(unsafe { Python::assume_attached() });
+    PAGE.of.set(asking);
+}
+
+#[cold]
+fn over<W: Watcher>(asking: Asking) {
+    // SAFETY: as above.
+    let py = unsafe { Python::assume_attached() };
+    // What is not noted is missed when the program is to move, and nowhere else.
+    let _panicked = catch_unwind(AssertUnwindSafe(|| end::<W>(py, asking.generator)));
+}
+
+/// Whether a generator's frame has come to a yield, and waits there.
+///
+/// # Safety
+/// The frame is live, and so is its generator.
+#[inline(always)]
+unsafe fn is_suspended(frame: *const u8) -> bool {
+    // SAFETY: as the caller promises; a frame with an owner byte lies inside its generator.
+    unsafe {
+        match (CURRENT.frame.owner, CURRENT.generator.frame) {
+            (
+                Owner::Field {
+                    executing: Executing::State { offset, states },
+                    ..
+                },
+                _,
+            ) => frame.add(offset).cast::<i8>().read() == states.suspended,
+            // The place of the top is stored for as long as the frame waits, and no longer.
+            (Owner::Field { .. }, _) => {
+                let super::Depth::Top(offset) = CURRENT.frame.depth else {
+                    return false;
+                };
+                frame.add(offset).cast::<usize>().read() != 0
             }
+            (
+                _,
+                GeneratorFrame::Inside {
+                    frame: inside,
+                    state,
+                    states,
+                },
+            ) => {
+                let now = frame.sub(inside).add(state).cast::<i8>().read();
+                now == states.suspended || now == states.delegating
+            }
+            _ => false,
         }
     }
 }

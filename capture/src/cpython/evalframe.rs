@@ -7,7 +7,7 @@
 //! brought back to life, and offers each frame that starts to a [`Resumer`]. Both call on whatever
 //! function was set before.
 
-pub use super::asked::Watcher;
+pub use super::asked::{turn_page, Asking, Watcher};
 use super::ffi::PyInterpreterState_Get;
 use super::frame::RunningFrame;
 use super::signature::{self, address_of, Evaluator};
@@ -102,6 +102,10 @@ pub fn set_recording<W: Watcher>(py: Python<'_>, recording: bool) -> Result<(), 
         stack_room::look(py);
     }
     RECORD.store(address_of::<Record<W>>(), Ordering::Relaxed);
+    if recording != RECORDING.load(Ordering::Relaxed) {
+        asked::turn_page::<W>(py);
+        W::begins(asked::waiting_frames(py));
+    }
     let before = RECORDING.swap(recording, Ordering::Relaxed);
     apply(py).inspect_err(|_| RECORDING.store(before, Ordering::Relaxed))
 }
@@ -212,9 +216,9 @@ unsafe fn record<W: Watcher>(
     }
     // SAFETY: as above.
     unsafe {
-        match asked::is_asked_by_c(thread, frame) {
-            true => record_asked::<W>(thread, frame, throw),
-            false => call_on(thread, frame, throw),
+        match asked::asked_by_c(thread, frame) {
+            Some(asking) => record_asked::<W>(thread, frame, throw, asking),
+            None => call_on(thread, frame, throw),
         }
     }
 }
@@ -225,18 +229,15 @@ unsafe extern "C" fn record_asked<W: Watcher>(
     thread: *mut ffi::PyThreadState,
     frame: *mut c_void,
     throw: c_int,
+    asking: asked::Asking,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython holds the GIL when it evaluates a frame, and the frame is alive until the
     // evaluator has returned: it lies in a generator, or is an object, which whoever asks holds.
     unsafe {
-        let py = Python::assume_attached();
-        let running = RunningFrame::from_raw(frame).expect("a frame is given");
-        let watch = || asked::enter::<W>(py, running, throw != 0);
-        let is_watched = catch_unwind(AssertUnwindSafe(watch)).unwrap_or(false);
+        let is_watched = asked::enter::<W>(asking, throw != 0);
         let result = call_on(thread, frame, throw);
         if is_watched {
-            // What is not written down is missed when the program is to move, and nowhere else.
-            let _panicked = catch_unwind(AssertUnwindSafe(|| asked::leave::<W>(py, running, result)));
+            asked::leave::<W>(asking, result);
         }
         result
     }
@@ -255,9 +256,9 @@ unsafe extern "C" fn record_at_end<W: Watcher>(
         // SAFETY: passed on unchanged. What is noted of an `__init__` does no harm for others.
         return unsafe {
             stack_room::grant(thread.cast());
-            match asked::is_asked_by_c(thread, frame) {
-                true => record_asked::<W>(thread, frame, throw),
-                false => record_init(thread, frame, throw),
+            match asked::asked_by_c(thread, frame) {
+                Some(asking) => record_asked::<W>(thread, frame, throw, asking),
+                None => record_init(thread, frame, throw),
             }
         };
     }

@@ -1,6 +1,5 @@
 //! A running frame, field by field, through the layout of its release.
 
-use super::generator::{Generator, GeneratorState};
 use super::slot::{self, SlotValue};
 use super::{Activation, Blocks, Depth, Executing, GeneratorStates, Instruction, Owner, CURRENT};
 use crate::snapshot::Block;
@@ -395,21 +394,6 @@ impl<'py> RunningFrame<'py> {
                     Some(Bound::from_borrowed_ptr(self.py(), generator))
                 }
             }
-        }
-    }
-
-    /// Whether this frame of a generator has come to a yield or an await, and waits there.
-    pub(super) fn is_suspended(self) -> bool {
-        if let Some((state, states)) = self.state() {
-            return state == states.suspended;
-        }
-        match CURRENT.frame.owner {
-            // The depth is stored for as long as it waits, and no longer.
-            Owner::Field { .. } => self.stored_depth(0).is_some(),
-            Owner::Byte { .. } => self
-                .generator()
-                .and_then(|object| Generator::new(&object))
-                .is_some_and(|generator| generator.state() == GeneratorState::Suspended),
         }
     }
 

@@ -31,19 +31,26 @@ impl<'py> ThreadState<'py> {
         self.address.raw().cast()
     }
 
-    /// How many threads have a state in this interpreter.
-    pub fn count_threads(self) -> usize {
+    /// Those of all threads of this interpreter.
+    pub fn all(_py: Python<'py>) -> Vec<Self> {
+        let mut all = Vec::new();
         // SAFETY: the GIL is held, so no thread state comes or goes during the walk.
         unsafe {
-            let interpreter = PyInterpreterState_Get();
-            let mut thread = ffi::PyInterpreterState_ThreadHead(interpreter);
-            let mut count = 0;
-            while !thread.is_null() {
-                count += 1;
+            let mut thread = ffi::PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+            while let Some(address) = Address::new(thread.cast()) {
+                all.push(Self {
+                    address,
+                    held: PhantomData,
+                });
                 thread = ffi::PyThreadState_Next(thread);
             }
-            count
         }
+        all
+    }
+
+    /// How many threads have a state in this interpreter.
+    pub fn count_threads(py: Python<'py>) -> usize {
+        Self::all(py).len()
     }
 
     /// Whether the thread runs in the main interpreter.
