@@ -110,37 +110,49 @@ impl Watcher for Consumed {
         if consumes {
             // One that was at work before us has items that nobody has noted.
             let may_be_old = BEGUN.lock().is_ok_and(|begun| begun.is_old(asking)) && !is_fresh(generator);
-            start(asking, (!may_be_old).then(Vec::new), false);
+            start(py, asking, (!may_be_old).then(Vec::new), false);
         } else {
             KEEPS_NOTHING[hash(asking.at)].store(asking.at, Ordering::Relaxed);
         }
         consumes
     }
 
-    fn gave(generator: usize, given: Vec<Py<PyAny>>) {
+    fn gave<'py>(py: Python<'py>, generator: usize, given: Vec<Bound<'py, PyAny>>) {
         // Let go outside: code of the program may run.
-        let too_many = with_open(|open| {
+        let left_over = with_open(|open| {
             let found = open.iter_mut().rev().find(|it| it.asking.generator == generator);
             let items = found.map(|found| &mut found.items);
             match items {
                 Some(Some(items)) if items.len() + given.len() <= MOST_ITEMS => {
-                    items.extend(given);
+                    items.extend(given.into_iter().map(Bound::unbind));
                     (None, None)
                 }
                 Some(items) => (items.take(), Some(given)),
                 None => (None, Some(given)),
             }
         });
-        drop(too_many);
+        let (too_many, _given) = left_over;
+        if let Some(items) = too_many {
+            let_go(py, items);
+        }
     }
 
-    fn ended(generator: usize) {
+    fn ended(py: Python<'_>, generator: usize) {
         let ended = with_open(|open| {
             let place = open.iter().rposition(|it| it.asking.generator == generator)?;
             Some(open.remove(place))
         });
         // Let go outside: code of the program may run.
-        drop(ended);
+        if let Some(items) = ended.and_then(|ended| ended.items) {
+            let_go(py, items);
+        }
+    }
+}
+
+/// Gives up references at once, as an evaluator is not known to hold the GIL.
+fn let_go(py: Python<'_>, items: Vec<Py<PyAny>>) {
+    for item in items {
+        drop(item.into_bound(py));
     }
 }
 
@@ -162,7 +174,7 @@ fn is_fresh(generator: RunningFrame<'_>) -> bool {
     begins.map_or(raw < 0, |begins| raw <= begins as i32)
 }
 
-fn start(asking: Asking, items: Option<Vec<Py<PyAny>>>, is_repeated: bool) {
+fn start(py: Python<'_>, asking: Asking, items: Option<Vec<Py<PyAny>>>, is_repeated: bool) {
     let started = Consumption {
         number: NUMBER.load(Ordering::Relaxed),
         asking,
@@ -183,7 +195,9 @@ fn start(asking: Asking, items: Option<Vec<Py<PyAny>>>, is_repeated: bool) {
         over
     });
     // Outside: code of the program may run.
-    drop(over);
+    for items in over.into_iter().filter_map(|over| over.items) {
+        let_go(py, items);
+    }
 }
 
 /// What the generator has given to the C code that its caller stands at, if all of it is known.
@@ -211,6 +225,6 @@ pub(crate) fn given_by(
 }
 
 /// Keeps what C code that runs again has before the generator goes on.
-pub fn repeat(generator: RunningFrame<'_>, caller: RunningFrame<'_>, items: Vec<Py<PyAny>>) {
-    start(Asking::between(generator, caller), Some(items), true);
+pub fn repeat(py: Python<'_>, generator: RunningFrame<'_>, caller: RunningFrame<'_>, items: Vec<Py<PyAny>>) {
+    start(py, Asking::between(generator, caller), Some(items), true);
 }

@@ -175,7 +175,7 @@ impl Resumer for StackResumer {
             resume.expected.set(None);
             waiting::started(frame);
             if let (Some(items), Some(caller)) = (resume.given.take(), ThreadState::current(py).frame()) {
-                consumed::repeat(frame, caller, items);
+                consumed::repeat(py, frame, caller, items);
             }
             return take_over(py, frame, resume, index);
         }

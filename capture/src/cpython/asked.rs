@@ -19,7 +19,6 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 
 /// A generator and who asks it, by addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(C)]
 pub struct Asking {
     /// The generator's frame.
     pub generator: usize,
@@ -57,9 +56,9 @@ pub trait Watcher {
         caller: RunningFrame<'py>,
     ) -> bool;
     /// A generator, by its frame, has given these items.
-    fn gave(generator: usize, items: Vec<Py<PyAny>>);
+    fn gave<'py>(py: Python<'py>, generator: usize, items: Vec<Bound<'py, PyAny>>);
     /// It is over, or an exception is thrown into it; code of the program's may run.
-    fn ended(generator: usize);
+    fn ended(py: Python<'_>, generator: usize);
 }
 
 /// Opcodes, by their number in code that runs, which have turned out to be those of an evaluator that
@@ -183,58 +182,69 @@ unsafe fn in_bytes(frame: *mut u8, at: c_int) -> *const u8 {
 /// The items that the generator gave which was asked last, until the page is full or somebody wants to
 /// know. To write one down must take next to no time.
 struct Page {
-    /// Which generator: all zero for none.
-    of: Cell<Asking>,
+    /// Which generator, as in [`Asking`]: all zero for none.
+    generator: Cell<usize>,
+    caller: Cell<usize>,
+    at: Cell<usize>,
     count: Cell<usize>,
     items: [Cell<*mut ffi::PyObject>; PAGE_SIZE],
 }
 
 const PAGE_SIZE: usize = 256;
 
-const NOBODY: Asking = Asking {
-    generator: 0,
-    caller: 0,
-    at: 0,
-};
-
 // SAFETY: it is only touched with the GIL held, and no code of the program's runs meanwhile.
 unsafe impl Sync for Page {}
 
 static PAGE: Page = Page {
-    of: Cell::new(NOBODY),
+    generator: Cell::new(0),
+    caller: Cell::new(0),
+    at: Cell::new(0),
     count: Cell::new(0),
     items: [const { Cell::new(core::ptr::null_mut()) }; PAGE_SIZE],
 };
 
-/// Hands over what is on the page.
-pub fn turn_page<W: Watcher>(py: Python<'_>) {
-    let of = PAGE.of.replace(NOBODY);
-    let items = take_page(py);
-    if !items.is_empty() {
-        W::gave(of.generator, items);
+impl Page {
+    #[inline(always)]
+    fn is_of(&self, asking: Asking) -> bool {
+        self.generator.get() == asking.generator
+            && self.at.get() == asking.at
+            && self.caller.get() == asking.caller
+    }
+
+    fn begin(&self, asking: Asking) {
+        self.generator.set(asking.generator);
+        self.caller.set(asking.caller);
+        self.at.set(asking.at);
+    }
+
+    /// What is on it; it is nobody's then.
+    fn take<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
+        self.generator.set(0);
+        let items = self.items[..self.count.replace(0)].iter().map(|item| {
+            // SAFETY: what is written down is a reference that the page owns, and gives up here.
+            unsafe { Bound::from_owned_ptr(py, item.get()) }
+        });
+        items.collect()
     }
 }
 
-/// Empties the page.
-fn take_page(py: Python<'_>) -> Vec<Py<PyAny>> {
-    let items = PAGE.items[..PAGE.count.replace(0)].iter().map(|item| {
-        // SAFETY: what is written down is a reference that the page owns, and gives up here.
-        unsafe { Bound::from_owned_ptr(py, item.get()).unbind() }
-    });
-    items.collect()
+/// Hands over what is on the page.
+pub fn turn_page<W: Watcher>(py: Python<'_>) {
+    let generator = PAGE.generator.get();
+    let items = PAGE.take(py);
+    if !items.is_empty() {
+        W::gave(py, generator, items);
+    }
 }
 
 /// A generator is over: what it gave is of no interest any more.
 fn end<W: Watcher>(py: Python<'_>, generator: usize) {
     let raised = PyErr::take(py);
-    let given = match PAGE.of.get().generator == generator {
-        true => {
-            PAGE.of.set(NOBODY);
-            take_page(py)
-        }
+    let given = match PAGE.generator.get() == generator {
+        true => PAGE.take(py),
         false => Vec::new(),
     };
-    W::ended(generator);
+    W::ended(py, generator);
     // Code of the program's may run.
     drop(given);
     if let Some(raised) = raised {
@@ -245,8 +255,7 @@ fn end<W: Watcher>(py: Python<'_>, generator: usize) {
 /// Whether the watcher wants to know what the generator gives that is asked.
 #[inline(always)]
 pub(super) fn enter<W: Watcher>(asking: Asking, throw: bool) -> bool {
-    let is_on_page = PAGE.of.get() == asking && !throw;
-    is_on_page || enter_another::<W>(asking, throw)
+    (PAGE.is_of(asking) && !throw) || enter_another::<W>(asking, throw)
 }
 
 #[inline(never)]
@@ -318,11 +327,12 @@ pub(super) unsafe fn leave<W: Watcher>(asking: Asking, result: *mut ffi::PyObjec
         if result.is_null() || !is_suspended(asking.generator as *const u8) {
             return over::<W>(asking);
         }
-        if PAGE.of.get() != asking || PAGE.count.get() == PAGE_SIZE {
+        let mut count = PAGE.count.get();
+        if PAGE.generator.get() != asking.generator || count >= PAGE_SIZE {
             turn_to::<W>(asking);
+            count = 0;
         }
         ffi::Py_INCREF(result);
-        let count = PAGE.count.get();
         PAGE.items[count].set(result);
         PAGE.count.set(count + 1);
     }
@@ -332,7 +342,7 @@ pub(super) unsafe fn leave<W: Watcher>(asking: Asking, result: *mut ffi::PyObjec
 fn turn_to<W: Watcher>(asking: Asking) {
     // SAFETY: an evaluator is called with the GIL held.
     turn_page::<W>(unsafe { Python::assume_attached() });
-    PAGE.of.set(asking);
+    PAGE.begin(asking);
 }
 
 #[cold]

@@ -217,7 +217,7 @@ unsafe fn record<W: Watcher>(
     // SAFETY: as above.
     unsafe {
         match asked::asked_by_c(thread, frame) {
-            Some(asking) => record_asked::<W>(thread, frame, throw, asking),
+            Some(asking) => record_asked::<W>(thread, frame, throw, asking.caller, asking.at),
             None => call_on(thread, frame, throw),
         }
     }
@@ -229,8 +229,14 @@ unsafe extern "C" fn record_asked<W: Watcher>(
     thread: *mut ffi::PyThreadState,
     frame: *mut c_void,
     throw: c_int,
-    asking: asked::Asking,
+    caller: usize,
+    at: usize,
 ) -> *mut ffi::PyObject {
+    let asking = Asking {
+        generator: frame as usize,
+        caller,
+        at,
+    };
     // SAFETY: CPython holds the GIL when it evaluates a frame, and the frame is alive until the
     // evaluator has returned: it lies in a generator, or is an object, which whoever asks holds.
     unsafe {
@@ -257,7 +263,7 @@ unsafe extern "C" fn record_at_end<W: Watcher>(
         return unsafe {
             stack_room::grant(thread.cast());
             match asked::asked_by_c(thread, frame) {
-                Some(asking) => record_asked::<W>(thread, frame, throw, asking),
+                Some(asking) => record_asked::<W>(thread, frame, throw, asking.caller, asking.at),
                 None => record_init(thread, frame, throw),
             }
         };
