@@ -242,7 +242,7 @@ unsafe extern "C" fn record_asked<W: Watcher>(
     }
 }
 
-/// The stack is used up, or it is another one than that of the call before.
+/// The stack is used to its half, or it is another one than that of the call before.
 ///
 /// A C function, which does not unwind: it is left to by a jump.
 #[cold]
@@ -251,15 +251,18 @@ unsafe extern "C" fn record_at_end<W: Watcher>(
     frame: *mut c_void,
     throw: c_int,
 ) -> *mut ffi::PyObject {
-    if stack_room::is_left_on_this(stack_pointer()) {
-        // SAFETY: passed on unchanged. What is noted of an `__init__` does no harm for others.
-        return unsafe {
-            stack_room::grant(thread.cast());
-            match asked::is_asked_by_c(thread, frame) {
-                true => record_asked::<W>(thread, frame, throw),
-                false => record_init(thread, frame, throw),
-            }
-        };
+    if !stack_room::is_left_on_this(stack_pointer()) {
+        // SAFETY: passed on unchanged.
+        if let Some(result) =
+            unsafe { stack_room::call_on_further(record_granted::<W>, thread, frame, throw) }
+        {
+            return result;
+        }
+        stack_room::is_left_on_this(stack_pointer());
+    }
+    if stack_room::is_left_for_the_last(stack_pointer()) {
+        // SAFETY: passed on unchanged.
+        return unsafe { record_granted::<W>(thread, frame, throw) };
     }
     // SAFETY: the GIL is held; a frame that an exception is thrown into runs nothing of its own
     // unless it is a suspended generator, whose handlers then have the reserve.
@@ -267,6 +270,22 @@ unsafe extern "C" fn record_at_end<W: Watcher>(
         let message = c"maximum recursion depth exceeded: the C stack is used up";
         ffi::PyErr_SetString(ffi::PyExc_RecursionError, message.as_ptr());
         call_on(thread, frame, 1)
+    }
+}
+
+/// What is noted of an `__init__` does no harm for others.
+unsafe extern "C" fn record_granted<W: Watcher>(
+    thread: *mut ffi::PyThreadState,
+    frame: *mut c_void,
+    throw: c_int,
+) -> *mut ffi::PyObject {
+    // SAFETY: passed on unchanged.
+    unsafe {
+        stack_room::grant(thread.cast());
+        match asked::is_asked_by_c(thread, frame) {
+            true => record_asked::<W>(thread, frame, throw),
+            false => record_init(thread, frame, throw),
+        }
     }
 }
 
