@@ -30,7 +30,7 @@ SUITES = {
     "calls": ["entry", "boundary", "recording"],
     "objects": ["objects", "iterators", "typing", "payload", "runtime", "files"],
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
-    "hook": ["hook", "builds"],
+    "hook": ["hook", "unseen", "builds"],
     "micro versions": ["elsewhere"],
     "CPython's own": [],
 }
