@@ -242,7 +242,7 @@ unsafe extern "C" fn record_asked<W: Watcher>(
     }
 }
 
-/// The stack is used to its half, or it is another one than that of the call before.
+/// The stack is used as far as it should be, or it is another one than that of the call before.
 ///
 /// A C function, which does not unwind: it is left to by a jump.
 #[cold]

@@ -2,8 +2,8 @@
 //!
 //! Without an evaluator of somebody's, calls of Python functions take nothing of the C stack from
 //! 3.11 on: a program recurses in a thread of 64 KB as deep as in any. With ours they do take some, so
-//! that where a stack has been used to its half, the calls above go on on another one, which is given
-//! back when they return. Half of each is left to C code.
+//! that where only what C code should have is left of a stack, the calls above go on on another one,
+//! which is given back when they return.
 
 use super::stack_room::Stack;
 use core::arch::global_asm;

@@ -5,8 +5,8 @@
 //! recursion limit, in a thread with a small stack very soon, or to the end of a small budget
 //! for calls in C, which CPython charges with every frame (3.12: 1,500 in some micro releases, 3.13:
 //! 10,000, each frame counting two). The budget stands for the stack; here the stack itself is looked
-//! at, and the budget is set to what it still has room for. Where a stack is used to its half, the calls
-//! go on on a further one.
+//! at, and the budget is set to what it still has room for. Where no more of a stack is left than C code
+//! should have, the calls go on on a further one.
 
 use super::further_stack::{self, Further};
 use super::{CStack, CURRENT};
@@ -24,6 +24,10 @@ const RESERVE: usize = 256 << 10;
 
 /// What one call of CPython's budget may take of the stack: 8 MB are the budget of 3.13.
 const PER_CALL: usize = 1 << 10;
+
+/// So much of a stack is C code's, if there is a further one for the calls above: half of it, and no
+/// less than this or what CPython's budget stands for.
+const LEAST_FOR_C: usize = 2 << 20;
 
 /// What CPython itself needs to look at a stack (`_PyOS_MIN_STACK_SIZE`; 3.14 and later).
 const LEAST_MEASURED: usize = 48 << 10;
@@ -66,7 +70,8 @@ impl Stack {
 
     /// Where another one takes over.
     fn low(self) -> usize {
-        self.end + RESERVE.max((self.top - self.end) / 2)
+        let budget = BUDGET.load(Ordering::Relaxed) as usize * PER_CALL;
+        (self.floor() + budget.max(LEAST_FOR_C)).max(self.end + (self.top - self.end) / 2)
     }
 
     /// The one that the calling thread is on at this address. An address on none of a thread's is on one
@@ -86,7 +91,6 @@ impl Stack {
 pub(super) fn look(py: Python<'_>) -> usize {
     OWN.set(None);
     let here = stack_pointer();
-    is_left_on_this(here);
     let stack = Stack::of(here);
     match CURRENT.thread.c_stack {
         CStack::Counted(offset) => {
@@ -104,6 +108,7 @@ pub(super) fn look(py: Python<'_>) -> usize {
         }
         CStack::CountedWithAll => {}
     }
+    is_left_on_this(here);
     here.saturating_sub(stack.map_or(0, |stack| stack.end + RESERVE))
 }
 
