@@ -120,7 +120,8 @@ def show_all(table):
     print("".join([f"{'CPython':10}", *(f"{column:>{len(column) + 3}}" for column in RATIOS), f"   {most}"]))
     for release, rows in table.items():
         means = "".join(
-            f"{geometric_mean(row[column] for row in rows.values()):{len(column) + 3}.3f}" for column in RATIOS
+            f"{geometric_mean(row[column] for row in rows.values()):{len(column) + 3}.3f}"
+            for column in RATIOS
         )
         name = max(rows, key=lambda name: rows[name]["recording / do-nothing"])
         print(f"{release:10}{means}   {rows[name]['recording / do-nothing']:.3f} {name}")

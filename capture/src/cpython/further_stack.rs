@@ -154,3 +154,6 @@ global_asm!(
     ".cfi_endproc",
     ".size pyteleport_call_on_stack, . - pyteleport_call_on_stack",
 );
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("how to call a function on another stack is known for x86-64 and aarch64 only");
