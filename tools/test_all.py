@@ -21,10 +21,6 @@ from pathlib import Path
 import matrix
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "pytests"))
-
-import harness
-
 CACHE = ROOT / ".cache"
 JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 
@@ -186,6 +182,9 @@ def read_report(report, status):
 
 def build_passer(python):
     """The evaluator that is not ours, for this interpreter's tests: its path."""
+    sys.path.insert(0, str(ROOT / "pytests"))
+    import harness
+
     folder = Path(tempfile.mkdtemp(prefix="passer-", dir=CACHE))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return str(harness.build_passer(folder, python))
