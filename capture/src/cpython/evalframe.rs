@@ -67,6 +67,10 @@ static SET: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// The address of the function that was there before: what ours call on. Null while ours is not set.
 static CALL_ON: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
+/// What ours call on, also when none of ours is set any more: CPython's own then. Null only until one of
+/// ours was set first.
+static TARGET: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
 /// The interned string `__init__`, compared by address with each frame's name.
 static INIT_NAME: AtomicUsize = AtomicUsize::new(0);
 
@@ -141,6 +145,7 @@ fn apply(_py: Python<'_>) -> Result<(), InstallError> {
     }
     if set.is_null() {
         CALL_ON.store(now, Ordering::Relaxed);
+        TARGET.store(now, Ordering::Relaxed);
     }
     let next = if wanted.is_null() {
         CALL_ON.load(Ordering::Relaxed)
@@ -154,6 +159,7 @@ fn apply(_py: Python<'_>) -> Result<(), InstallError> {
     if wanted.is_null() {
         // Frames that were entered through ours may still be running, but have called on already.
         CALL_ON.store(null_mut(), Ordering::Relaxed);
+        TARGET.store(signature::default_address(), Ordering::Relaxed);
     }
     Ok(())
 }
@@ -161,13 +167,9 @@ fn apply(_py: Python<'_>) -> Result<(), InstallError> {
 /// Evaluates a frame as it would have been without us.
 #[inline(always)]
 unsafe fn call_on(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_int) -> *mut ffi::PyObject {
-    let function = CALL_ON.load(Ordering::Relaxed);
-    if function == signature::default_address() || function.is_null() {
-        // SAFETY: the arguments are those that CPython gave us.
-        return unsafe { signature::call_default(thread, frame, throw) };
-    }
-    // SAFETY: what is stored is the address of an eval-frame function, put there by `apply`.
-    unsafe { signature::call(function, thread, frame, throw) }
+    // SAFETY: the arguments are those that CPython gave us; what is stored is the address of an eval-frame
+    // function, put there by `apply` before any of ours was called.
+    unsafe { signature::call(TARGET.load(Ordering::Relaxed), thread, frame, throw) }
 }
 
 /// The evaluator of the recording mode.
@@ -201,7 +203,7 @@ unsafe fn record<W: Watcher>(
     // SAFETY: CPython hands us the state of this thread and a live frame; its code object and the name
     // of that are alive with it, and the offsets are those of the checked layout.
     let name = unsafe {
-        stack_room::grant(thread.cast());
+        stack_room::grant_all(thread.cast());
         let code = frame.cast::<u8>().add(CURRENT.frame.code).cast::<usize>().read();
         let code = slot::pointer(code) as *mut u8;
         code.add(CURRENT.code_object.name).cast::<usize>().read()

@@ -222,12 +222,27 @@ fn stacks_are_moved(_py: Python<'_>) -> bool {
 ///
 /// # Safety
 /// `thread` is the state of the calling thread, which holds the GIL.
-#[inline(always)]
 pub(super) unsafe fn grant(thread: *mut c_void) {
+    let room = stack_pointer().wrapping_sub(FLOOR.load(Ordering::Relaxed)) / PER_CALL;
+    let most = BUDGET.load(Ordering::Relaxed);
+    let calls = if room < most as usize { room as c_int } else { most };
+    // SAFETY: as the caller promises.
+    unsafe { set_budget(thread, calls) };
+}
+
+/// Sets CPython's budget to all of it, for which there is room where [`is_left`] says so.
+///
+/// # Safety
+/// As for [`grant`].
+#[inline(always)]
+pub(super) unsafe fn grant_all(thread: *mut c_void) {
+    // SAFETY: as the caller promises.
+    unsafe { set_budget(thread, BUDGET.load(Ordering::Relaxed)) };
+}
+
+#[inline(always)]
+unsafe fn set_budget(thread: *mut c_void, calls: c_int) {
     if let CStack::Counted(offset) = CURRENT.thread.c_stack {
-        let room = stack_pointer().wrapping_sub(FLOOR.load(Ordering::Relaxed)) / PER_CALL;
-        let most = BUDGET.load(Ordering::Relaxed);
-        let calls = if room < most as usize { room as c_int } else { most };
         // SAFETY: a field of the live thread state, by the checked layout.
         unsafe { thread.cast::<u8>().add(offset).cast::<c_int>().write(calls) };
     }
