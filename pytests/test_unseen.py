@@ -372,9 +372,9 @@ print({{n for k in range(0, 9000, 300) for n in in_thread(lambda: at(k, work), 1
 def test_c_code_nests_as_deep_as_without():
     code = """
 def ends(depth):
-    nested = []
-    for _ in range(depth): nested = [nested]
-    try: return repr(nested) and False
+    nested, other = [], []
+    for _ in range(depth): nested, other = [nested], [other]
+    try: return nested != other
     except RecursionError: return True
 def deepest(low, high):
     while high - low > 1:
