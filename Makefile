@@ -4,14 +4,15 @@
 #   make test          all tests, on python3
 #   make test-all      all tests, on every release of CPython; WRITE=1 puts what came out into README.md,
 #                      QUICK=1 leaves out what depends least on the release
+#   make test-cpython  CPython's own tests with the recording hook, and without; QUICK=1 leaves out the longest
 #   make test-aarch64  to and from another architecture, which is emulated
 #   make lint          formatting and lints
-#   make bench         the benchmarks
+#   make bench         the benchmarks; with RELEASES=, what the hook costs on each of them
 #   make clean
 #
 #   PYTHON=...         another interpreter than python3
 #   PYTESTS=...        arguments for pytest: make test-python PYTESTS="pytests/test_frames.py -k deep"
-#   RELEASES=...       make test-all RELEASES="3.8 3.15"
+#   RELEASES=...       make test-all RELEASES="3.8 3.15", and test-cpython, test-aarch64, bench
 #
 # Releases that this machine lacks come from Debian sid (tools/sid), which is kept under PYTELEPORT_CACHE=~/.cache/pyteleport.
 
@@ -23,7 +24,7 @@ RELEASES ?=
 
 default := $(shell tools/find-python)
 
-.PHONY: demo test test-rust test-python test-all test-aarch64 lint format bench clean
+.PHONY: demo test test-rust test-python test-all test-cpython test-aarch64 lint format bench clean
 
 demo:
 	@python="$$(tools/venv $(default))" && "$$python" demo/demo.py
@@ -40,6 +41,11 @@ test-python:
 test-all:
 	@$(default) tools/test_all.py $(if $(QUICK),--quick) $(if $(STRICT),--strict) $(if $(WRITE),--write) $(RELEASES)
 
+test-cpython:
+	@pythons="$$(tools/pythons $(RELEASES))" && status=0 && for python in $$pythons; do \
+	    "$$python" tools/test_cpython.py $(if $(QUICK),--quick) --jobs $(JOBS) || status=1; \
+	done && exit $$status
+
 test-aarch64:
 	tools/test-aarch64 $(RELEASES)
 
@@ -55,9 +61,11 @@ format:
 	tools/tool ruff format .
 
 bench:
-	@python="$$(tools/venv $(default) pytests/requirements.txt)" && \
-	    "$$python" benches/eval_overhead.py && "$$python" benches/move.py
+	@pythons="$$(tools/pythons $(RELEASES))" && $(default) benches/eval_overhead.py --pythons $$pythons
+ifeq ($(RELEASES),)
+	@python="$$(tools/venv $(default) pytests/requirements.txt)" && "$$python" benches/move.py
 	tools/cargo-for $(default) bench --package pyteleport-benches
+endif
 
 clean:
 	rm -rf .cache target

@@ -1,11 +1,12 @@
 """What the hook costs: armed and recording, next to no hook at all and to an evaluator that does nothing.
 
-    python benches/eval_overhead.py [--rounds N] [--processes N] [--check] [workload ...]
+    python benches/eval_overhead.py [--rounds N] [--processes N] [--check] [--pythons PYTHON ...] [workload ...]
 
 Each way runs in a process of its own; the processes take turns, a workload at a time, so that whatever
 else the machine does hits all of them. What is shown is the median of the ratios of neighbours, each the
 quickest of its turn. `--check` fails when armed is not within 2 % of nothing, or recording more than 3 % over
-the do-nothing evaluator.
+the do-nothing evaluator. `--pythons` are interpreters to measure instead of the one that runs this, by turns; more
+than one make a table of all: the geometric means of the workloads, and the workload that costs most.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
+from statistics import geometric_mean, median
 
 HERE = Path(__file__).resolve().parent
 WAYS = ["none", "armed", "recording", "nothing"]
@@ -51,9 +52,9 @@ def worker(way, passer):
 
 
 class Worker:
-    def __init__(self, way, passer):
+    def __init__(self, python, way, passer):
         self.process = subprocess.Popen(
-            [sys.executable, __file__, "--worker", way, passer],
+            [python, __file__, "--worker", way, passer],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -73,26 +74,22 @@ class Worker:
         self.process.wait()
 
 
-def measure(names, processes, rounds):
+def measure(python, names, processes, rounds, folder):
     """{workload: {way: seconds of each turn}}, turns of all ways side by side."""
-    sys.path.insert(0, str(HERE.parent / "pytests"))
-    import harness
-
-    with tempfile.TemporaryDirectory() as folder:
-        passer = str(harness.build_passer(folder))
-        times = {name: {way: [] for way in WAYS} for name in names}
-        for generation in range(processes):
-            order = WAYS[generation % len(WAYS) :] + WAYS[: generation % len(WAYS)]
-            workers = {way: Worker(way, passer) for way in order}
-            for each in workers.values():
-                each.ready()
-            for _ in range(rounds):
-                for name in names:
-                    for way in order:
-                        times[name][way].append(workers[way].seconds(name))
-                order.reverse()
-            for each in workers.values():
-                each.end()
+    passer = str(harness.build_passer(folder, python))
+    times = {name: {way: [] for way in WAYS} for name in names}
+    for generation in range(processes):
+        order = WAYS[generation % len(WAYS) :] + WAYS[: generation % len(WAYS)]
+        workers = {way: Worker(python, way, passer) for way in order}
+        for each in workers.values():
+            each.ready()
+        for _ in range(rounds):
+            for name in names:
+                for way in order:
+                    times[name][way].append(workers[way].seconds(name))
+            order.reverse()
+        for each in workers.values():
+            each.end()
     return times
 
 
@@ -100,10 +97,37 @@ def ratio(times, over, under):
     return median(a / b for a, b in zip(times[over], times[under]))
 
 
-def main():
-    sys.path.insert(0, str(HERE))
-    import workloads
+RATIOS = {
+    "armed": ("armed", "none"),
+    "recording": ("recording", "none"),
+    "do-nothing": ("nothing", "none"),
+    "recording / do-nothing": ("recording", "nothing"),
+}
 
+
+def show(release, rows):
+    """One release, a line for each workload."""
+    print("CPython", release)
+    print("".join([f"{'':12}{'no hook':>10}", *(f"{column:>{len(column) + 3}}" for column in RATIOS)]))
+    for name, row in rows.items():
+        ratios = "".join(f"{row[column]:{len(column) + 3}.3f}" for column in RATIOS)
+        print(f"{name:12}{row['ms']:8.2f}ms{ratios}", flush=True)
+
+
+def show_all(table):
+    """All releases, a line for each."""
+    most = "the most of one workload"
+    print("".join([f"{'CPython':10}", *(f"{column:>{len(column) + 3}}" for column in RATIOS), f"   {most}"]))
+    for release, rows in table.items():
+        means = "".join(
+            f"{geometric_mean(row[column] for row in rows.values()):{len(column) + 3}.3f}"
+            for column in RATIOS
+        )
+        name = max(rows, key=lambda name: rows[name]["recording / do-nothing"])
+        print(f"{release:10}{means}   {rows[name]['recording / do-nothing']:.3f} {name}")
+
+
+def main():
     known = [workload.__name__ for workload in workloads.ALL]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("workloads", nargs="*", metavar="workload", help=", ".join(known))
@@ -111,34 +135,32 @@ def main():
     parser.add_argument("--processes", type=int, default=6)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--json", action="store_true", help="the ratios as JSON")
+    parser.add_argument("--pythons", nargs="+", default=[sys.executable], metavar="PYTHON")
     options = parser.parse_args()
     names = options.workloads or known
-    times = measure(names, options.processes, options.rounds)
-    rows = {
-        name: {
-            "ms": 1000 * median(t["none"]),
-            "armed": ratio(t, "armed", "none"),
-            "recording": ratio(t, "recording", "none"),
-            "do-nothing": ratio(t, "nothing", "none"),
-            "recording / do-nothing": ratio(t, "recording", "nothing"),
+    table = {}
+    for python in options.pythons:
+        ask = "import platform; print(platform.python_version())"
+        release = subprocess.run([python, "-c", ask], stdout=subprocess.PIPE, text=True, check=True)
+        release = release.stdout.strip()
+        with tempfile.TemporaryDirectory() as folder:
+            times = measure(python, names, options.processes, options.rounds, folder)
+        rows = table[release] = {
+            name: {"ms": 1000 * median(t["none"]), **{c: ratio(t, *ways) for c, ways in RATIOS.items()}}
+            for name, t in times.items()
         }
-        for name, t in times.items()
-    }
+        if not options.json:
+            show(release, rows)
     if options.json:
-        print(json.dumps(rows, indent=1))
-    else:
-        print("CPython", sys.version.split()[0])
-        print(
-            f"{'':12}{'no hook':>10}{'armed':>9}{'recording':>11}{'do-nothing':>12}{'recording / do-nothing':>24}"
-        )
-        for name, row in rows.items():
-            print(
-                f"{name:12}{row['ms']:8.2f}ms{row['armed']:9.3f}{row['recording']:11.3f}{row['do-nothing']:12.3f}"
-                f"{row['recording / do-nothing']:24.3f}"
-            )
+        print(json.dumps(table, indent=1))
+    elif len(table) > 1:
+        show_all(table)
     if options.check:
         beyond = [
-            n for n, r in rows.items() if abs(r["armed"] - 1) > 0.02 or r["recording / do-nothing"] > 1.03
+            f"{release} {name}"
+            for release, rows in table.items()
+            for name, row in rows.items()
+            if abs(row["armed"] - 1) > 0.02 or row["recording / do-nothing"] > 1.03
         ]
         sys.exit(f"beyond the limits: {', '.join(beyond)}" if beyond else 0)
 
@@ -147,4 +169,8 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
         worker(*sys.argv[2:])
     else:
+        sys.path[:0] = [str(HERE), str(HERE.parent / "pytests")]
+        import harness
+        import workloads
+
         main()

@@ -1,6 +1,5 @@
 """Programs in real processes: run straight, or moving; what came out, and where they ended."""
 
-import ctypes
 import json
 import os
 import signal
@@ -170,16 +169,16 @@ def release_of(python):
     return subprocess.run([python, "-c", words], stdout=subprocess.PIPE, check=True).stdout.decode().strip()
 
 
-def build_passer(folder):
-    """The library of passer.rs, an evaluator that is not ours: its path. PYTELEPORT_TEST_PASSER names one built before,
-    for where there is no compiler."""
+def build_passer(folder, python=sys.executable):
+    """The library of passer.rs, an evaluator that is not ours, for an interpreter: its path. PYTELEPORT_TEST_PASSER
+    names one built before, for where there is no compiler."""
     if "PYTELEPORT_TEST_PASSER" in os.environ:
         return Path(os.environ["PYTELEPORT_TEST_PASSER"])
     library = Path(folder) / "libpasser.so"
     if not library.exists():
         part = library.with_suffix(f".{os.getpid()}")
         rustc = ["rustc", "--edition", "2021", "-O", "--crate-type", "cdylib", "-o", part, HERE / "passer.rs"]
-        if not hasattr(ctypes.pythonapi, "_PyInterpreterState_GetEvalFrameFunc"):
+        if release_of(python) == "3.8":
             rustc += ["--cfg", "without_functions"]
         subprocess.run(rustc, check=True)
         part.replace(library)

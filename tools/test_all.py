@@ -7,10 +7,13 @@ interpreter here has the reason in its row; --strict makes that a failure.
 """
 
 import argparse
+import atexit
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -30,7 +33,7 @@ SUITES = {
     "calls": ["entry", "boundary", "recording"],
     "objects": ["objects", "iterators", "typing", "payload", "runtime", "files"],
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
-    "hook": ["hook", "builds"],
+    "hook": ["hook", "unseen", "builds"],
     "micro versions": ["elsewhere"],
     "CPython's own": [],
 }
@@ -114,8 +117,8 @@ class Release:
         row.run(WITH_JIT, {"PYTHON_JIT": "1"})
         yield row
 
-    def pytests(self, others, passer, quick):
-        env = {"PYTELEPORT_TEST_PASSER": passer}
+    def pytests(self, others, quick):
+        env = {"PYTELEPORT_TEST_PASSER": build_passer(self.tested)}
         # one of the same root file system, if that is another one
         others = [other for other in others if other.inside or not self.inside]
         if others:
@@ -177,22 +180,14 @@ def read_report(report, status):
     return results
 
 
-def build_passer():
-    """The evaluator that is not ours, for the tests of test_hook.py: its path."""
-    library = str(CACHE / "libpasser.so")
-    command = [
-        "rustc",
-        "--edition",
-        "2021",
-        "-O",
-        "--crate-type",
-        "cdylib",
-        "-o",
-        library,
-        "pytests/passer.rs",
-    ]
-    subprocess.run(command, cwd=ROOT, check=True)
-    return library
+def build_passer(python):
+    """The evaluator that is not ours, for this interpreter's tests: its path."""
+    sys.path.insert(0, str(ROOT / "pytests"))
+    import harness
+
+    folder = Path(tempfile.mkdtemp(prefix="passer-", dir=CACHE))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return str(harness.build_passer(folder, python))
 
 
 def main():
@@ -227,7 +222,6 @@ def main():
     ready = [release for release in releases if release.tested]
     if not ready:
         sys.exit("tools/test_all.py: there is no interpreter to test")
-    passer = build_passer()
     total = []
     if not options.quick:
         tell("what knows no Python")
@@ -236,7 +230,7 @@ def main():
     for at, release in enumerate(ready):
         tell(f"CPython {release.version}")
         release.rust(options.quick)
-        release.pytests(ready[at + 1 :] + ready[:at][::-1], passer, options.quick)
+        release.pytests(ready[at + 1 :] + ready[:at][::-1], options.quick)
         if not options.quick:
             release.own_tests()
     rows = []

@@ -265,6 +265,8 @@ def main():
     if importlib.util.find_spec("test.test_generators") is None:
         print("CPython %s: its test suite is not installed" % RELEASE)
         return 1
+    # a shell's background job ignores this one, and so would all that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="pyteleport-cpython-"))
     try:
         suite = Suite(folder, options.timeout, options.prove)

@@ -67,6 +67,10 @@ static SET: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// The address of the function that was there before: what ours call on. Null while ours is not set.
 static CALL_ON: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
+/// What ours call on, also when none of ours is set any more: CPython's own then. Null only until one of
+/// ours was set first.
+static TARGET: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
 /// The interned string `__init__`, compared by address with each frame's name.
 static INIT_NAME: AtomicUsize = AtomicUsize::new(0);
 
@@ -145,6 +149,7 @@ fn apply(_py: Python<'_>) -> Result<(), InstallError> {
     }
     if set.is_null() {
         CALL_ON.store(now, Ordering::Relaxed);
+        TARGET.store(now, Ordering::Relaxed);
     }
     let next = if wanted.is_null() {
         CALL_ON.load(Ordering::Relaxed)
@@ -158,6 +163,7 @@ fn apply(_py: Python<'_>) -> Result<(), InstallError> {
     if wanted.is_null() {
         // Frames that were entered through ours may still be running, but have called on already.
         CALL_ON.store(null_mut(), Ordering::Relaxed);
+        TARGET.store(signature::default_address(), Ordering::Relaxed);
     }
     Ok(())
 }
@@ -165,13 +171,9 @@ fn apply(_py: Python<'_>) -> Result<(), InstallError> {
 /// Evaluates a frame as it would have been without us.
 #[inline(always)]
 unsafe fn call_on(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_int) -> *mut ffi::PyObject {
-    let function = CALL_ON.load(Ordering::Relaxed);
-    if function == signature::default_address() || function.is_null() {
-        // SAFETY: the arguments are those that CPython gave us.
-        return unsafe { signature::call_default(thread, frame, throw) };
-    }
-    // SAFETY: what is stored is the address of an eval-frame function, put there by `apply`.
-    unsafe { signature::call(function, thread, frame, throw) }
+    // SAFETY: the arguments are those that CPython gave us; what is stored is the address of an eval-frame
+    // function, put there by `apply` before any of ours was called.
+    unsafe { signature::call(TARGET.load(Ordering::Relaxed), thread, frame, throw) }
 }
 
 /// The evaluator of the recording mode.
@@ -205,7 +207,7 @@ unsafe fn record<W: Watcher>(
     // SAFETY: CPython hands us the state of this thread and a live frame; its code object and the name
     // of that are alive with it, and the offsets are those of the checked layout.
     let name = unsafe {
-        stack_room::grant(thread.cast());
+        stack_room::grant_all(thread.cast());
         let code = frame.cast::<u8>().add(CURRENT.frame.code).cast::<usize>().read();
         let code = slot::pointer(code) as *mut u8;
         code.add(CURRENT.code_object.name).cast::<usize>().read()
@@ -249,7 +251,7 @@ unsafe extern "C" fn record_asked<W: Watcher>(
     }
 }
 
-/// The stack is used up, or it is another one than that of the call before.
+/// The stack is used as far as it should be, or it is another one than that of the call before.
 ///
 /// A C function, which does not unwind: it is left to by a jump.
 #[cold]
@@ -258,15 +260,18 @@ unsafe extern "C" fn record_at_end<W: Watcher>(
     frame: *mut c_void,
     throw: c_int,
 ) -> *mut ffi::PyObject {
-    if stack_room::is_left_on_this(stack_pointer()) {
-        // SAFETY: passed on unchanged. What is noted of an `__init__` does no harm for others.
-        return unsafe {
-            stack_room::grant(thread.cast());
-            match asked::asked_by_c(thread, frame) {
-                Some(asking) => record_asked::<W>(thread, frame, throw, asking.caller, asking.at),
-                None => record_init(thread, frame, throw),
-            }
-        };
+    if !stack_room::is_left_on_this(stack_pointer()) {
+        // SAFETY: passed on unchanged.
+        if let Some(result) =
+            unsafe { stack_room::call_on_further(record_granted::<W>, thread, frame, throw) }
+        {
+            return result;
+        }
+        stack_room::is_left_on_this(stack_pointer());
+    }
+    if stack_room::is_left_for_the_last(stack_pointer()) {
+        // SAFETY: passed on unchanged.
+        return unsafe { record_granted::<W>(thread, frame, throw) };
     }
     // SAFETY: the GIL is held; a frame that an exception is thrown into runs nothing of its own
     // unless it is a suspended generator, whose handlers then have the reserve.
@@ -274,6 +279,22 @@ unsafe extern "C" fn record_at_end<W: Watcher>(
         let message = c"maximum recursion depth exceeded: the C stack is used up";
         ffi::PyErr_SetString(ffi::PyExc_RecursionError, message.as_ptr());
         call_on(thread, frame, 1)
+    }
+}
+
+/// What is noted of an `__init__` does no harm for others.
+unsafe extern "C" fn record_granted<W: Watcher>(
+    thread: *mut ffi::PyThreadState,
+    frame: *mut c_void,
+    throw: c_int,
+) -> *mut ffi::PyObject {
+    // SAFETY: passed on unchanged.
+    unsafe {
+        stack_room::grant(thread.cast());
+        match asked::asked_by_c(thread, frame) {
+            Some(asking) => record_asked::<W>(thread, frame, throw, asking.caller, asking.at),
+            None => record_init(thread, frame, throw),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The end of the interpreter, as `python script.py` has it (Modules/main.c).
 
+use super::{CStack, CURRENT};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -108,10 +109,13 @@ pub fn make_room_for(py: Python<'_>, frames: usize) -> Result<(), StackTooSmall>
     }
 }
 
-/// Lets the main thread's stack grow to what deep recursion takes when every call nests in C.
+/// Lets the main thread's stack grow to what deep recursion takes when every call nests in C. Not where
+/// CPython measures it: C code would recurse deeper too.
 pub(super) fn make_room_for_hooked_calls() {
     const WANTED: u64 = 64 << 20;
-    raise_stack_limit(|limit| limit.max(WANTED));
+    if !matches!(CURRENT.thread.c_stack, CStack::Measured) {
+        raise_stack_limit(|limit| limit.max(WANTED));
+    }
 }
 
 /// Linux looks at the limit when the stack grows, and keeps at least 128 MB free below it.

@@ -19,6 +19,7 @@ pub mod evalframe;
 pub mod ffi;
 pub mod fields;
 pub mod frame;
+mod further_stack;
 pub mod generator;
 pub mod lifecycle;
 pub mod objects;
