@@ -145,6 +145,10 @@ fn explain_unpacking<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Res
     let receiver = receiver.filter(|receiver| callee.is_method(receiver, "__iter__"));
     match (caller.instruction.op, receiver) {
         (Op::UnpackSequence | Op::UnpackEx, Some(receiver)) => caller.again_with(receiver),
+        // Whatever gives the items, some of which are in C by now.
+        (op @ (Op::UnpackSequence | Op::UnpackEx), None) => {
+            Err(Refusal::Boundary(format!("the instruction {}", op.name())))
+        }
         _ => Err(Refusal::Unexplained),
     }
 }
