@@ -298,6 +298,31 @@ def test_containers_of_the_programs_own(same):
     """)
 
 
+def test_the_dictionary_of_an_instance_that_somebody_has(same):
+    same("""
+        class Plain:
+            def __init__(self):
+                self.a = 1
+            def work(self):
+                own, empty = self.__dict__, vars(Plain.__new__(Plain))
+                hop()
+                own["b"] = 2
+                return self.b, own is self.__dict__, empty
+        class Told(Plain):
+            __slots__ = ("c",)
+            def __setattr__(self, name, value):
+                object.__setattr__(self, name, [value])
+        class Items(Plain, list):
+            pass
+        first, kept = Plain(), vars(Told())
+        print(first.work(), Told().work(), Items().work(), kept)
+        other = first.__dict__
+        hop()
+        first.a = 5
+        print(other, [other] == [vars(first)])
+    """)
+
+
 def test_registered_with_abstract_classes_of_the_library(same):
     same("""
         import collections.abc, numbers

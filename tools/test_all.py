@@ -30,7 +30,7 @@ SUITES = {
     "layouts": [],
     "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot", "benchmarks"],
     "generators": ["generators"],
-    "calls": ["entry", "boundary", "recording"],
+    "calls": ["entry", "boundary", "recording", "imports", "classes", "operations"],
     "objects": ["objects", "iterators", "typing", "payload", "runtime", "files"],
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
     "hook": ["hook", "unseen", "builds"],

@@ -15,6 +15,7 @@ pub mod morph;
 mod parameters;
 pub mod payload;
 pub mod read;
+pub mod rest;
 pub mod snapshot;
 pub mod waiting;
 

@@ -4,7 +4,7 @@ use crate::code::{Instruction, Peek, Stacks};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::Generator;
-use crate::cpython::objects::lookup_on_type;
+use crate::cpython::objects::{is_cell, lookup_on_type};
 use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::HandledValues;
 use crate::cpython::{Blocks, Entering, CURRENT};
@@ -70,6 +70,13 @@ impl Objects {
             Entry::Raise(id) => LiveEntry::Raise(own(id)?),
             Entry::Jumped => LiveEntry::Jumped,
             Entry::Repeat => LiveEntry::Repeat,
+            Entry::Import => LiveEntry::Import,
+            Entry::Imported => LiveEntry::Imported,
+            Entry::Rest { rest, step, with } => LiveEntry::Rest {
+                rest,
+                step,
+                with: self.get(py, with)?.cast_into().ok()?.unbind(),
+            },
             Entry::Either { when, value } => LiveEntry::Either {
                 when,
                 value: own(value)?,
@@ -111,8 +118,8 @@ impl Objects {
 
 /// How a captured frame is started anew.
 pub enum Start {
-    /// A module's body, or what `exec` was given: code, globals, namespace.
-    Body(Py<PyCode>, Py<PyDict>, Py<PyAny>),
+    /// A module's or a class's body, or what `exec` was given: code, globals, namespace, closure.
+    Body(Py<PyCode>, Py<PyDict>, Py<PyAny>, Option<Py<PyTuple>>),
     /// A function, called with stand-ins for its arguments.
     Call(Py<PyFunction>),
     /// The generator that owns it, when whoever waits for it goes on.
@@ -123,9 +130,12 @@ impl Start {
     /// The same with references of its own.
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
         match self {
-            Self::Body(code, globals, namespace) => {
-                Self::Body(code.clone_ref(py), globals.clone_ref(py), namespace.clone_ref(py))
-            }
+            Self::Body(code, globals, namespace, closure) => Self::Body(
+                code.clone_ref(py),
+                globals.clone_ref(py),
+                namespace.clone_ref(py),
+                closure.as_ref().map(|closure| closure.clone_ref(py)),
+            ),
             Self::Call(function) => Self::Call(function.clone_ref(py)),
             Self::Generator(generator) => Self::Generator(generator.clone_ref(py)),
         }
@@ -229,6 +239,9 @@ fn prepare_frame(
     if let Entry::AgainOver(items) = state.entry {
         objects.typed::<PyList>(py, items, index, "items that were given")?;
     }
+    if let Entry::Rest { with, .. } = state.entry {
+        objects.typed::<PyTuple>(py, with, index, "tuple of its entry")?;
+    }
     let globals: Bound<'_, PyDict> = objects.typed(py, state.globals, index, "globals")?;
     let start = if let Some(generator) = state.generator {
         let generator: Bound<'_, PyAny> = objects.typed(py, generator, index, "generator")?;
@@ -256,7 +269,14 @@ fn prepare_frame(
             Some(namespace) => objects.typed(py, namespace, index, "namespace")?,
             None => globals.clone().into_any(),
         };
-        Start::Body(code.clone().unbind(), globals.unbind(), namespace.unbind())
+        let cells = &state.slots[state.slots.len() - info.free..];
+        let closure = closure_of(py, cells, objects, index)?.map(Bound::unbind);
+        Start::Body(
+            code.clone().unbind(),
+            globals.unbind(),
+            namespace.unbind(),
+            closure,
+        )
     };
     Ok(Prepared {
         state: state.clone(),
@@ -333,23 +353,33 @@ fn function_of<'py>(
     objects: &Objects,
     index: usize,
 ) -> Result<Bound<'py, PyFunction>, MorphError> {
-    let closure = if cells.is_empty() {
-        py.None().into_bound(py)
-    } else {
-        let cells: Option<Vec<_>> = cells
-            .iter()
-            .map(|cell| objects.slot(*cell, py).object())
-            .collect();
-        let cells = cells.ok_or_else(|| MorphError::Misfit {
-            frame: index,
-            what: "a free variable is gone".into(),
-        })?;
-        PyTuple::new(py, cells)?.into_any()
-    };
+    let closure = closure_of(py, cells, objects, index)?;
     let name = code.getattr("co_name")?;
     let kind = py.get_type::<PyFunction>();
     let function = kind.call1((code, globals, name, py.None(), closure))?;
     Ok(function.cast_into::<PyFunction>().map_err(PyErr::from)?)
+}
+
+/// The cells of a closure; `None` if there is none.
+fn closure_of<'py>(
+    py: Python<'py>,
+    cells: &[Slot],
+    objects: &Objects,
+    index: usize,
+) -> Result<Option<Bound<'py, PyTuple>>, MorphError> {
+    if cells.is_empty() {
+        return Ok(None);
+    }
+    let cells = cells
+        .iter()
+        .map(|cell| objects.slot(*cell, py).object().filter(is_cell));
+    let cells = cells
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| MorphError::Misfit {
+            frame: index,
+            what: "a free variable is gone".into(),
+        })?;
+    Ok(Some(PyTuple::new(py, cells)?))
 }
 
 /// Calls a function with stand-ins for its arguments: what it would do with them is never run, or
@@ -403,7 +433,7 @@ pub fn morph(
 /// The body of a class gets its namespace from whoever makes the class, who keeps it: it is filled,
 /// not replaced.
 fn refill_namespace(py: Python<'_>, frame: RunningFrame<'_>, prepared: &Prepared) -> Result<(), MorphError> {
-    let Start::Body(_, _, captured) = &prepared.start else {
+    let Start::Body(_, _, captured, _) = &prepared.start else {
         return Ok(());
     };
     let Some(fresh) = frame.namespace().filter(|fresh| !fresh.is(captured.bind(py))) else {

@@ -6,7 +6,7 @@ use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::{Generator, GeneratorState};
 use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::{HandledItem, HandledValues, ThreadState};
-use crate::entry::{explain, Callee, Caller, Consumer, Explained, Refusal};
+use crate::entry::{explain, explain_rest, Callee, Caller, Consumer, Explained, Refusal};
 use crate::error::{CaptureError, Site};
 use crate::snapshot::{Block, Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
 use crate::waiting::{self, Found, LiveEntry};
@@ -209,15 +209,15 @@ fn read_waiting<'py>(
     }
     let explained = match waiting::entry_of(py, *frame, callee) {
         Found::Entry(entry) => Explained::with(entry, depth),
+        Found::Called(entry, called, arguments) => {
+            let called_by_hook = (called.bind(py), arguments.bind(py));
+            explain_rest(&Callee::of(callee, true), entry, called_by_hook, depth).map_err(refuse)?
+        }
         Found::ForAnother => return Err(refuse(Refusal::Unexplained)),
         Found::NotWaiting => {
             let caller = standing.caller(py, *frame, info);
-            let called = Callee {
-                frame: callee,
-                code: callee.code().into_any(),
-                // An evaluator that leaves the depth in a register has called a C function.
-                from_c: callee.entered_from_c() || stored.is_none(),
-            };
+            // An evaluator that leaves the depth in a register has called a C function.
+            let called = Callee::of(callee, callee.entered_from_c() || stored.is_none());
             explain(&caller, &called).map_err(refuse)?
         }
     };
@@ -237,6 +237,13 @@ fn read_waiting<'py>(
         LiveEntry::Raise(instance) => Entry::Raise(table.id(instance.into_bound(py), index, Place::Stack)),
         LiveEntry::Jumped => Entry::Jumped,
         LiveEntry::Repeat => Entry::Repeat,
+        LiveEntry::Import => Entry::Import,
+        LiveEntry::Imported => Entry::Imported,
+        LiveEntry::Rest { rest, step, with } => Entry::Rest {
+            rest,
+            step,
+            with: table.id(with.into_bound(py).into_any(), index, Place::Stack),
+        },
         LiveEntry::Either { when, value } => Entry::Either {
             when,
             value: table.id(value.into_bound(py), index, Place::Stack),

@@ -77,6 +77,21 @@ pub enum Entry {
     /// The result is dropped, and the instruction runs again with its operands: it finds done what
     /// the callee did.
     Repeat,
+    /// A module is being imported: its result is dropped, and the instruction runs again with its
+    /// operands, finds the module, and goes on from there. What an exception tells of the importing
+    /// itself is taken out of its traceback.
+    Import,
+    /// The same at the end of an import: the result is pushed where the operands were.
+    Imported,
+    /// C code has this left to do, in this many steps from now on, with what is in this tuple.
+    Rest {
+        /// Which C code.
+        rest: Rest,
+        /// The step that the result belongs to.
+        step: u8,
+        /// What it works with.
+        with: ObjectId,
+    },
     /// If the result is as true as `when` says, `value` is pushed where the operands were;
     /// otherwise the instruction runs again with them.
     Either {
@@ -85,6 +100,20 @@ pub enum Entry {
         /// What the instruction is worth then.
         value: ObjectId,
     },
+}
+
+/// What C code has left to do when its callee returns; how it is done is the hook's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rest {
+    /// The call is worth an object that there is already: `(object,)`.
+    Worth,
+    /// `__build_class__`, from the end of the class's body on: `(metaclass, name, bases, bases as
+    /// written or None, namespace, keyword arguments, cell of __class__, class)`.
+    Class,
+    /// A binary operator or a comparison: `(operator, left, right, methods that are left)`.
+    Operator,
+    /// `print`: `(texts that are left, file, whether it is flushed)`.
+    Print,
 }
 
 impl Entry {

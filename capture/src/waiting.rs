@@ -4,7 +4,9 @@
 //! from its instruction when it is captured once more. It is kept here while it waits.
 
 use crate::cpython::frame::RunningFrame;
+use crate::snapshot::Rest;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use std::cell::RefCell;
 
 /// An [`Entry`](crate::snapshot::Entry) with its object at hand.
@@ -32,6 +34,19 @@ pub enum LiveEntry {
     Jumped,
     /// See [`Entry::Repeat`](crate::snapshot::Entry::Repeat).
     Repeat,
+    /// See [`Entry::Import`](crate::snapshot::Entry::Import).
+    Import,
+    /// See [`Entry::Imported`](crate::snapshot::Entry::Imported).
+    Imported,
+    /// See [`Entry::Rest`](crate::snapshot::Entry::Rest).
+    Rest {
+        /// Which C code.
+        rest: Rest,
+        /// The step that the result belongs to.
+        step: u8,
+        /// What it works with.
+        with: Py<PyTuple>,
+    },
     /// See [`Entry::Either`](crate::snapshot::Entry::Either).
     Either {
         /// The truth that ends the instruction.
@@ -56,6 +71,13 @@ impl LiveEntry {
             Self::Raise(instance) => Self::Raise(instance.clone_ref(py)),
             Self::Jumped => Self::Jumped,
             Self::Repeat => Self::Repeat,
+            Self::Import => Self::Import,
+            Self::Imported => Self::Imported,
+            Self::Rest { rest, step, with } => Self::Rest {
+                rest: *rest,
+                step: *step,
+                with: with.clone_ref(py),
+            },
             Self::Either { when, value } => Self::Either {
                 when: *when,
                 value: value.clone_ref(py),
@@ -70,6 +92,8 @@ struct Waiting {
     /// The frame that it waits for, once there is one.
     callee: Option<usize>,
     entry: LiveEntry,
+    /// What the hook has called for it, instead of starting a frame that was captured.
+    called: Option<(Py<PyAny>, Py<PyTuple>)>,
 }
 
 thread_local! {
@@ -83,6 +107,18 @@ pub fn push(frame: RunningFrame<'_>, entry: LiveEntry) {
         frame: frame.id(),
         callee: None,
         entry,
+        called: None,
+    };
+    WAITING.with_borrow_mut(|waiting| waiting.push(frame));
+}
+
+/// Notes that `frame` waits for what calling `called` with these arguments enters; undone by [`pop`].
+pub fn push_called(frame: RunningFrame<'_>, entry: LiveEntry, called: Py<PyAny>, arguments: Py<PyTuple>) {
+    let frame = Waiting {
+        frame: frame.id(),
+        callee: None,
+        entry,
+        called: Some((called, arguments)),
     };
     WAITING.with_borrow_mut(|waiting| waiting.push(frame));
 }
@@ -90,7 +126,7 @@ pub fn push(frame: RunningFrame<'_>, entry: LiveEntry) {
 /// Notes that the innermost waiting frame waits for this one, if it waits for none yet.
 pub fn started(callee: RunningFrame<'_>) {
     WAITING.with_borrow_mut(|waiting| {
-        if let Some(last) = waiting.last_mut() {
+        if let Some(last) = waiting.last_mut().filter(|last| last.called.is_none()) {
             last.callee.get_or_insert(callee.id());
         }
     });
@@ -111,6 +147,8 @@ pub enum Found {
     ForAnother,
     /// It waits for the callee.
     Entry(LiveEntry),
+    /// It waits for what this call enters.
+    Called(LiveEntry, Py<PyAny>, Py<PyTuple>),
 }
 
 /// Looks for `frame` among those that wait.
@@ -118,6 +156,11 @@ pub fn entry_of(py: Python<'_>, frame: RunningFrame<'_>, callee: RunningFrame<'_
     WAITING.with_borrow(
         |waiting| match waiting.iter().rev().find(|waiting| waiting.frame == frame.id()) {
             None => Found::NotWaiting,
+            Some(Waiting {
+                entry,
+                called: Some((called, arguments)),
+                ..
+            }) => Found::Called(entry.clone_ref(py), called.clone_ref(py), arguments.clone_ref(py)),
             Some(found) if found.callee == Some(callee.id()) => Found::Entry(found.entry.clone_ref(py)),
             Some(_) => Found::ForAnother,
         },

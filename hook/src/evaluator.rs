@@ -132,13 +132,14 @@ fn start(py: Python<'_>, resume: Rc<Resume>, index: usize) -> PyResult<Py<PyAny>
         waits
     };
     let result = match start {
-        Start::Body(code, globals, namespace) => {
+        Start::Body(code, globals, namespace, closure) => {
             let (code, globals, namespace) = (
                 code.into_bound(py),
                 globals.into_bound(py),
                 namespace.into_bound(py),
             );
-            eval_code(&code, &globals, &namespace)
+            let closure = closure.map(|closure| closure.into_bound(py));
+            eval_code(&code, &globals, &namespace, closure)
         }
         Start::Call(function) => morph::call_with_stand_ins(&function.into_bound(py)),
         Start::Generator(generator) => generator.into_bound(py).call_method1("send", (py.None(),)),

@@ -14,6 +14,7 @@ mod generators;
 mod graph;
 mod identity;
 mod install;
+mod rest;
 mod tail;
 mod times;
 

@@ -1,5 +1,6 @@
 //! How a frame goes on when its callee has returned: what CPython would have done with the result.
 
+use crate::rest;
 use capture::code::{Instruction, Op};
 use capture::cpython::evalframe::Next;
 use capture::cpython::frame::RunningFrame;
@@ -71,11 +72,23 @@ pub fn finish(
     entry: LiveEntry,
     place: &Place,
 ) -> Next {
+    let (result, entry) = match entry {
+        LiveEntry::Rest { rest, step, with } => {
+            let with = with.into_bound(py);
+            (
+                rest::finish(py, frame, rest, step, with, result),
+                LiveEntry::Value,
+            )
+        }
+        entry => (result, entry),
+    };
+    let imports = matches!(entry, LiveEntry::Import | LiveEntry::Imported);
     let finished = match result {
         Ok(result) => take(py, frame, result.into_bound(py), entry, place),
         Err(error) if place.loops && error.is_instance_of::<PyStopIteration>(py) => {
             end_loop(py, frame, place).map(|()| place.first)
         }
+        Err(error) if imports => Err(rest::hide_importlib(py, error)),
         Err(error) => Err(error),
     };
     match finished {
@@ -133,11 +146,14 @@ fn take(
             }
             push(result);
         }
-        LiveEntry::Value | LiveEntry::Again | LiveEntry::AgainCached(_) | LiveEntry::AgainOver(_) => {
-            push(result);
-        }
+        LiveEntry::Value
+        | LiveEntry::Again
+        | LiveEntry::AgainCached(_)
+        | LiveEntry::AgainOver(_)
+        | LiveEntry::Imported => push(result),
         LiveEntry::Jumped => return Ok(place.target.unwrap_or(place.next)),
-        LiveEntry::Repeat => return Ok(place.first),
+        LiveEntry::Repeat | LiveEntry::Import => return Ok(place.first),
+        LiveEntry::Rest { .. } => push(result),
         LiveEntry::Either { when, value } => {
             // The truth may be asked of a method of the program, below which the frame stands.
             let truth = ThreadState::current(py).with_waiting(frame, || result.is_truthy())?;
@@ -152,7 +168,7 @@ fn take(
 }
 
 /// What CPython says of an `__init__` that returns something.
-fn check_initialized(result: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn check_initialized(result: &Bound<'_, PyAny>) -> PyResult<()> {
     if result.is_none() {
         return Ok(());
     }

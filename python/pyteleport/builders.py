@@ -143,6 +143,33 @@ def make_lock():
     return allocate_lock()
 
 
+def hold_rlock(kind, count):
+    """A reentrant lock, held by this thread."""
+    lock = kind()
+    for _ in range(count):
+        lock.acquire()
+    return lock
+
+
+def hold_module_lock(name, count):
+    """The lock of a module, held by this thread."""
+    from _frozen_importlib import _get_module_lock
+
+    lock = _get_module_lock(name)
+    for _ in range(count):
+        lock.acquire()
+    return lock
+
+
+def hold_import_lock():
+    """The context that holds the interpreter's import lock, entered."""
+    from _frozen_importlib import _ImportLockContext
+
+    context = _ImportLockContext()
+    context.__enter__()
+    return context
+
+
 def namespace_proxy(cls):
     """The read-only view of a class's namespace."""
     return type.__dict__["__dict__"].__get__(cls)

@@ -44,6 +44,39 @@ class Step:
         self.args = args
 
 
+class OwnNamespace:
+    """Stands for the dictionary of a class, which functions have in a cell from 3.13 on."""
+
+    __slots__ = ("owner",)
+
+    def __init__(self, owner):
+        self.owner = owner
+
+
+def unless_own_namespace(content):
+    """What a cell holds, or what stands for it if it is the very dictionary of a class."""
+    if type(content) is not dict or "__module__" not in content or "__qualname__" in content:
+        return content
+    from gc import get_referents, get_referrers
+
+    for owner in get_referrers(content):
+        if isinstance(owner, type) and get_referents(read_namespace(owner))[0] is content:
+            return OwnNamespace(owner)
+    return content
+
+
+def take_own_namespace(_pickler, namespace):
+    """The dictionary of a class."""
+    return own_namespace, (namespace.owner,)
+
+
+def own_namespace(cls):
+    """The dictionary of a class."""
+    from gc import get_referents
+
+    return get_referents(read_namespace(cls))[0]
+
+
 def take_step(_pickler, step):
     """A step is done when it is read."""
     return step.function, step.args
@@ -104,16 +137,16 @@ def fill_class(cls, items, order=None):
     for key, value in items.items():
         type.__setattr__(cls, key, value)
     if order is not None:
-        from gc import get_referents
-
-        namespace = get_referents(read_namespace(cls))[0]
+        namespace = own_namespace(cls)
         if list(namespace) != order:
             found = {key: namespace[key] for key in order if key in namespace}
             found.update((key, namespace[key]) for key in namespace if key in ("_abc_impl",))
             namespace.clear()
             namespace.update(found)
-            # tell the interpreter, whose caches know the class by its version
-            type.__setattr__(cls, "__module__", found["__module__"])
+            # tell the interpreter, whose caches know the class by its version; from 3.13 on a class that is
+            # told its module forgets its line
+            told = "__doc__" if "__doc__" in found else "__module__"
+            type.__setattr__(cls, told, found[told])
 
 
 def register_all(cls, others):
@@ -216,7 +249,7 @@ def _defer_registry(pickler, cls):
 
 def is_by_name(pickler, cls):
     """Whether a class is found by its name at the peer."""
-    if cls in _SINGLETON_TYPES:
+    if cls in _SINGLETON_TYPES or id(cls) in pickler.modules.by_id:
         return True
     return pickler.modules.has(cls, read_namespace(cls).get("__module__", cls.__module__), read_qualname(cls))
 

@@ -150,12 +150,17 @@ def _lower_limit(limit):
 
 def _encode(capture, sink, extras, limit, collecting):
     streams.flush_streams()
-    found = modules.Modules()
+    found = modules.Modules(capture.objects)
     early = {"extras": {key: extras[key] for key in ("cwd", "env") if extras.get(key)}}
     runtime.take_early(early, capture, extras, found.by_value, found.aliases)
+    if found.hidden:
+        early["hidden"] = found.hidden
     _pickle.Pickler(sink, 5).dump(early)
 
     late = runtime.take_late(limit, collecting)
+    odd = modules.odd_entries(found.by_value)
+    if odd:
+        late["odd modules"] = odd
     options = {key: value for key, value in extras.items() if key != "files"}
     for flat in (False, True):
         pieces, buffers = Pieces(), []
@@ -328,6 +333,9 @@ def _decode(source, buffers, finder):
         _PLACE[kind](*state)
     for raw in closing:
         raw.close()
+    for name in early.get("hidden", ()):
+        del sys.modules[name]
+    sys.modules.update(late.get("odd modules", ()))
     runtime.give_back_late(late)
     runtime.give_back_context_variables(variables or ())
     return Arrival(objects, tracebacks, extras, late)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copyreg
 import sys
+from sys import getrefcount
 from types import MemberDescriptorType
 
 from .classes import HEAP_TYPE, attribute, is_by_name, read_namespace, read_order
@@ -22,7 +23,9 @@ def make_plain(base, cls, *value):
 def fill(thing, state):
     """Fill an instance: its dictionary, its slots, and what its built-in base holds."""
     _steps, attributes, slots, contents = state
-    if attributes:
+    if type(attributes) is tuple:
+        object.__setattr__(thing, "__dict__", attributes[0])
+    elif attributes:
         object.__getattribute__(thing, "__dict__").update(attributes)
     if slots:
         for name, value in slots.items():
@@ -216,11 +219,30 @@ def fill_container(thing, state):
         fill(thing, own)
 
 
+class _Open:
+    """An instance whose dictionary nobody else has."""
+
+    def __init__(self):
+        self.one = 1
+
+
+def _count_alone(thing):
+    state = thing.__dict__
+    return getrefcount(state)
+
+
+# More references than these has the dictionary of an instance that somebody else has, too: it has to stay the
+# same dictionary.
+_ALONE = _count_alone(_Open())
+
+
 def take_open(pickler, thing):
     """An instance whose state is its dictionary, and whose class meddles with nothing."""
     state = thing.__dict__
     cls = type(thing)
     steps = pickler.late_class(cls)
+    if getrefcount(state) > _ALONE:
+        return make_plain, (object, cls), (steps, (state,), None, None), None, None, fill
     if steps:
         return make_plain, (object, cls), (steps, state, None, None), None, None, fill
     return copyreg.__newobj__, (cls,), state or None
@@ -245,6 +267,8 @@ def own_state(pickler, thing, contents=None):
     steps = pickler.late_class(type(thing)) if pickler is not None else None
     try:
         attributes = object.__getattribute__(thing, "__dict__")
+        if getrefcount(attributes) > _ALONE:
+            attributes = (attributes,)
     except AttributeError:
         attributes = None
     slots = {}

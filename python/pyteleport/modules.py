@@ -17,7 +17,7 @@ import os
 import sys
 from types import FunctionType
 
-from .classes import is_made_in_python
+from .classes import is_made_in_python, read_namespace
 
 ModuleType = type(sys)
 
@@ -49,6 +49,8 @@ _INTERPRETER = (
     ("sys", "implementation"),
     ("sys", "warnoptions"),
     ("sys", "_xoptions"),
+    ("typing", "_NamedTuple"),
+    ("typing", "_TypedDict"),
     ("os", "environ"),
     ("warnings", "filters"),
     ("warnings", "onceregistry"),
@@ -106,6 +108,23 @@ def _is_own(name, namespace):
     return path.endswith((".py", ".pyc")) and name.partition(".")[0] != "pyteleport"
 
 
+def _is_half_done(namespace):
+    """Whether the body of a module is still running, below an import."""
+    return getattr(namespace.get("__spec__"), "_initializing", False) is True
+
+
+def odd_entries(by_value):
+    """What the program has put into `sys.modules` that is no module."""
+    odd = {}
+    for name, thing in sys.modules.copy().items():
+        if not issubclass(type(thing), ModuleType) and thing is not None:
+            kind = thing if issubclass(type(thing), type) else type(thing)
+            owner = read_namespace(kind).get("__module__")
+            if owner == name or owner in by_value:
+                odd[name] = thing
+    return odd
+
+
 class Modules:
     """The modules of this process, sorted.
 
@@ -113,9 +132,11 @@ class Modules:
         by_value: name → module, each module once.
         aliases: further names in `sys.modules` of modules in `by_value`.
         by_id: id of an object → its persistent id; all these objects live as long as the process.
+        hidden: names in `by_value` that are none of `sys.modules`.
     """
 
-    def __init__(self):
+    def __init__(self, more=()):
+        """`more` are objects of frames: modules among them that nobody finds travel by value."""
         self.by_value = {}
         self.aliases = []
         self.by_id = by_id = {}
@@ -133,7 +154,16 @@ class Modules:
             namespace = namespace_of(module)
             by_id[key] = ("m", name)
             by_id[id(namespace)] = ("d", name)
-            if name == "__main__" or _is_own(name, namespace):
+            if name == "__main__" or _is_own(name, namespace) or _is_half_done(namespace):
+                self.by_value[name] = module
+        self.hidden = []
+        for module in more:
+            # nobody is asked for a class
+            if issubclass(type(module), ModuleType) and id(module) not in by_id:
+                name = "pyteleport's %d" % len(self.hidden)
+                self.hidden.append(name)
+                by_id[id(module)] = ("m", name)
+                by_id[id(namespace_of(module))] = ("d", name)
                 self.by_value[name] = module
         for owner, attribute in _INTERPRETER:
             module = sys.modules.get(owner)
@@ -266,7 +296,13 @@ class Finder:
         return self.attribute(pid[1], pid[2:])
 
 
-def make_shells(names, aliases):
+def paths_of(by_value):
+    """Where packages look for their modules, by the packages' names."""
+    paths = {name: namespace_of(module).get("__path__") for name, module in by_value.items()}
+    return {name: list(path) for name, path in paths.items() if type(path) is list}
+
+
+def make_shells(names, aliases, paths):
     """Put empty modules for those that travel by value into `sys.modules`.
 
     A fresh `__main__` too: the one that is there belongs to what runs here now, whose frames keep
@@ -275,5 +311,7 @@ def make_shells(names, aliases):
     for name in names:
         sys.modules[name] = module = ModuleType(name)
         module.__builtins__ = sys.modules["builtins"]
+        if name in paths:
+            module.__path__ = paths[name]
     for alias, name in aliases:
         sys.modules[alias] = sys.modules[name]

@@ -108,7 +108,7 @@ def function_state(pickler, function):
     for cell in function.__closure__ or ():
         if pickler.promise(cell):
             try:
-                cells.append((cell, cell.cell_contents))
+                cells.append((cell, classes.unless_own_namespace(cell.cell_contents)))
             except ValueError:
                 pass
     if attributes or own or cells:
@@ -130,7 +130,7 @@ def take_cell(pickler, cell):
         return builders.make_cell, ()
     pickler.begun[id(cell)] = cell
     try:
-        content = cell.cell_contents
+        content = classes.unless_own_namespace(cell.cell_contents)
     except ValueError:
         return builders.make_cell, ()
     return builders.make_cell, (), (content,), None, None, builders.fill_cell
@@ -298,10 +298,30 @@ def take_lock(pickler, lock):
 
 
 def take_rlock(pickler, lock):
-    """As above; its text is the one place that tells, and changes nothing."""
-    if not repr(lock).startswith("<unlocked"):
+    """As above, or held by the thread that travels.
+
+    Its text is the one place that tells, and changes nothing.
+    """
+    from _thread import RLock, get_ident
+
+    text = RLock.__repr__(lock)
+    if text.startswith("<unlocked"):
+        return type(lock), ()
+    held = dict(word.split("=") for word in text.split() if "=" in word)
+    if held.get("owner") != str(get_ident()):
         return pickler.refuse(lock, _HELD)
-    return type(lock), ()
+    return builders.hold_rlock, (type(lock), int(held["count"]))
+
+
+def take_module_lock(_pickler, lock):
+    """The lock of a module that is being imported: held by whoever imports it."""
+    count = lock.count if type(lock.count) is int else len(lock.count)
+    return builders.hold_module_lock, (lock.name, count)
+
+
+def take_import_lock(_pickler, _context):
+    """What holds the interpreter's import lock."""
+    return builders.hold_import_lock, ()
 
 
 def take_local(pickler, thing):
@@ -454,6 +474,7 @@ TAKERS = {
     type: classes.take_class,
     object: instances.take_bare,
     classes.Step: classes.take_step,
+    classes.OwnNamespace: classes.take_own_namespace,
     FrameType: exceptions.take_frame,
     TracebackType: exceptions.take_traceback,
 }
@@ -482,6 +503,10 @@ _BY_MODULE = {
             *("zip_longest", "product", "permutations", "combinations", "combinations_with_replacement"),
             *("pairwise", "batched"),
         )
+    ),
+    "_frozen_importlib": (
+        ("_ModuleLock", take_module_lock),
+        ("_ImportLockContext", take_import_lock),
     ),
     "weakref": (("finalize", take_finalizer),),
     "functools": (("_lru_cache_wrapper", _later("cfields", "take_cached")),),

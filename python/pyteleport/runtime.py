@@ -111,6 +111,20 @@ EARLY = (
 
 # --------------------------------------------------------------------------------------- late
 
+
+def take_reloading():
+    """The modules that are being reloaded."""
+    importlib = sys.modules.get("importlib")
+    return dict(getattr(importlib, "_RELOADING", ())) or None
+
+
+def give_back_reloading(taken):
+    """Tell importlib which modules are being reloaded."""
+    import importlib
+
+    importlib._RELOADING.update(taken)
+
+
 _SETTINGS = (
     ("getswitchinterval", "setswitchinterval", 0.005),
     ("get_int_max_str_digits", "set_int_max_str_digits", 4300),
@@ -297,6 +311,7 @@ LATE = (
     ("warnings", take_warnings, give_back_warnings),
     ("locale", take_locale, give_back_locale),
     ("logging", take_logging, give_back_logging),
+    ("reloading", take_reloading, give_back_reloading),
 )
 
 # ------------------------------------------------------------------------------------- settle
@@ -424,6 +439,9 @@ def take_early(found, capture, extras, by_value, aliases):
     found["modules"] = list(by_value)
     if aliases:
         found["aliases"] = aliases
+    paths = modules.paths_of(by_value)
+    if paths:
+        found["paths"] = paths
     found["sources"] = sources.take(by_value, capture.codes)
     if extras.get("files"):
         found["files"] = extras["files"]
@@ -440,7 +458,7 @@ def give_back_early(found, extras):
     os.environ.update(extras.get("env") or {})
     files.unpack(found.get("files", ()))
     sources.give_back(found["sources"])
-    modules.make_shells(found["modules"], found.get("aliases", ()))
+    modules.make_shells(found["modules"], found.get("aliases", ()), found.get("paths", {}))
 
 
 class Before:

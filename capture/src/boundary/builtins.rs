@@ -2,8 +2,10 @@
 //! result, or can be called once more because they have done nothing before.
 
 use super::iterators::{collected, is_iterator, next_item};
-use super::{is_builtin, is_exactly, is_python_class, passage, Passage};
-use crate::entry::operation::{attribute, binary, methods_of_operator, Access};
+use super::{is_builtin, is_exactly, is_python_class, made_by_metaclass, made_class, passage, Passage};
+use crate::entry::import::passage_of_import;
+use crate::entry::operation::{attribute, is_class_item, missing_item, Access};
+use crate::entry::operator::{binary, Operator, DIVMOD};
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
@@ -69,6 +71,9 @@ pub(super) fn through_type<'py>(
         return None;
     }
     let name = class.name().ok()?;
+    if operands.len() >= 3 && name == "type" {
+        return made_by_metaclass(class, callee).ok()?;
+    }
     let from = match name.to_str().ok()? {
         // The function comes first.
         "map" | "filter" => 1,
@@ -87,6 +92,9 @@ pub(super) fn through_function<'py>(
     operands: &[Bound<'py, PyAny>],
     callee: &Callee<'py>,
 ) -> Result<Option<Passage>, Refusal> {
+    if name == "__import__" {
+        return Ok(passage_of_import(py, callee)?);
+    }
     let Some(first) = operands.first() else {
         // Called with unpacked arguments, which are not to be had.
         let body = matches!(name, "exec") && is_body(callee)?;
@@ -96,7 +104,8 @@ pub(super) fn through_function<'py>(
         return Ok(Some(passage));
     }
     Ok(match name {
-        "__build_class__" if callee.is(first) => Some(Passage::Body),
+        "__build_class__" => Some(Passage::Class),
+        "print" => Some(Passage::Print),
         // The code that was given, or what a string was compiled to: its result is the call's.
         "exec" | "eval" => {
             let given = first.is(&callee.code);
@@ -143,8 +152,10 @@ pub(super) fn through_function<'py>(
             passage.filter(|passage| !takes_care || matches!(passage, Passage::Again))
         }
         "divmod" | "pow" => match operands {
-            [left, right, ..] => match methods_of_operator(name) {
-                Some(methods) => binary(callee, (left, right), methods, false)?,
+            [left, right, ..] => match operator_of(name) {
+                // A third operand is asked too (3.14 and later), and what is left then is another matter.
+                Some(operator) => binary(callee, (left, right), &operator)?
+                    .filter(|passage| operands.len() == 2 || matches!(passage, Passage::Again)),
                 None => None,
             },
             _ => None,
@@ -165,6 +176,14 @@ fn through_attribute<'py>(
     attribute(callee, object, name.to_str()?, access)
 }
 
+/// The operator that a function of `builtins` stands for.
+fn operator_of(name: &str) -> Option<Operator> {
+    match name {
+        "divmod" => Some(DIVMOD),
+        _ => Operator::named(name),
+    }
+}
+
 /// A function of `operator`.
 pub(super) fn through_operator<'py>(
     py: Python<'py>,
@@ -178,6 +197,11 @@ pub(super) fn through_operator<'py>(
     };
     let asked: &[&str] = match name {
         "call" => return passage(py, first, rest, callee).map(Some),
+        "getitem" if !callee.is_method(first, "__getitem__") && !rest.is_empty() => {
+            let missing = missing_item(py, first, &rest[0], callee)?;
+            return Ok(missing
+                .or_else(|| is_class_item(callee, first, &["__class_getitem__"]).then_some(Passage::Again)));
+        }
         "getitem" => &["__getitem__", "__class_getitem__"],
         "setitem" => &["__setitem__"],
         "delitem" => &["__delitem__"],
@@ -189,18 +213,14 @@ pub(super) fn through_operator<'py>(
         "index" => &["__index__"],
         "not" | "truth" => &["__bool__", "__len__"],
         _ => {
-            let in_place = name.strip_prefix('i').and_then(methods_of_operator);
-            let methods = methods_of_operator(name).or(in_place);
-            return match (methods, rest) {
-                (Some(methods), [second, ..]) => {
-                    let is_in_place = methods_of_operator(name).is_none();
-                    binary(callee, (first, second), methods, is_in_place)
-                }
+            return match (Operator::named(name), rest) {
+                (Some(operator), [second, ..]) => binary(callee, (first, second), &operator),
                 _ => Ok(None),
             };
         }
     };
-    let is_asked = asked.iter().any(|method| callee.is_method(first, method));
+    let is_asked =
+        asked.iter().any(|method| callee.is_method(first, method)) || is_class_item(callee, first, asked);
     Ok(is_asked.then_some(Passage::Again))
 }
 
@@ -214,6 +234,10 @@ pub(super) fn through_method<'py>(
 ) -> Result<Option<Passage>, Refusal> {
     let first = operands.first();
     Ok(match name {
+        "__getitem__" if callee.is_method(owner, "__missing__") => match first {
+            Some(key) => missing_item(py, owner, key, callee)?,
+            None => None,
+        },
         // The key is asked for its hash before anything else.
         "get" | "setdefault" | "pop" | "add" | "discard" | "remove" | "__getitem__" | "__setitem__"
         | "__delitem__" | "__contains__"
@@ -238,6 +262,8 @@ pub(super) fn through_method<'py>(
                 false => None,
             }
         }
+        // `type.__new__`, which a metaclass of the program has called.
+        "__new__" if owner.is(py.get_type::<PyType>()) => made_class(callee)?,
         "__getattribute__" => through_attribute(first, owner, Access::Get, callee)?,
         "__setattr__" => through_attribute(first, owner, Access::Set, callee)?,
         "__delattr__" => through_attribute(first, owner, Access::Delete, callee)?,

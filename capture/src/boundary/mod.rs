@@ -14,6 +14,7 @@ use crate::cpython::evalframe::recorded_instance;
 use crate::cpython::fields;
 use crate::cpython::objects::{function_of_method, is_called_as_type, lookup_on_type};
 use crate::entry::{Callee, Refusal};
+use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyFunction, PyModule, PyType};
 
@@ -27,8 +28,21 @@ pub(crate) enum Passage {
     Again,
     /// The same, through this cache of `functools.lru_cache`, which has counted the call.
     AgainCached(Py<PyAny>),
-    /// The same for the body of a class, unless the class is prepared by code of the program.
-    Body,
+    /// Importlib imports a module for the call, which is made again once that is there.
+    Import,
+    /// Importlib's result is the call's.
+    Imported,
+    /// The C code has something left that the hook does.
+    Rest(LiveEntry),
+    /// The frame's result is dropped: the call is worth this.
+    Worth(Py<PyAny>),
+    /// The frame is the `__set_name__` of something in the namespace of this class, which has been made,
+    /// and is what the call is worth.
+    Names(Py<PyAny>),
+    /// `print` prints, which is a matter of its own.
+    Print,
+    /// A class statement makes a class, which is a matter of its own.
+    Class,
     /// If the frame's result is as true as `when` says, the call is worth `value`; otherwise it can
     /// be made again, and goes on with what comes next.
     Either {
@@ -96,7 +110,7 @@ fn through_cache<'py>(
     callee: &Callee<'py>,
 ) -> Result<Passage, Refusal> {
     for operand in operands {
-        if has_own_hash(operand, MAX_WRAPPERS)? {
+        if has_own_hash(operand)? {
             return Err(Refusal::Boundary(
                 name_of(cache) + ", a cache that asks an argument of the program for its hash",
             ));
@@ -110,7 +124,11 @@ fn through_cache<'py>(
 }
 
 /// Whether the program computes the hash of an object, or of what is in it.
-fn has_own_hash(object: &Bound<'_, PyAny>, nested: usize) -> PyResult<bool> {
+pub(crate) fn has_own_hash(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    has_own_hash_in(object, MAX_WRAPPERS)
+}
+
+fn has_own_hash_in(object: &Bound<'_, PyAny>, nested: usize) -> PyResult<bool> {
     let kind = object.get_type();
     if lookup_on_type(&kind, "__hash__").is_some_and(|hash| is_python_function(&hash)) {
         return Ok(true);
@@ -119,7 +137,7 @@ fn has_own_hash(object: &Bound<'_, PyAny>, nested: usize) -> PyResult<bool> {
         return Ok(false);
     }
     for item in object.try_iter()? {
-        if nested == 0 || has_own_hash(&item?, nested - 1)? {
+        if nested == 0 || has_own_hash_in(&item?, nested - 1)? {
             return Ok(true);
         }
     }
@@ -153,6 +171,9 @@ fn through_type_call<'py>(class: &Bound<'py, PyType>, callee: &Callee<'py>) -> R
     if callee.is_method_of_type(class, "__new__") {
         return Ok(Passage::Again);
     }
+    if let Some(passage) = made_by_metaclass(class, callee)? {
+        return Ok(passage);
+    }
     let Some(instance) = instance_of(callee) else {
         if callee.is_method_of_type(class, "__init__") {
             return Err(Refusal::Instance);
@@ -165,6 +186,51 @@ fn through_type_call<'py>(class: &Bound<'py, PyType>, callee: &Callee<'py>) -> R
         return Ok(Passage::Instance(instance.unbind()));
     }
     Err(Refusal::Boundary(name_of(class)))
+}
+
+/// How a metaclass whose own methods are in C leads to the callee, once it has made the class.
+pub(crate) fn made_by_metaclass<'py>(
+    meta: &Bound<'py, PyType>,
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let in_c = |name: &str| {
+        let found = lookup_on_type(meta, name);
+        found.is_some_and(|found| !is_python_function(&found) && !is_builtin(&found, "staticmethod"))
+    };
+    let is_metaclass = meta
+        .mro()
+        .iter()
+        .any(|above| above.is(meta.py().get_type::<PyType>()));
+    match is_metaclass && in_c("__init__") && in_c("__new__") {
+        true => made_class(callee),
+        false => Ok(None),
+    }
+}
+
+/// How `type.__new__` leads to the callee: it tells what is in the namespace its name, and calls
+/// `__init_subclass__` in the end.
+fn made_class(callee: &Callee<'_>) -> Result<Option<Passage>, Refusal> {
+    let parameters = callee.parameters()?;
+    let Some(first) = parameters.argument(0) else {
+        return Ok(None);
+    };
+    if callee.is_method(&first, "__set_name__") {
+        let owner = parameters
+            .argument(1)
+            .filter(|owner| owner.is_instance_of::<PyType>());
+        return Ok(owner.map(|made| Passage::Names(made.unbind())));
+    }
+    let Ok(class) = first.cast::<PyType>() else {
+        return Ok(None);
+    };
+    for above in class.mro().iter().skip(1) {
+        let names = above.getattr("__dict__")?;
+        if names.contains("__init_subclass__")? {
+            let found = names.get_item("__init_subclass__")?;
+            return Ok(callee.is_or_wraps(&found).then(|| Passage::Worth(first.unbind())));
+        }
+    }
+    Ok(None)
 }
 
 /// The instance that an `__init__` was entered with: recorded, or still its first argument.
@@ -267,7 +333,13 @@ fn through_context<'py>(
     };
     match passage(py, called, rest, callee)? {
         Passage::Value | Passage::Again => Ok(Some(Passage::Again)),
-        Passage::Instance(_) | Passage::Body | Passage::AgainCached(_) | Passage::Either { .. } => Ok(None),
+        Passage::Import | Passage::Imported | Passage::Worth(_) | Passage::Names(_) => Ok(None),
+        Passage::Rest(_)
+        | Passage::Instance(_)
+        | Passage::Class
+        | Passage::Print
+        | Passage::AgainCached(_)
+        | Passage::Either { .. } => Ok(None),
     }
 }
 

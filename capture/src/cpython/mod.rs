@@ -131,6 +131,9 @@ pub struct OperandLayout {
     pub compare_shift: u32,
     /// Whether CPython looks for signals behind a conditional jump that was taken.
     pub signals_behind_jumps: bool,
+    /// An exception in `__set_name__` goes on as it is, with a note (3.12 and later), rather than as the cause
+    /// of a RuntimeError.
+    pub notes_set_name: bool,
 }
 
 /// How a call's operands lie on the stack.

@@ -226,15 +226,33 @@ pub fn is_cell(object: &Bound<'_, PyAny>) -> bool {
     unsafe { ffi::PyCell_Check(object.as_ptr()) != 0 }
 }
 
-/// Evaluates a code object that is no function's, as `exec` does.
+/// Evaluates a code object that is no function's, as `exec` does; a class's body may have a closure.
 pub fn eval_code<'py>(
     code: &Bound<'py, PyCode>,
     globals: &Bound<'py, PyDict>,
     namespace: &Bound<'py, PyAny>,
+    closure: Option<Bound<'py, PyTuple>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: the types of the arguments are those that the function asks for.
+    const NONE: *const *mut ffi::PyObject = core::ptr::null();
+    // SAFETY: the types of the arguments are those that the function asks for, no array is longer than
+    // what it points at, and the closure has as many cells as the code has free variables.
     unsafe {
-        let result = ffi::PyEval_EvalCode(code.as_ptr(), globals.as_ptr(), namespace.as_ptr());
+        let result = match closure {
+            None => ffi::PyEval_EvalCode(code.as_ptr(), globals.as_ptr(), namespace.as_ptr()),
+            Some(closure) => ffi::PyEval_EvalCodeEx(
+                code.as_ptr(),
+                globals.as_ptr(),
+                namespace.as_ptr(),
+                NONE,
+                0,
+                NONE,
+                0,
+                NONE,
+                0,
+                core::ptr::null_mut(),
+                closure.as_ptr(),
+            ),
+        };
         Bound::from_owned_ptr_or_err(code.py(), result)
     }
 }

@@ -109,6 +109,7 @@ pub const LAYOUT: Layout = Layout {
         entering: Entering::Manager,
         attribute_shift: 1,
         compare_shift: 4,
+        notes_set_name: true,
         ..v3_11::LAYOUT.operands
     },
     code_object: CodeObjectLayout {

@@ -126,6 +126,7 @@ pub const LAYOUT: Layout = Layout {
         attribute_shift: 0,
         compare_shift: 0,
         signals_behind_jumps: false, // a jump that was not taken comes to the same place
+        notes_set_name: false,
     },
     code_object: CodeObjectLayout {
         name: offset_of!(Code, co_name),

@@ -1,12 +1,12 @@
 //! Calls: what lies in the callable's place, and how calling it led to the callee.
 
-use super::{Callee, Caller, Explained, Refusal};
+use super::{class, print, Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, Passage};
-use crate::code::Op;
-use crate::cpython::objects::{is_method_descriptor, lookup_on_type};
+use crate::code::{Instruction, Op};
+use crate::cpython::objects::is_method_descriptor;
 use crate::cpython::{CallShape, CURRENT};
 use pyo3::prelude::*;
-use pyo3::types::{PyFunction, PyType};
+use pyo3::types::{PyDict, PyFunction, PyTuple, PyType};
 
 /// What a call instruction has on the stack.
 pub(super) struct CallOperands<'py> {
@@ -26,15 +26,21 @@ impl<'py> CallOperands<'py> {
         let op = caller.instruction.op;
         if op == Op::CallFunctionEx {
             let keywords = count & 1;
-            let above = match CURRENT.operands.calls {
-                CallShape::MethodFirst => 1 + keywords,
-                CallShape::CallableFirst => 2 + keywords,
-                CallShape::CallableFirstKeywordsLast => 3,
+            let (above, keywords_above) = match CURRENT.operands.calls {
+                CallShape::MethodFirst => (1 + keywords, keywords),
+                CallShape::CallableFirst => (2 + keywords, keywords),
+                CallShape::CallableFirstKeywordsLast => (3, 1),
             };
             // What was unpacked lies in C, and what is left on the stack may dangle.
+            let arguments = match unpacked_holds(caller)? {
+                true => caller.operand(keywords_above),
+                false => None,
+            };
+            let arguments = arguments.and_then(|arguments| arguments.cast_into::<PyTuple>().ok());
+            let arguments = arguments.map_or(Vec::new(), |arguments| arguments.iter().collect());
             return Ok(caller.operand(above).map(|callable| Self {
                 callable,
-                arguments: Vec::new(),
+                arguments,
                 keywords: 0,
                 borrowed: None,
             }));
@@ -42,7 +48,7 @@ impl<'py> CallOperands<'py> {
         // The names of keyword arguments lie above them all.
         let names = usize::from(matches!(op, Op::CallFunctionKw | Op::CallKw));
         let keywords = match names {
-            0 => 0,
+            0 => names_before(caller)?.map_or(Ok(0), |names| names.len())?,
             _ => caller.operand(0).map_or(Ok(0), |names| names.len())?,
         };
         let below = |places: usize| caller.operand(names + count + places);
@@ -101,22 +107,37 @@ pub(super) fn explain_call<'py>(
                 boundary::name_of(callable)
             )));
         }
+        Err(Refusal::Unexplained)
+            if caller.instruction.op == Op::CallFunctionEx && is_item_of_something(callee)? =>
+        {
+            let name = boundary::name_of(callable);
+            return Err(Refusal::Boundary(format!(
+                "the unpacking of arguments for {name}"
+            )));
+        }
         Err(refusal) if !is_receiver(caller, &operands, callee)? => return Err(refusal),
         Err(_) => Passage::Value,
         Ok(passage) => passage,
     };
     match passage {
         // What was unpacked for the call lies in C, and what is left on the stack may dangle.
-        Passage::Again | Passage::AgainCached(_) | Passage::Either { .. }
-            if caller.instruction.op == Op::CallFunctionEx =>
+        Passage::Again | Passage::AgainCached(_) | Passage::Either { .. } | Passage::Import
+            if caller.instruction.op == Op::CallFunctionEx && !unpacked_holds(caller)? =>
         {
             Err(Refusal::Boundary(
                 boundary::name_of(callable) + " called with unpacked arguments",
             ))
         }
-        Passage::Body => explain_class_body(caller),
+        Passage::Print => {
+            let positional = operands.arguments.len() - operands.keywords;
+            print::explain_print(caller, callee, &operands.arguments[..positional])
+        }
+        Passage::Class => {
+            let positional = operands.arguments.len() - operands.keywords;
+            class::explain_class(caller, callee, &operands.arguments[..positional])
+        }
         passage => {
-            let explained = caller.explained(passage)?;
+            let explained = caller.explained(callee, passage)?;
             let borrowed = operands.borrowed.map(|index| caller.expected - index - 1);
             Ok(Explained {
                 emptied: borrowed.filter(|place| *place < explained.keep),
@@ -124,6 +145,80 @@ pub(super) fn explain_call<'py>(
             })
         }
     }
+}
+
+/// Whether the callee may be what gives the items of something that is unpacked.
+fn is_item_of_something(callee: &Callee<'_>) -> PyResult<bool> {
+    let name = callee.code.getattr("co_name")?.extract::<String>()?;
+    let gives = ["__next__", "__getitem__", "__iter__", "keys"].contains(&name.as_str());
+    Ok(gives || callee.frame.generator().is_some())
+}
+
+/// Whether what was unpacked for a call is still to be had: on the stack, alive, and as it was.
+///
+/// Up to 3.13 the call takes its tuple and its dictionary off the stack, and lets them go when they had to
+/// be copied. They were not if the code has just made them, or if a variable has them still.
+fn unpacked_holds(caller: &Caller<'_, '_>) -> PyResult<bool> {
+    if matches!(CURRENT.operands.calls, CallShape::CallableFirstKeywordsLast) {
+        return Ok(caller.depth == caller.expected);
+    }
+    let variables = (0..caller.info.slots).filter_map(|slot| caller.frame.read_slot(slot).object());
+    let variables: Vec<Bound<'_, PyAny>> = variables.collect();
+    let holds = |index: usize, kind: &str, made: &[Op]| {
+        let mut variables = variables.iter();
+        is_made_by(caller, index, made)
+            || variables.any(|held| boundary::is_builtin(held, kind) && caller.operand_is(index, held))
+    };
+    let keywords = caller.instruction.arg as usize & 1;
+    Ok(holds(keywords, "tuple", &MAKES_TUPLE) && (keywords == 0 || holds(0, "dict", &MAKES_DICT)))
+}
+
+const MAKES_TUPLE: [Op; 4] = [
+    Op::LoadConst,
+    Op::ListToTuple,
+    Op::BuildTuple,
+    Op::BuildTupleUnpackWithCall,
+];
+const MAKES_DICT: [Op; 4] = [
+    Op::DictMerge,
+    Op::BuildMap,
+    Op::BuildConstKeyMap,
+    Op::BuildMapUnpackWithCall,
+];
+
+/// `INTRINSIC_LIST_TO_TUPLE`, what LIST_TO_TUPLE is from 3.12 on.
+const INTRINSIC_LIST_TO_TUPLE: u32 = 6;
+
+/// Whether operand `index` is what one of these instructions has just made: the last one before the call that
+/// left something in that place, with no jump to anywhere behind it.
+fn is_made_by(caller: &Caller<'_, '_>, index: usize, ops: &[Op]) -> bool {
+    let facts = &caller.info.facts;
+    let Some(place) = caller.expected.checked_sub(index + 1) else {
+        return false;
+    };
+    let before = facts
+        .instructions()
+        .take_while(|found| found.next <= caller.instruction.unit);
+    let makes = |found: &Instruction| {
+        let depth = facts.depth_before(found).map(usize::from);
+        // What replaces the top of the stack, or builds on what lies below it.
+        let after = facts
+            .depth_before(found)
+            .and_then(|depth| facts.depth_after(found, depth));
+        depth.is_some_and(|depth| depth <= place) || after.map(usize::from) == Some(place + 1)
+    };
+    let Some(maker) = before
+        .filter(|found| found.op != Op::ExtendedArg)
+        .filter(makes)
+        .last()
+    else {
+        return false;
+    };
+    let is_intrinsic = maker.op == Op::CallIntrinsic1 && maker.arg == INTRINSIC_LIST_TO_TUPLE;
+    let is_one = ops.contains(&maker.op) || is_intrinsic && ops.contains(&Op::ListToTuple);
+    let behind = maker.unit + 1..=caller.instruction.unit;
+    let mut jumps = facts.instructions().filter_map(|found| found.target);
+    is_one && !jumps.any(|target| behind.contains(&target))
 }
 
 /// Whether the callee is the `__iter__` of what is being unpacked for a call. That may be gone when
@@ -137,36 +232,6 @@ fn is_unpacking<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> PyResult
     Ok(receiver.is_some_and(|receiver| {
         caller.operand_is(keywords, &receiver) && callee.is_method(&receiver, "__iter__")
     }))
-}
-
-/// The body of a class. `__build_class__` is called again, which asks the bases for their metaclass
-/// and that for a namespace: harmless unless the program wrote what is asked.
-fn explain_class_body(caller: &Caller<'_, '_>) -> Result<Explained, Refusal> {
-    let count = caller.instruction.arg as usize;
-    let plain = matches!(caller.instruction.op, Op::CallFunction | Op::Call) && !has_keyword_names(caller);
-    // The function of the body, the name, the bases.
-    for index in 0..count.saturating_sub(2) {
-        let Some(base) = caller.operand(index) else {
-            return Err(Refusal::Unexplained);
-        };
-        let Ok(class) = base.cast::<PyType>() else {
-            return Err(Refusal::Boundary(
-                "__build_class__, with a base that is no class".into(),
-            ));
-        };
-        let prepare = lookup_on_type(&class.get_type(), "__prepare__");
-        if prepare.is_some_and(|prepare| prepare.hasattr("__func__").unwrap_or(true)) {
-            return Err(Refusal::Boundary(
-                "__build_class__, with a __prepare__ of its own".into(),
-            ));
-        }
-    }
-    if !plain {
-        return Err(Refusal::Boundary(
-            "__build_class__, with keyword arguments".into(),
-        ));
-    }
-    caller.again()
 }
 
 /// Whether what lies in the callable's place is the callee's first argument.
@@ -227,12 +292,61 @@ fn arguments_agree<'py>(
 
 /// Whether the call has keyword arguments by an instruction before it (3.11, 3.12).
 pub(super) fn has_keyword_names(caller: &Caller<'_, '_>) -> bool {
+    names_before(caller).is_ok_and(|names| names.is_some())
+}
+
+/// The names of the keyword arguments that an instruction before the call gives (3.11, 3.12).
+fn names_before<'py>(caller: &Caller<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if caller.instruction.op != Op::Call {
-        return false;
+        return Ok(None);
     }
     let facts = &caller.info.facts;
     let first = facts.reexecute_from(&caller.instruction);
-    facts
+    let first = facts
         .instruction_at(first)
-        .is_some_and(|first| first.op == Op::KwNames)
+        .filter(|first| first.op == Op::KwNames);
+    let constant = first.map(|first| caller.frame.code().getattr("co_consts")?.get_item(first.arg));
+    constant.transpose()
+}
+
+/// The keyword arguments of a call, as far as they are to be had.
+pub(super) fn keyword_arguments<'py>(caller: &Caller<'_, 'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let py = caller.py;
+    if caller.instruction.op == Op::CallFunctionEx {
+        if !unpacked_holds(caller)? {
+            return Ok(None);
+        }
+        let is_given = caller.instruction.arg & 1 != 0
+            || matches!(CURRENT.operands.calls, CallShape::CallableFirstKeywordsLast);
+        let given = is_given.then(|| caller.operand(0)).flatten();
+        return Ok(match given {
+            Some(given) => given
+                .cast_into::<PyDict>()
+                .ok()
+                .map(|given| given.copy())
+                .transpose()?,
+            None => Some(PyDict::new(py)),
+        });
+    }
+    let found = PyDict::new(py);
+    let (names, above) = match caller.instruction.op {
+        Op::CallFunctionKw | Op::CallKw => (caller.operand(0), 1),
+        _ => (names_before(caller)?, 0),
+    };
+    let Some(names) = names else {
+        return Ok(Some(found));
+    };
+    let names: Vec<Bound<'py, PyAny>> = names.extract()?;
+    for (index, name) in names.iter().rev().enumerate() {
+        let Some(value) = caller.operand(above + index) else {
+            return Ok(None);
+        };
+        found.set_item(name, value)?;
+    }
+    // In the order in which they were given.
+    let ordered = PyDict::new(py);
+    for name in &names {
+        ordered.set_item(name, found.get_item(name)?)?;
+    }
+    Ok(Some(ordered))
 }

@@ -7,9 +7,14 @@
 //! [`Entry`](crate::snapshot::Entry).
 
 mod call;
+mod class;
 mod cleanup;
 mod consumer;
+pub(crate) mod import;
+mod matching;
 pub(crate) mod operation;
+pub(crate) mod operator;
+mod print;
 mod signal;
 mod unpacking;
 
@@ -22,10 +27,12 @@ use crate::cpython::frame::RunningFrame;
 use crate::cpython::objects::lookup_on_type;
 use crate::cpython::{Entering, CURRENT};
 use crate::parameters::Parameters;
+use crate::rest::{ClassRest, ClassStep};
+use crate::snapshot::Rest;
 use crate::waiting::LiveEntry;
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyTuple, PyType};
 use std::cell::Cell;
 
 /// A frame that waits for the one above it.
@@ -150,7 +157,7 @@ impl<'py> Caller<'_, 'py> {
     }
 
     /// The entry of a callee that the instruction leads to in this way.
-    fn explained(&self, passage: Passage) -> Result<Explained, Refusal> {
+    fn explained(&self, callee: &Callee<'py>, passage: Passage) -> Result<Explained, Refusal> {
         match passage {
             Passage::Value => self.value(),
             Passage::Instance(instance) => {
@@ -159,7 +166,16 @@ impl<'py> Caller<'_, 'py> {
             Passage::Again => self.again(),
             Passage::AgainCached(cache) => self.with_operands(LiveEntry::AgainCached(cache)),
             Passage::Either { when, value } => self.with_operands(LiveEntry::Either { when, value }),
-            Passage::Body => Err(Refusal::Unexplained),
+            Passage::Import => self.with_operands(LiveEntry::Import),
+            Passage::Imported => self.without_operands(LiveEntry::Imported, self.below_result()),
+            Passage::Rest(entry) => self.without_operands(entry, self.below_result()),
+            Passage::Worth(value) => {
+                let with = PyTuple::new(self.py, [value])?.unbind();
+                let rest = Rest::Worth;
+                self.without_operands(LiveEntry::Rest { rest, step: 0, with }, self.below_result())
+            }
+            Passage::Names(made) => class::explain_names(self, callee, made.into_bound(self.py)),
+            Passage::Class | Passage::Print => Err(Refusal::Unexplained),
         }
     }
 
@@ -218,6 +234,15 @@ pub(crate) fn results(instruction: &Instruction) -> usize {
 }
 
 impl<'py> Callee<'py> {
+    /// A frame, entered by its caller's evaluator or from C.
+    pub fn of(frame: RunningFrame<'py>, from_c: bool) -> Self {
+        Self {
+            frame,
+            code: frame.code().into_any(),
+            from_c,
+        }
+    }
+
     /// What it was called with.
     pub fn parameters(&self) -> PyResult<Parameters<'py>> {
         Parameters::of(self.frame, self.code.cast()?)
@@ -246,6 +271,11 @@ impl<'py> Callee<'py> {
     fn is_class_method_of(&self, kind: &Bound<'py, PyType>, name: &str) -> bool {
         lookup_on_type(kind, name)
             .is_some_and(|found| boundary::is_builtin(&found, "classmethod") && self.is_wrapped(&found))
+    }
+
+    /// Whether it runs this function, or what a static or class method wraps.
+    pub fn is_or_wraps(&self, found: &Bound<'py, PyAny>) -> bool {
+        self.is(found) || self.is_wrapped(found)
     }
 
     /// A static or class method's function.
@@ -306,6 +336,9 @@ fn explain_from_c<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result
         }
         Op::SetupWith | Op::BeforeWith | Op::BeforeAsyncWith => explain_enter(caller, callee),
         Op::WithExceptStart => explain_exit(caller, callee),
+        Op::MatchClass => matching::explain_class_pattern(caller, callee),
+        Op::MatchKeys => matching::explain_keys_pattern(caller, callee),
+        Op::ImportName => import::explain_import(caller, callee),
         Op::RaiseVarargs => explain_raise(caller, callee),
         op if signal::may_run_behind(op) && signal::is_handler(caller.py, callee)? => {
             signal::explain_handler(caller)
@@ -313,6 +346,52 @@ fn explain_from_c<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result
         Op::WithCleanupStart => cleanup::explain_cleanup(caller, callee),
         _ => operation::explain_operation(caller, callee),
     }
+}
+
+/// Explains the callee of a frame that waits while the hook does what C code had left to do there, and has
+/// called `called`.
+pub(crate) fn explain_rest<'py>(
+    callee: &Callee<'py>,
+    entry: LiveEntry,
+    (called, arguments): (&Bound<'py, PyAny>, &Bound<'py, PyTuple>),
+    depth: usize,
+) -> Result<Explained, Refusal> {
+    let py = called.py();
+    let operands: Vec<Bound<'py, PyAny>> = arguments.iter().collect();
+    let passage = boundary::passage(py, called, &operands, callee)?;
+    let refusal = || Refusal::Boundary(boundary::name_of(called));
+    let entry = match (passage, &entry) {
+        (Passage::Value, _) => entry,
+        // What is called is a metaclass's `__new__` in C.
+        (
+            Passage::Worth(made),
+            LiveEntry::Rest {
+                rest: Rest::Class,
+                with,
+                ..
+            },
+        ) => {
+            let mut rest = ClassRest::of(with.bind(py))?;
+            rest.made = Some(made.into_bound(py));
+            rest.entry(py, ClassStep::Subclass)?
+        }
+        (
+            Passage::Names(made),
+            LiveEntry::Rest {
+                rest: Rest::Class,
+                with,
+                ..
+            },
+        ) => {
+            let made = made.into_bound(py);
+            let mut rest = ClassRest::of(with.bind(py))?;
+            rest.namespace = Some(class::names_left(callee, &made)?.into_any());
+            rest.made = Some(made);
+            rest.entry(py, ClassStep::Names)?
+        }
+        _ => return Err(refusal()),
+    };
+    Ok(Explained::with(entry, depth))
 }
 
 /// `raise` makes an instance of a class. From 3.14 on the class has left the stack.
@@ -382,7 +461,7 @@ fn explain_iteration<'py>(
     match boundary::next_item(caller.py, &iterator, callee)? {
         Some(Passage::Again) => caller.again(),
         // The callee's result is the item, or decides on it.
-        Some(passage) if caller.instruction.op == Op::ForIter => caller.explained(passage),
+        Some(passage) if caller.instruction.op == Op::ForIter => caller.explained(callee, passage),
         _ if boundary::is_python_class(&iterator.get_type()) => Err(Refusal::Unexplained),
         _ => Err(Refusal::Boundary(boundary::operation("the iteration", &iterator))),
     }

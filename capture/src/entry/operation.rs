@@ -1,12 +1,13 @@
 //! Operators, subscripts, attributes, truth, formatting: what a type's methods are asked for.
 
+use super::operator::{binary, Operator};
 use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, Passage};
 use crate::code::Op;
 use crate::cpython::objects::{behind_proxy, lookup_on_type};
 use crate::cpython::CURRENT;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyType};
 
 /// Operators, attributes, subscripts: the instruction runs again, asks the same type for the same
 /// method, and enters it again.
@@ -15,17 +16,19 @@ pub(super) fn explain_operation<'py>(
     callee: &Callee<'py>,
 ) -> Result<Explained, Refusal> {
     let (instruction, op) = (caller.instruction, caller.instruction.op);
-    if let Some((method, reflected)) = binary_methods(op, instruction.arg) {
+    if let Some(operator) = Operator::of(&instruction) {
         let (Some(left), Some(right)) = (caller.operand(1), caller.operand(0)) else {
             return Err(Refusal::Unexplained);
         };
-        // The in-place forms of `BINARY_OP` follow the others.
-        let in_place = match op {
-            Op::BinaryOp => instruction.arg as usize >= ARITHMETIC.len(),
-            _ => op.name().starts_with("INPLACE"),
-        };
-        let passage = binary(callee, (&left, &right), (method, reflected), in_place)?;
-        return caller.explained(passage.ok_or_else(|| refusal(op, &left))?);
+        let passage = binary(callee, (&left, &right), &operator)?;
+        return caller.explained(callee, passage.ok_or_else(|| refusal(op, &left))?);
+    }
+    if matches!(op, Op::BinarySubscr | Op::BinaryOp) {
+        if let (Some(items), Some(key)) = (caller.operand(1), caller.operand(0)) {
+            if let Some(passage) = missing_item(caller.py, &items, &key, callee)? {
+                return caller.explained(callee, passage);
+            }
+        }
     }
     let (object, methods): (_, &[&str]) = match op {
         Op::BinarySubscr | Op::BinaryOp => (caller.operand(1), &["__getitem__", "__class_getitem__"]),
@@ -89,10 +92,51 @@ pub(super) fn explain_operation<'py>(
     let Some(object) = object else {
         return explain_unpacking(caller, callee);
     };
-    if methods.iter().any(|method| callee.is_method(&object, method)) {
+    if methods.iter().any(|method| callee.is_method(&object, method))
+        || is_class_item(callee, &object, methods)
+    {
         return caller.again();
     }
     explain_key(caller, callee).map_err(|_| refusal(op, &object))
+}
+
+/// A dictionary that lacks a key asks its `__missing__`, whose answer it gives; that of a `defaultdict` calls
+/// a function, and can do so again unless it would ask the key something.
+pub(crate) fn missing_item<'py>(
+    py: Python<'py>,
+    items: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyAny>,
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let kind = items.get_type();
+    let of_dict = lookup_on_type(&py.get_type::<PyDict>(), "__getitem__");
+    let own = lookup_on_type(&kind, "__getitem__");
+    if !own.zip(of_dict).is_some_and(|(own, dict)| own.is(&dict)) {
+        return Ok(None);
+    }
+    if callee.is_method(items, "__missing__") {
+        return Ok(Some(Passage::Value));
+    }
+    if !kind.getattr("__module__")?.eq("collections")? || boundary::has_own_hash(key)? {
+        return Ok(None);
+    }
+    let Some(factory) = items
+        .getattr_opt("default_factory")?
+        .filter(|factory| !factory.is_none())
+    else {
+        return Ok(None);
+    };
+    Ok(match boundary::passage(py, &factory, &[], callee) {
+        Ok(Passage::Value) => Some(Passage::Again),
+        _ => None,
+    })
+}
+
+/// Whether a class is asked for its `__class_getitem__`.
+pub(crate) fn is_class_item(callee: &Callee<'_>, object: &Bound<'_, PyAny>, methods: &[&str]) -> bool {
+    const NAME: &str = "__class_getitem__";
+    let class = object.cast::<PyType>();
+    methods.contains(&NAME) && class.is_ok_and(|class| callee.is_method_of_type(class, NAME))
 }
 
 /// What is unpacked may have left the stack (3.15); whoever is asked for its items is it.
@@ -101,6 +145,10 @@ fn explain_unpacking<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Res
     let receiver = receiver.filter(|receiver| callee.is_method(receiver, "__iter__"));
     match (caller.instruction.op, receiver) {
         (Op::UnpackSequence | Op::UnpackEx, Some(receiver)) => caller.again_with(receiver),
+        // Whatever gives the items, some of which are in C by now.
+        (op @ (Op::UnpackSequence | Op::UnpackEx), None) => {
+            Err(Refusal::Boundary(format!("the instruction {}", op.name())))
+        }
         _ => Err(Refusal::Unexplained),
     }
 }
@@ -185,124 +233,6 @@ fn explain_taken_item<'py>(
         })
     })
     .transpose()
-}
-
-/// The methods of a binary operator or a comparison: the left operand's and the right one's.
-fn binary_methods(op: Op, argument: u32) -> Option<(&'static str, &'static str)> {
-    let name = match op {
-        Op::CompareOp => {
-            let number = argument >> CURRENT.operands.compare_shift;
-            return COMPARE.get(number as usize).copied();
-        }
-        Op::BinaryOp if argument == SUBSCRIPT => return None,
-        // The in-place forms follow the others in the same order.
-        Op::BinaryOp => ARITHMETIC[argument as usize % ARITHMETIC.len()].0,
-        Op::BinaryAdd | Op::InplaceAdd => "add",
-        Op::BinarySubtract | Op::InplaceSubtract => "sub",
-        Op::BinaryMultiply | Op::InplaceMultiply => "mul",
-        Op::BinaryMatrixMultiply | Op::InplaceMatrixMultiply => "matmul",
-        Op::BinaryTrueDivide | Op::InplaceTrueDivide => "truediv",
-        Op::BinaryFloorDivide | Op::InplaceFloorDivide => "floordiv",
-        Op::BinaryModulo | Op::InplaceModulo => "mod",
-        Op::BinaryPower | Op::InplacePower => "pow",
-        Op::BinaryLshift | Op::InplaceLshift => "lshift",
-        Op::BinaryRshift | Op::InplaceRshift => "rshift",
-        Op::BinaryAnd | Op::InplaceAnd => "and",
-        Op::BinaryOr | Op::InplaceOr => "or",
-        Op::BinaryXor | Op::InplaceXor => "xor",
-        _ => return None,
-    };
-    ARITHMETIC
-        .iter()
-        .find(|(short, _, _)| *short == name)
-        .map(|(_, left, right)| (*left, *right))
-}
-
-/// Comparisons, in the order of `COMPARE_OP`'s argument: the method, and that of the right operand.
-const COMPARE: [(&str, &str); 6] = [
-    ("__lt__", "__gt__"),
-    ("__le__", "__ge__"),
-    ("__eq__", "__eq__"),
-    ("__ne__", "__ne__"),
-    ("__gt__", "__lt__"),
-    ("__ge__", "__le__"),
-];
-
-/// `NB_SUBSCR`: a subscript is a BINARY_OP from 3.14 on.
-const SUBSCRIPT: u32 = 26;
-
-/// Arithmetic, in the order of `BINARY_OP`'s argument (3.11 and later): a short name, the method, the
-/// reflected one.
-const ARITHMETIC: [(&str, &str, &str); 13] = [
-    ("add", "__add__", "__radd__"),
-    ("and", "__and__", "__rand__"),
-    ("floordiv", "__floordiv__", "__rfloordiv__"),
-    ("lshift", "__lshift__", "__rlshift__"),
-    ("matmul", "__matmul__", "__rmatmul__"),
-    ("mul", "__mul__", "__rmul__"),
-    ("mod", "__mod__", "__rmod__"),
-    ("or", "__or__", "__ror__"),
-    ("pow", "__pow__", "__rpow__"),
-    ("rshift", "__rshift__", "__rrshift__"),
-    ("sub", "__sub__", "__rsub__"),
-    ("truediv", "__truediv__", "__rtruediv__"),
-    ("xor", "__xor__", "__rxor__"),
-];
-
-/// The methods of an operator that has such a short name, as `add` or `lt`.
-pub(crate) fn methods_of_operator(name: &str) -> Option<(&'static str, &'static str)> {
-    let comparison = COMPARE
-        .iter()
-        .find(|(method, _)| method.trim_matches('_') == name);
-    if name == "divmod" {
-        return Some(("__divmod__", "__rdivmod__"));
-    }
-    let arithmetic = ARITHMETIC.iter().find(|(short, _, _)| *short == name);
-    comparison
-        .copied()
-        .or_else(|| arithmetic.map(|(_, method, reflected)| (*method, *reflected)))
-}
-
-/// A binary operator or a comparison of `left` and `right`; `None` if it does not lead to the callee.
-///
-/// The method that is tried first can be entered again. One that is tried after another Python
-/// method gave `NotImplemented` cannot: that one would run a second time.
-pub(crate) fn binary<'py>(
-    callee: &Callee<'py>,
-    (left, right): (&Bound<'py, PyAny>, &Bound<'py, PyAny>),
-    (method, reflected): (&str, &str),
-    is_in_place: bool,
-) -> Result<Option<Passage>, Refusal> {
-    let in_place = format!("__i{}", &method[2..]);
-    let mut tried: Vec<(Bound<'py, PyType>, &str)> =
-        vec![(left.get_type(), method), (right.get_type(), reflected)];
-    let (left_type, right_type) = (left.get_type(), right.get_type());
-    if !right_type.is(&left_type) && right_type.is_subclass(&left_type)? {
-        tried.swap(0, 1);
-    } else if right_type.is(&left_type) && method != reflected {
-        // Arithmetic asks one type once.
-        tried.truncate(1);
-    }
-    if is_in_place {
-        tried.insert(0, (left_type, in_place.as_str()));
-    }
-    let mut asked = None;
-    for (kind, name) in &tried {
-        if !lookup_on_type(kind, name).is_some_and(|found| found.hasattr("__code__").unwrap_or(false)) {
-            continue;
-        }
-        if !callee.is_method_of_type(kind, name) {
-            asked.get_or_insert(*name);
-            continue;
-        }
-        return match asked {
-            None => Ok(Some(Passage::Again)),
-            Some(name) => Err(Refusal::Boundary(format!(
-                "the operator that had asked another operand's {name} before"
-            ))),
-        };
-    }
-    Ok(None)
 }
 
 /// A slice of a container, read or written (3.12 and later). The ends have been made one object by
@@ -413,7 +343,7 @@ fn explain_attribute<'py>(
     match attribute(callee, &object, &name, access)? {
         // An attribute that is imported lies beside its module, which stays.
         Some(Passage::Value) if caller.instruction.op == Op::ImportFrom => caller.value(),
-        Some(passage) => caller.explained(passage),
+        Some(passage) => caller.explained(callee, passage),
         None => Err(Refusal::Boundary(boundary::operation(
             &format!("the attribute {name}"),
             &object,
