@@ -25,10 +25,11 @@ JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 # those of tools/test_cpython.py.
 SUITES = {
     "layouts": [],
-    "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot", "benchmarks"],
+    "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot"],
     "generators": ["generators"],
     "calls": ["entry", "boundary", "recording"],
     "objects": ["objects", "iterators", "typing", "payload", "runtime", "files"],
+    "chains": ["chain", "benchmarks"],
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
     "hook": ["hook", "builds"],
     "micro versions": ["elsewhere"],
@@ -38,7 +39,7 @@ SUITES = {
 
 # What depends most on the release: --quick.
 QUICK = ["layouts", "frames", "generators", "calls"]
-NOT_QUICK = ["finally", "same_output", "benchmarks", "hot"]
+NOT_QUICK = ["finally", "same_output", "hot"]
 
 # What is tested once more where CPython was built with its JIT, with that switched on.
 WITH_JIT = ["frames", "hot", "generators", "entry"]
