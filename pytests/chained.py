@@ -159,7 +159,8 @@ def main():
             code = compiled(file.read(), script, at)
         exec(code, namespace)
     except Exception as error:
-        sys.excepthook(type(error), error, error.__traceback__.tb_next)
+        error = error.with_traceback(error.__traceback__.tb_next)
+        sys.excepthook(type(error), error, error.__traceback__)
         return 1
     finally:
         prelude.trail("points", points)

@@ -5,14 +5,10 @@ import hashlib
 import sys
 
 LOOPS = 1
-_ticks = 0
 
 
 def perf_counter():
-    """A clock which is the same in each run: how often it was asked."""
-    global _ticks
-    _ticks += 1
-    return float(_ticks)
+    return 0.0
 
 
 def python_implementation():
@@ -83,7 +79,7 @@ class Runner:
         self._print(name, func(*args))
 
     def bench_time_func(self, name, func, *args, **_options):
-        self._print(name, func(LOOPS, *args))
+        self._print(name, type(func(LOOPS, *args)))  # a time, by whatever clock
 
     def bench_async_func(self, name, func, *args, **_options):
         coroutine = func(*args)
