@@ -130,7 +130,7 @@ def register_all(cls, others):
 def take_class(pickler, cls):
     """A class by name if it is installed, else by value."""
     if is_by_name(pickler, cls):
-        return NotImplemented
+        return by_name(pickler, cls)
     if not is_made_in_python(cls):
         return _hidden_class(pickler, cls)
     promised = pickler.keep_promise(cls)
@@ -219,6 +219,14 @@ def is_by_name(pickler, cls):
     if cls in _SINGLETON_TYPES:
         return True
     return pickler.modules.has(cls, read_namespace(cls).get("__module__", cls.__module__), read_qualname(cls))
+
+
+def by_name(pickler, thing):
+    """What a reducer says of a class or function that is found by its name."""
+    module, qualname = thing.__module__, thing.__qualname__
+    if pickler.modules.had(thing, module, qualname):
+        return attribute, (sys.modules[module], *qualname.split("."))
+    return NotImplemented
 
 
 def is_made_in_python(cls):

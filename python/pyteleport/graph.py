@@ -155,7 +155,7 @@ def _encode(capture, sink, extras, limit, collecting):
     runtime.take_early(early, capture, extras, found.by_value, found.aliases)
     _pickle.Pickler(sink, 5).dump(early)
 
-    late = runtime.take_late(limit, collecting)
+    late = runtime.take_late(limit, collecting, found)
     options = {key: value for key, value in extras.items() if key != "files"}
     for flat in (False, True):
         pieces, buffers = Pieces(), []

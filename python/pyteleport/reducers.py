@@ -60,7 +60,7 @@ def take_function(pickler, function):
     """A function by name if it is installed, else by value, cells and all."""
     module = function.__module__
     if pickler.modules.has(function, module, function.__qualname__):
-        return NotImplemented
+        return classes.by_name(pickler, function)
     made = function_shell(function)
     if pickler.keep_promise(function):
         return made
@@ -151,7 +151,7 @@ def take_builtin(pickler, function):
     receiver = function.__self__
     if receiver is None or isinstance(receiver, ModuleType):
         if pickler.modules.has(function, function.__module__, function.__qualname__):
-            return NotImplemented
+            return classes.by_name(pickler, function)
         return pickler.by_search(function)
     module = type(receiver).__module__
     if pickler.modules.has(function, module, function.__name__):
