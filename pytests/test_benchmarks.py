@@ -37,7 +37,7 @@ SMALLER = {
     "hexiom": [("DEFAULT_LEVEL = 25", "DEFAULT_LEVEL = 2")],
     "json_dumps": [("2000)", "5)"), (", 1000)", ", 5)"), ("* 1000, 1)", "* 5, 1)")],
     "logging": [],
-    "mdp": [("evaluate(0.192)", "evaluate(0.9)"), ("max_diff = 1e-6", "max_diff = 1")],
+    "mdp": [("(59, ", "(9, "), ("fixed, 59,", "fixed, 9,"), ("(63, ", "(9, "), ("fixed, 63,", "fixed, 9,"), ("1e-6", "1")],
     "meteor_contest": [("SOLVE_ARG = 60", "SOLVE_ARG = 1"), ("solutions != SOLUTIONS", "not solutions")],
     "nbody": [("DEFAULT_ITERATIONS = 20000", "DEFAULT_ITERATIONS = 20")],
     "nqueens": [("queen_count = 8", "queen_count = 4")],
@@ -79,15 +79,18 @@ def small(name, folder):
     return script
 
 
-# C functions that have work of their own left, in a process that records nothing.
-WORK_LEFT = re.compile(r" was called by (list|sum|sorted|max|min|dict|set|tuple|str\.join)\b")
+# C code that has work of its own left, in a process that records nothing at least.
+WORK_LEFT = re.compile(
+    r" was called by (list|sum|sorted|max|min|dict|set|tuple|str\.join"
+    r"|the instruction IMPORT_NAME|the iteration of an object of type async_generator_asend)\b"
+)
 
 
 @pytest.mark.parametrize("at", chain.AT)
 @pytest.mark.parametrize("name", SMALLER)
 def test_a_chain_prints_the_same(move, tmp_path, name, at):
     script = small(name, tmp_path)
-    env = harness.environment(PYTHONPATH=str(STAND_INS))
+    env = harness.environment(PYTHONPATH=str(STAND_INS), PYTHONHASHSEED="0")
     straight = chain.run_straight(move, script, env=env)
     assert straight.returncode == 0, straight.stderr
     counted = chain.run_points(move, script, at=at, env=env)

@@ -1,8 +1,9 @@
 //! What the program has put into modules that travel by name.
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFunction, PyModule, PyString, PyType};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// How to tell whether the values of a type are the program's own.
 #[derive(Clone, Copy)]
@@ -24,7 +25,8 @@ struct Search<'a, 'py> {
     by_value: &'a Bound<'py, PyDict>,
     modules: HashSet<usize>,
     namespaces: HashSet<usize>,
-    kinds: HashMap<usize, Kind>,
+    /// By the address of the type; a handful of them are those of nearly all values, and come first.
+    kinds: Vec<(usize, Kind)>,
 }
 
 impl<'a, 'py> Search<'a, 'py> {
@@ -38,23 +40,23 @@ impl<'a, 'py> Search<'a, 'py> {
             by_value,
             namespaces: modules.iter().map(|module| module.dict().as_ptr() as usize).collect(),
             modules: modules.iter().map(|module| module.as_ptr() as usize).collect(),
-            kinds: HashMap::new(),
+            kinds: Vec::new(),
         })
     }
 
     fn is_own(&mut self, value: &Bound<'py, PyAny>) -> PyResult<bool> {
         let address = value.get_type_ptr() as usize;
-        let kind = match self.kinds.get(&address) {
-            Some(kind) => *kind,
+        let kind = match self.kinds.iter().find(|(known, _)| *known == address) {
+            Some((_, kind)) => *kind,
             None => {
                 let kind = self.kind_of(value)?;
-                self.kinds.insert(address, kind);
+                self.kinds.push((address, kind));
                 kind
             }
         };
         match kind {
             Kind::Function => self.is_own_function(value),
-            Kind::Method => self.is_own(&value.getattr("__func__")?),
+            Kind::Method => self.is_own(&value.getattr(intern!(value.py(), "__func__"))?),
             Kind::Class => self.is_own_class(value),
             Kind::Module => Ok(self.modules.contains(&(value.as_ptr() as usize))),
             Kind::Plain(is_own) => Ok(is_own),
@@ -77,12 +79,12 @@ impl<'a, 'py> Search<'a, 'py> {
     }
 
     fn is_own_function(&self, function: &Bound<'py, PyAny>) -> PyResult<bool> {
-        let globals = function.getattr("__globals__")?;
+        let globals = function.getattr(intern!(function.py(), "__globals__"))?;
         Ok(self.namespaces.contains(&(globals.as_ptr() as usize)))
     }
 
     fn is_own_class(&self, class: &Bound<'py, PyAny>) -> PyResult<bool> {
-        let module = class.getattr("__module__")?;
+        let module = class.getattr(intern!(class.py(), "__module__"))?;
         Ok(module.is_instance_of::<PyString>() && self.by_value.contains(module)?)
     }
 }
@@ -108,7 +110,9 @@ pub fn own_values<'py>(
     let mut search = Search::new(by_value)?;
     let mut found = Vec::new();
     for (module, name, namespace) in modules {
-        for (attribute, value) in namespace.copy()? {
+        // What is looked at may run code of the program, so not in the dictionary itself.
+        let (attributes, values) = (namespace.keys(), namespace.values());
+        for (attribute, value) in attributes.iter().zip(values.iter()) {
             if search.is_own(&value)? {
                 found.push((module.clone(), name.clone(), attribute, value));
             }

@@ -3,6 +3,7 @@
 
 use super::iterators::{collected, is_iterator, next_item};
 use super::{is_builtin, is_exactly, is_python_class, passage, Passage};
+use crate::cpython::objects::lookup_on_type;
 use crate::entry::operation::{attribute, binary, methods_of_operator, Access};
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
@@ -238,11 +239,22 @@ pub(super) fn through_method<'py>(
                 false => None,
             }
         }
+        // `object.__reduce_ex__` returns what an overridden `__reduce__` does.
+        "__reduce_ex__" if is_of_object(owner, name) => callee
+            .is_method(owner, "__reduce__")
+            .then_some(Passage::Value),
         "__getattribute__" => through_attribute(first, owner, Access::Get, callee)?,
         "__setattr__" => through_attribute(first, owner, Access::Set, callee)?,
         "__delattr__" => through_attribute(first, owner, Access::Delete, callee)?,
         _ => None,
     })
+}
+
+/// Whether an object has a method from `object` itself.
+fn is_of_object(owner: &Bound<'_, PyAny>, name: &str) -> bool {
+    let plain = lookup_on_type(&owner.py().get_type::<PyAny>(), name);
+    let found = lookup_on_type(&owner.get_type(), name);
+    matches!((plain, found), (Some(plain), Some(found)) if found.is(&plain))
 }
 
 fn is_hashed(owner: &Bound<'_, PyAny>) -> bool {
