@@ -23,7 +23,6 @@ TEXT = b"What is packed, is unpacked as well. " * 20
 # What makes each of them small: what stands in its source, and what instead.
 SMALLER = {
     "async_generators": [("range(100000)", "range(60)")],
-    "barnes_hut": [("DEFAULT_ITERATIONS = 100", "DEFAULT_ITERATIONS = 2"), ("PARTICLES = 200", "PARTICLES = 12")],
     "chaos": [("= 256", "= 40"), ("DEFAULT_ITERATIONS = 5000", "DEFAULT_ITERATIONS = 20")],
     "comprehensions": [],
     "coroutines": [("fibonacci(25)", "fibonacci(9)")],

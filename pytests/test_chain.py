@@ -54,7 +54,7 @@ def tool(folder, text, *flags, args=(), **modules):
 
 
 @pytest.mark.parametrize("hook", [(), ("--hook",)], ids=["armed", "recording"])
-@pytest.mark.parametrize("at, points", [("function", 23), ("line", 96), ("loop", 83)])
+@pytest.mark.parametrize(("at", "points"), [("function", 23), ("line", 96), ("loop", 83)])
 def test_each_point_of_a_script_and_its_module_moves(tmp_path, at, points, hook):
     status, out = tool(tmp_path, PROGRAM, "--at", at, "--every", "1", *hook, args=["20"], parts=PARTS)
     told = re.match(r"(\d+) points, 1 in 1 moves: (\d+) moves, (\d+) refused\n", out)
@@ -116,6 +116,6 @@ def test_a_script_that_fails_fails_with_the_same_traceback(tmp_path):
 
 def test_there_must_be_a_script(tmp_path):
     words = [sys.executable, TOOL, tmp_path / "none.py"]
-    done = subprocess.run(words, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = subprocess.run(words, env=dict(os.environ), capture_output=True)
     assert done.returncode == 2
     assert b"there is no script" in done.stderr

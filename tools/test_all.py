@@ -28,7 +28,7 @@ SUITES = {
     "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot"],
     "generators": ["generators"],
     "calls": ["entry", "boundary", "recording"],
-    "objects": ["objects", "iterators", "typing", "payload", "runtime", "files"],
+    "objects": ["objects", "iterators", "typing", "payload", "runtime", "changes", "files"],
     "chains": ["chain", "benchmarks"],
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
     "hook": ["hook", "builds"],

@@ -38,7 +38,10 @@ impl<'a, 'py> Search<'a, 'py> {
             .collect::<PyResult<_>>()?;
         Ok(Self {
             by_value,
-            namespaces: modules.iter().map(|module| module.dict().as_ptr() as usize).collect(),
+            namespaces: modules
+                .iter()
+                .map(|module| module.dict().as_ptr() as usize)
+                .collect(),
             modules: modules.iter().map(|module| module.as_ptr() as usize).collect(),
             kinds: Vec::new(),
         })

@@ -90,9 +90,9 @@ def _is_own(name, namespace):
     """Whether a module is part of the program itself: pure Python, and not installed."""
     path = namespace.get("__file__")
     spec = namespace.get("__spec__")
-    if type(path) is not str or not installed(path):
-        if _is_loaded_by_program(name, getattr(spec, "loader", None)):
-            return True
+    is_installed = type(path) is str and installed(path)
+    if not is_installed and _is_loaded_by_program(name, getattr(spec, "loader", None)):
+        return True
     if path is None:
         if spec is None:
             # Made by the program while it ran, unless a package that is installed made it.
@@ -231,7 +231,7 @@ class Modules:
 
 def _add_submodules(by_id, names):
     """Have packages that travel by name come with what was imported from them: it is their attribute."""
-    for key, name in names.items():
+    for name in names.values():
         package, _, attribute = name.rpartition(".")
         while package and package != "pyteleport":
             parent = sys.modules.get(package)

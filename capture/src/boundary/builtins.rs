@@ -240,9 +240,9 @@ pub(super) fn through_method<'py>(
             }
         }
         // `object.__reduce_ex__` returns what an overridden `__reduce__` does.
-        "__reduce_ex__" if is_of_object(owner, name) => callee
-            .is_method(owner, "__reduce__")
-            .then_some(Passage::Value),
+        "__reduce_ex__" if is_of_object(owner, name) => {
+            callee.is_method(owner, "__reduce__").then_some(Passage::Value)
+        }
         "__getattribute__" => through_attribute(first, owner, Access::Get, callee)?,
         "__setattr__" => through_attribute(first, owner, Access::Set, callee)?,
         "__delattr__" => through_attribute(first, owner, Access::Delete, callee)?,
