@@ -51,7 +51,7 @@ class Placer(ast.NodeTransformer):
         rest = body[fixed:]
         if everywhere:
             return body[:fixed] + [part for node in rest for part in (self.before(node), node)]
-        return body[:fixed] + [self.before((rest or body)[0]), *rest]
+        return [*body[:fixed], self.before((rest or body)[0]), *rest]
 
     def generic_visit(self, node):
         super().generic_visit(node)
