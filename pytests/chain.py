@@ -77,7 +77,9 @@ def points_of(run):
     return next((count for what, count in run.told if what == "points"), None)
 
 
-def chain(runner, script, args=(), at="function", every=None, moves=20, straight=None, counted=None, **options):
+def chain(
+    runner, script, args=(), at="function", every=None, moves=20, straight=None, counted=None, **options
+):
     """Runs a script straight, counting its points, and moving: a `Chain`. The first two may be done already."""
     straight = straight or run_straight(runner, script, args, **options)
     counted = counted or run_points(runner, script, args, at, **dict(options, hook=False))
@@ -86,7 +88,9 @@ def chain(runner, script, args=(), at="function", every=None, moves=20, straight
     moved = run_points(runner, script, args, at, every, **options)
     found = Chain(straight, moved, every, points)
     if counted.stdout != straight.stdout:
-        found.differences += diff(straight.stdout, counted.stdout, "stdout", "stdout with points that do not move")
+        found.differences += diff(
+            straight.stdout, counted.stdout, "stdout", "stdout with points that do not move"
+        )
     for name in ("stdout", "stderr"):
         found.differences += diff(getattr(straight, name), getattr(moved, name), name, f"{name} moving")
     if moved.returncode != straight.returncode:
@@ -110,7 +114,9 @@ def main():
     which.add_argument("--moves", type=int, default=20, help="choose N for about this many moves (20)")
     parser.add_argument("--at", choices=AT, default="function", help="what has a point (function)")
     parser.add_argument("--hook", action="store_true", help="in the recording mode")
-    parser.add_argument("--way", choices=("local", "bash", "dump"), default="local", help="how it moves (local)")
+    parser.add_argument(
+        "--way", choices=("local", "bash", "dump"), default="local", help="how it moves (local)"
+    )
     parser.add_argument("--patience", type=float, default=600, help="seconds for one run (600)")
     parser.add_argument("script")
     parser.add_argument("args", nargs=argparse.REMAINDER)

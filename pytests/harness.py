@@ -105,7 +105,9 @@ class Runner:
         if isinstance(source, Path):
             source = "\n" + source.read_text()
         program = self.write(source)
-        return self.follow([program, *args], {"moves": moves, "way": way}, environment(**(env or {})), **options)
+        return self.follow(
+            [program, *args], {"moves": moves, "way": way}, environment(**(env or {})), **options
+        )
 
     def follow(
         self,

@@ -145,7 +145,9 @@ def test_hooks_for_paths_go_on_finding(same):
 def test_submodules_that_were_imported_are_attributes_still(same, tmp_path):
     (tmp_path / "pack").mkdir()
     (tmp_path / "pack" / "__init__.py").write_text("")
-    (tmp_path / "pack" / "part.py").write_text("import wsgiref.util\nnumber = wsgiref.util.guess_scheme({})\n")
+    (tmp_path / "pack" / "part.py").write_text(
+        "import wsgiref.util\nnumber = wsgiref.util.guess_scheme({})\n"
+    )
     same(
         """
         import sys
