@@ -7,6 +7,7 @@ bases and slots, then its functions, then the rest of its namespace, in its orde
 
 from __future__ import annotations
 
+import gc
 import sys
 from types import (
     FunctionType,
@@ -49,7 +50,45 @@ def take_step(_pickler, step):
     return step.function, step.args
 
 
+class Dict:
+    """Stands for the very dictionary of a class, which a cell of its annotations holds from 3.12 on."""
+
+    __slots__ = ("cls",)
+
+    def __init__(self, cls):
+        self.cls = cls
+
+
+def take_dict(_pickler, stands):
+    """The peer's class has a dictionary of its own."""
+    return dict_of, (stands.cls,)
+
+
+def content_of(pickler, cell):
+    """What is to travel as the content of a cell."""
+    content = cell.cell_contents
+    # each class has these two
+    if type(content) is dict and "__module__" in content and "__doc__" in content:
+        cls = pickler.class_dicts.get(id(content)) or _owner_of(content)
+        if cls is not None:
+            return Dict(cls)
+    return content
+
+
+def _owner_of(content):
+    """The class that has a dictionary as its own."""
+    for one in gc.get_referrers(content):
+        if isinstance(one, type) and dict_of(one) is content:
+            return one
+    return None
+
+
 # ------------------------------------------------------------------------- building, at the peer
+
+
+def dict_of(cls):
+    """The dictionary of a class itself, which `__dict__` shows through a proxy."""
+    return gc.get_referents(read_namespace(cls))[0]
 
 
 def attribute(found, *path):
@@ -174,6 +213,7 @@ def _collect(pickler, cls, waiting):
     if id(cls) in pickler.begun or is_by_name(pickler, cls) or not is_made_in_python(cls):
         return
     pickler.begun[id(cls)] = cls
+    pickler.class_dicts[id(dict_of(cls))] = cls
     if not pickler.any_class:
         pickler.any_class = True
         _defer_registrations(pickler)

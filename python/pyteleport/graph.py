@@ -52,6 +52,7 @@ class GraphPickler(_pickle.Pickler):
         self.begun = {}
         self.promised = {}
         self.named_classes = set()
+        self.class_dicts = {}
         self.any_class = False
         self.deferred = []
         self.deferred_ids = {}

@@ -108,7 +108,7 @@ def function_state(pickler, function):
     for cell in function.__closure__ or ():
         if pickler.promise(cell):
             try:
-                cells.append((cell, cell.cell_contents))
+                cells.append((cell, classes.content_of(pickler, cell)))
             except ValueError:
                 pass
     if attributes or own or cells:
@@ -130,7 +130,7 @@ def take_cell(pickler, cell):
         return builders.make_cell, ()
     pickler.begun[id(cell)] = cell
     try:
-        content = cell.cell_contents
+        content = classes.content_of(pickler, cell)
     except ValueError:
         return builders.make_cell, ()
     return builders.make_cell, (), (content,), None, None, builders.fill_cell
@@ -454,6 +454,7 @@ TAKERS = {
     type: classes.take_class,
     object: instances.take_bare,
     classes.Step: classes.take_step,
+    classes.Dict: classes.take_dict,
     FrameType: exceptions.take_frame,
     TracebackType: exceptions.take_traceback,
 }
