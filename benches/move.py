@@ -1,4 +1,5 @@
-"""What a local move costs: its stages, for stacks of 1 to 1,000 frames and data of 1 KB to 1 GB.
+"""What a local move costs: its stages, for stacks of 1 to 1,000 frames, up to 10,000 suspended generators, and
+data of 1 KB to 1 GB.
 
     python benches/move.py [--repeat N] [--quick] [--check]
 
@@ -44,6 +45,27 @@ def down(n, carry):
         return down(n - 1, carry)
     return keep() if sys.argv[2] == "keep" else move()
 print(json.dumps(down(int(sys.argv[1]), [])))
+"""
+
+# As many generators, each suspended in a loop of its own.
+GENERATORS = """
+import io, json, sys
+from pyteleport import dump, teleport
+from pyteleport import _native
+def counter(start):
+    total = start
+    while True:
+        total += yield total
+def main(count):
+    suspended = [counter(start) for start in range(count)]
+    for each in suspended:
+        next(each)
+    dump(memory := io.BytesIO())
+    home = _native.last_move_times()
+    teleport()
+    assert [each.send(1) for each in suspended] == list(range(1, count + 1))
+    return {**_native.last_move_times(), "size": len(memory.getvalue()), **home}
+print(json.dumps(main(int(sys.argv[1]))))
 """
 
 DATA = """
@@ -102,8 +124,10 @@ def main():
             broken.append(what)
 
     with tempfile.TemporaryDirectory() as folder:
-        stack, data, trivial = (Path(folder) / f"{n}.py" for n in ("stack", "data", "trivial"))
+        names = ("stack", "generators", "data", "trivial")
+        stack, generators, data, trivial = (Path(folder) / f"{n}.py" for n in names)
         stack.write_text(STACK)
+        generators.write_text(GENERATORS)
         data.write_text(DATA)
         trivial.write_text(TRIVIAL)
         print("CPython", sys.version.split()[0], "- milliseconds, medians of", options.repeat)
@@ -122,13 +146,24 @@ def main():
                 **{n: moved[n] for n in order},
             }
             rows.append((frames, {"payload KB": f"{kept['size'] / 1024:.1f}", **ms(stages)}))
+            work = 1000 * (capture + encode)
+            if frames == 1000:
+                must(work < 10, f"1,000 frames: capture and encode in {work:.2f} ms, not 10")
             if frames == 100:
-                work = 1000 * (capture + encode)
                 must(work < 1, f"100 frames: capture and encode in {work:.2f} ms, not 1")
                 must(
                     kept["size"] < 16 * 1024, f"100 frames: a payload of {kept['size'] / 1024:.1f} KB, not 16"
                 )
         table("frames", rows)
+
+        rows = []
+        for count in (100, 1000, 10000):
+            moved = stage_medians(generators, options.repeat, str(count))
+            stages = {name: moved[name] for name in ("capture", "encode", "decode", "build")}
+            work = sum(stages.values())
+            rows.append((count, {"payload KB": f"{moved['size'] / 1024:.1f}", **ms(stages)}))
+            must(count < 10000 or work < 1, f"10,000 generators: from end to end in {work:.2f} s, not 1")
+        table("generators", rows)
 
         rows = []
         sizes = [1 << 10, 1 << 20, 64 << 20] + ([] if options.quick else [1 << 30])

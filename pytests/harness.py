@@ -23,6 +23,7 @@ class Run:
     stderr: str = ""
     returncode: int = 0
     trail: list = field(default_factory=list)  # (what, pid)
+    told: list = field(default_factory=list)  # (what, text)
     home: int = 0
 
     @property
@@ -78,12 +79,12 @@ class Runner:
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        self.runs = 0
+        self.programs = self.runs = 0
 
     def write(self, source, prelude=True, name=None):
         """The program's file. The prelude takes the place of an empty first line: line numbers stay."""
-        self.runs += 1
-        path = self.folder / (name or f"program{self.runs}.py")
+        self.programs += 1
+        path = self.folder / (name or f"program{self.programs}.py")
         if prelude:
             first, _, rest = source.partition("\n")
             assert not first.strip(), "the first line of a program is left empty for the prelude"
@@ -92,32 +93,38 @@ class Runner:
         path.write_text(source)
         return path
 
-    def plan(self, moves, way):
+    def plan(self, moves, way, **more):
+        self.runs += 1
         trail = self.folder / f"trail{self.runs}"
         plan = {"moves": moves, "way": way, "trail": str(trail), "state": str(self.folder / f"s{self.runs}")}
-        return trail, json.dumps(plan)
+        return trail, json.dumps({**plan, **more})
 
-    def __call__(
+    def __call__(self, source, moves="all", way="local", args=(), env=None, **options):
+        """Run a program's text, or its file, to the end; on its way through files, in each of pythons by turns."""
+        if isinstance(source, Path):
+            source = "\n" + source.read_text()
+        program = self.write(source)
+        return self.follow(
+            [program, *args], {"moves": moves, "way": way}, environment(**(env or {})), **options
+        )
+
+    def follow(
         self,
-        source,
-        moves="all",
-        way="local",
+        command,
+        plan,
+        env,
         flags=(),
-        args=(),
-        env=None,
         stdin=None,
         patience=PATIENCE,
         pythons=(sys.executable,),
         **options,
     ):
-        """Run a program's text, or its file, to the end; on its way through files, in each of pythons by turns."""
-        if isinstance(source, Path):
-            source = "\n" + source.read_text()
-        program = self.write(source)
-        trail, plan = self.plan(moves, way)
-        env = environment(PYTELEPORT_TEST_PLAN=plan, **(env or {}))
+        """Run a command of Python's that has the prelude, by a plan for it, through all its processes."""
+        way = plan["way"]
+        trail, plan = self.plan(**plan)
+        env = {**env, "PYTELEPORT_TEST_PLAN": plan}
         run = Run()
-        argv = [pythons[0], *flags, program, *args]
+        argv = [pythons[0], *flags, *command]
         while True:
             process = spawn(
                 argv, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, env=env, **options
@@ -128,7 +135,9 @@ class Runner:
             run.stderr += err.decode("utf-8", "replace")
             run.returncode = process.returncode
             lines = trail.read_text().splitlines() if trail.exists() else []
-            run.trail = [(line.split()[0], int(line.split()[1])) for line in lines]
+            words = [line.split(" ", 2) for line in lines]
+            run.trail = [(what, int(pid)) for what, pid, _ in words]
+            run.told = [(what, json.loads(more)) for what, _, more in words]
             if process.returncode != KEPT or way != "dump":
                 return run
             kept = sum(what == "kept" for what, _ in run.trail)

@@ -17,10 +17,10 @@ _hops = 0
 _out = 77  # the exit status of a process that kept its state and left
 
 
-def trail(what):
-    """A line for the harness: what happened, and in which process."""
+def trail(what, more=""):
+    """A line for the harness: what happened, in which process, and what there is to tell of it."""
     with open(_plan["trail"], "a") as file:
-        file.write("%s %d\n" % (what, _os.getpid()))
+        file.write("%s %d %s\n" % (what, _os.getpid(), _json.dumps(more)))
 
 
 def _move():

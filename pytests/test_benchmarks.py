@@ -1,116 +1,110 @@
-"""Programs that nobody wrote for us: benchmarks of the pyperformance package, moved in loops and functions.
+"""Programs that nobody wrote for us: benchmarks of pyperformance, moved at functions, lines and turns of loops.
 
-A call is placed at the start of every function and every loop body in the source. A straight run counts
-the calls; the moving run moves at some of them, spread evenly, and must come to the same results.
+What they print comes from our stand-in for pyperf: the results, and all that their globals hold.
 """
 
-import ast
-import os
-import subprocess
-import sys
-import zipfile
+import bz2
+import hashlib
+import importlib.metadata
+import importlib.util
+import re
+import shutil
 from pathlib import Path
 
+import chain
+import harness
 import pytest
 
-PACKAGE = "pyperformance==1.14.0"
-CACHE = Path(__file__).resolve().parent.parent / ".cache" / "pyperformance"
-POINTS = 6
+STAND_INS = Path(__file__).resolve().parent / "stand_ins"
+MOVES = 12
 
-# What to run of each, small enough, and what to print of it.
-DRIVERS = {
-    "richards": "print(Richards().run(1), taskWorkArea.holdCount, taskWorkArea.qpktCount)",
-    "deltablue": "delta_blue(40); print(planner.current_mark)",
-    "nqueens": "print([solution for solution in n_queens(7)])",
-    "chaos": """
-splines = [Spline([GVector(*p, 0.0) for p in line], 3, [0, 0, 0, 1, 1, 1, 2, 2, 2]) for line in [
-    [(1.5, 3.3), (1.6, 1.9), (2.4, 2.8), (1.2, 2.5), (2.7, 3.1), (1.4, 2.0), (1.0, 1.5)],
-    [(2.8, 2.0), (3.2, 4.1), (1.6, 2.0), (2.8, 3.5), (2.6, 3.9), (2.9, 1.0), (3.4, 2.0)]]]
-Chaosgame(splines, 0.25).create_image_chaos(60, 60, 800, OUT, 1234)
-print(hashlib.md5(open(OUT, "rb").read()).hexdigest())""",
-    "hexiom": "main(1, 10); print('solved as expected')",
-    "raytrace": "bench_raytrace(1, 24, 18, OUT); print(hashlib.md5(open(OUT, 'rb').read()).hexdigest())",
-    "pyflate": "bench_pyflake(1, DATA); print('checksum as expected')",
+TEXT = b"What is packed, is unpacked as well. " * 20
+
+# What makes each of them small: what stands in its source, and what instead.
+SMALLER = {
+    "async_generators": [("range(100000)", "range(60)")],
+    "chaos": [("= 256", "= 40"), ("DEFAULT_ITERATIONS = 5000", "DEFAULT_ITERATIONS = 20")],
+    "comprehensions": [],
+    "coroutines": [("fibonacci(25)", "fibonacci(9)")],
+    "crypto_pyaes": [("* 500", "* 2")],
+    "deepcopy": [("range(30)", "range(2)")],
+    "deltablue": [("n = 100", "n = 8")],
+    "fannkuch": [("DEFAULT_ARG = 9", "DEFAULT_ARG = 5")],
+    "float": [("POINTS = 100000", "POINTS = 40")],
+    "generators": [("range(100000)", "range(200)")],
+    "go": [("GAMES = 200", "GAMES = 1")],
+    "hexiom": [("DEFAULT_LEVEL = 25", "DEFAULT_LEVEL = 2")],
+    "json_dumps": [("2000)", "5)"), (", 1000)", ", 5)"), ("* 1000, 1)", "* 5, 1)")],
+    "logging": [],
+    "mdp": [
+        ("(59, ", "(9, "),
+        ("fixed, 59,", "fixed, 9,"),
+        ("(63, ", "(9, "),
+        ("fixed, 63,", "fixed, 9,"),
+        ("1e-6", "1"),
+    ],
+    "meteor_contest": [("SOLVE_ARG = 60", "SOLVE_ARG = 1"), ("solutions != SOLUTIONS", "not solutions")],
+    "nbody": [("DEFAULT_ITERATIONS = 20000", "DEFAULT_ITERATIONS = 20")],
+    "nqueens": [("queen_count = 8", "queen_count = 4")],
+    "pidigits": [("DEFAULT_DIGITS = 2000", "DEFAULT_DIGITS = 100")],
+    "pyflate": [("afa004a630fe072901b1d9628b960974", hashlib.md5(TEXT).hexdigest())],
+    "raytrace": [("= 100", "= 6")],
+    "regex_compile": [],
+    "richards": [("I_IDLE, 1, 10000", "I_IDLE, 1, 100")],
+    "scimark": [
+        ("bench_SOR, 100, 10", "bench_SOR, 8, 2"),
+        ("bench_SparseMatMult, 1000, 50 * 1000", "bench_SparseMatMult, 10, 50"),
+        ("bench_MonteCarlo, 100 * 1000", "bench_MonteCarlo, 20"),
+        ("bench_LU, 100", "bench_LU, 5"),
+        ("bench_FFT, 1024, 50", "bench_FFT, 16, 2"),
+    ],
+    "spectral_norm": [("DEFAULT_N = 130", "DEFAULT_N = 5")],
+    "telco": [("range(5000)", "range(50)")],
+    "typing_runtime_protocols": [],
+    "unpack_sequence": [],
 }
 
-COUNTER = """
-import hashlib
-OUT, DATA = {out!r}, {data!r}
-_calls, _points = 0, {points!r}
-def hop_at():
-    global _calls
-    _calls += 1
-    if _points and _calls >= _points[0]:
-        try:
-            teleport()
-        except BoundaryError:
-            return  # inside of sum() or the like: at the next call that can
-        _points.pop(0)
-        trail("hop")
-"""
+
+def small(name, folder):
+    """A benchmark in a folder of its own, with a small problem."""
+    distribution = importlib.metadata.distribution("pyperformance")
+    source = distribution.locate_file(f"pyperformance/data-files/benchmarks/bm_{name}")
+    copy = folder / f"bm_{name}"
+    shutil.copytree(source, copy)
+    script = copy / "run_benchmark.py"
+    text = script.read_text()
+    for large, little in SMALLER[name]:
+        assert large in text, f"{name} has no {large}"
+        text = text.replace(large, little)
+    script.write_text(text)
+    if name == "pyflate":
+        (copy / "data" / "interpreter.tar.bz2").write_bytes(bz2.compress(TEXT))
+    elif name == "crypto_pyaes":  # as a part of the program
+        shutil.copytree(Path(importlib.util.find_spec("pyaes").origin).parent, copy / "pyaes")
+    return script
 
 
-@pytest.fixture(scope="session")
-def benchmarks(tmp_path_factory):
-    """The folder of the package's benchmarks, from the package registry unless it is here already."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    if not list(CACHE.glob("*.whl")):
-        folder = tmp_path_factory.mktemp("download")
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--ignore-requires-python"]
-        subprocess.run([*pip, "--dest", folder, PACKAGE], check=True)
-        (wheel,) = folder.glob("*.whl")
-        arriving = CACHE / f"{os.getpid()}.part"  # two testers may do this at once
-        arriving.write_bytes(wheel.read_bytes())
-        arriving.replace(CACHE / wheel.name)
-    (wheel,) = CACHE.glob("*.whl")
-    unpacked = tmp_path_factory.mktemp("pyperformance")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(unpacked)
-    return unpacked / "pyperformance" / "data-files" / "benchmarks"
+# C code that has work of its own left, in a process that records nothing at least.
+WORK_LEFT = re.compile(
+    r" was called by (list|sum|sorted|max|min|dict|set|tuple|str\.join"
+    r"|the instruction IMPORT_NAME|the iteration of an object of type async_generator_asend)\b"
+)
 
 
-def placed(source):
-    """The source with the call at the start of every function and every loop body, and without its main part."""
-    lines = source.splitlines(keepends=True)
-    tree = ast.parse(source)
-    firsts = set()
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.For, ast.While)):
-            is_documented = isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None
-            first = node.body[is_documented]
-            line = min(part.lineno for part in [first, *getattr(first, "decorator_list", ())])
-            firsts.add((line - 1, first.col_offset))
-    for line, column in sorted(firsts, reverse=True):
-        before, rest = lines[line][:column], lines[line][column:]
-        lines[line] = f"{before}hop_at()\n{before}{rest}" if before.isspace() else f"{before}hop_at(); {rest}"
-    for node in tree.body:
-        if isinstance(node, ast.If) and "__main__" in ast.get_source_segment(source, node.test):
-            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
-    return "".join(lines)
-
-
-def rewritten(folder, name, points, out):
-    source = placed((folder / f"bm_{name}" / "run_benchmark.py").read_text())
-    source = source.replace("import pyperf\n", "import time as pyperf\n")
-    data = str(folder / f"bm_{name}" / "data" / "interpreter.tar.bz2")
-    counter = COUNTER.format(out=str(out), data=data, points=points)
-    report = "import sys as _s; _s.stderr.write('%d' % _calls)"
-    return f"\n{counter}\n{source}\n{DRIVERS[name]}\n{report}\n"
-
-
-@pytest.mark.parametrize("hook", ["armed", "recording"])
-@pytest.mark.parametrize("name", DRIVERS)
-def test_benchmark_moves_on_its_way(move, benchmarks, name, hook):
-    straight = move.straight(rewritten(benchmarks, name, [], move.folder / "straight"))
+@pytest.mark.parametrize("at", chain.AT)
+@pytest.mark.parametrize("name", SMALLER)
+def test_a_chain_prints_the_same(move, tmp_path, name, at):
+    script = small(name, tmp_path)
+    env = harness.environment(PYTHONPATH=str(STAND_INS), PYTHONHASHSEED="0")
+    straight = chain.run_straight(move, script, env=env)
     assert straight.returncode == 0, straight.stderr
-    assert straight.stdout
-    calls = int(straight.stderr)
-    assert calls > 1000
-    points = [calls * k // (POINTS + 1) for k in range(1, POINTS + 1)]
-    flags = ("-X", "teleport") if hook == "recording" else ()
-    run = move(rewritten(benchmarks, name, points, move.folder / "moved"), flags=flags)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout == straight.stdout
-    assert int(run.stderr) == calls
-    assert run.moves >= 5
-    assert run.ended_in == "peer"
+    counted = chain.run_points(move, script, at=at, env=env)
+    for hook in (False, True):
+        found = chain.chain(
+            move, script, at=at, moves=MOVES, hook=hook, env=env, straight=straight, counted=counted
+        )
+        assert not found.differences, str(found)
+        refused = sum(found.refused.values())
+        assert found.moves + refused == found.points // found.every, str(found)
+        assert not [text for text in found.refused if not WORK_LEFT.search(text)], str(found)
+        assert found.moves or refused, str(found)

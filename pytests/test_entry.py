@@ -201,6 +201,7 @@ THROUGH_C = {
     "getattr of what is made up": "getattr(Number(1), 'dynamic'), getattr(Number(1), 'dynamic', 'default')",
     "getattr with a default": "getattr(Number(1), 'missing', 'default'), hasattr(Number(1), 'prop')",
     "object.__getattribute__": "object.__getattribute__(Number(1), 'prop')",
+    "object.__reduce_ex__": "Reduced(1).__reduce_ex__(4)[1], copy.copy(Reduced(2)).n, copy.deepcopy([Reduced(3)])[0].n",
     "attribute of a class": "Checked.name_of_class, Checked.from_descriptor",
     "attribute of a module": "made_module.anything",
     "weak proxy": "(lambda n: weakref.proxy(n).prop)(Number(1)), (lambda n: weakref.proxy(n).method(2))(Number(1))",
@@ -223,7 +224,7 @@ THROUGH_C = {
     "cache without a limit, and with none": "unlimited(1), unlimited(1), unlimited.cache_info(), uncached(1), uncached.cache_info()",
 }
 THROUGH_C_HELPERS = """
-        import itertools, sys, weakref
+        import copy, itertools, sys, weakref
 
         class Real:
             def __init__(self, n):
@@ -258,6 +259,16 @@ THROUGH_C_HELPERS = """
                 return self.n
             def __eq__(self, other):
                 return self.n == getattr(other, "n", other)
+
+        class Reduced:
+            def __init__(self, n):
+                self.n = n
+                self.asked = False
+            def __reduce__(self):
+                if not self.asked:  # the move itself asks once more
+                    self.asked = True
+                    hop()
+                return Reduced, (self.n,)
 
         class Items:
             def __iter__(self):

@@ -112,3 +112,41 @@ def test_annotations_wait_for_what_they_name(same):
         print(f.__annotations__["a"] is Late, f.__annotations__["b"], Record.__annotations__, inner.__annotations__)
         print(Record.method.__annotations__, f.__annotate__(1), __annotate__(1), before["a"].evaluate() is Late)
     """)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated late from 3.14 on")
+def test_annotations_of_abstract_classes_and_protocols(same):
+    same("""
+        from abc import ABC, abstractmethod
+        from typing import Protocol, runtime_checkable
+        import types
+        class Base(ABC):
+            size: int
+            late: Late
+            @abstractmethod
+            def area(self) -> float: ...
+        @runtime_checkable
+        class HasSize(Protocol):
+            size: int
+        class Square(Base):
+            Local = int
+            size: Local = 3
+            def area(self) -> float:
+                return self.size**2
+        class Plain:
+            Inner = str
+            name: Inner
+        annotate = Plain.__annotate__
+        def content(function):
+            return dict(zip(function.__code__.co_freevars, function.__closure__))["__classdict__"].cell_contents
+        hop()
+        Late = 5
+        print(Base.__annotations__, Square.__annotations__, isinstance(Square(), HasSize), Square().area())
+        Plain.added = 1
+        print(content(annotate)["added"], content(Base.__annotate__)["size"] if hasattr(Base, "size") else "none")
+        class Late2(Square):
+            kind: Local = hop(4)
+        print(Late2.__annotations__ if hasattr(Late2, "Local") and hop(0) else "later", Late2.kind)
+        hop()
+        print(content(annotate).keys() == dict(vars(Plain)).keys(), isinstance(Plain(), HasSize))
+    """)

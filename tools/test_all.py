@@ -28,10 +28,11 @@ JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 # those of tools/test_cpython.py.
 SUITES = {
     "layouts": [],
-    "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot", "benchmarks"],
+    "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot"],
     "generators": ["generators"],
     "calls": ["entry", "boundary", "recording", "imports", "classes", "operations"],
-    "objects": ["objects", "iterators", "typing", "payload", "runtime", "files"],
+    "objects": ["objects", "iterators", "typing", "payload", "runtime", "changes", "files"],
+    "chains": ["chain", "benchmarks"],
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
     "hook": ["hook", "unseen", "builds"],
     "micro versions": ["elsewhere"],
@@ -41,7 +42,7 @@ SUITES = {
 
 # What depends most on the release: --quick.
 QUICK = ["layouts", "frames", "generators", "calls"]
-NOT_QUICK = ["finally", "same_output", "benchmarks", "hot"]
+NOT_QUICK = ["finally", "same_output", "hot"]
 
 # What is tested once more where CPython was built with its JIT, with that switched on.
 WITH_JIT = ["frames", "hot", "generators", "entry"]

@@ -14,6 +14,7 @@ mod generators;
 mod graph;
 mod identity;
 mod install;
+mod patches;
 mod rest;
 mod tail;
 mod times;
@@ -41,6 +42,8 @@ mod _native {
     };
     #[pymodule_export]
     use super::install::{check_interpreter, hook_status, install_hook, uninstall_hook};
+    #[pymodule_export]
+    use super::patches::own_values;
     #[pymodule_export]
     use super::times::last_move_times;
 }

@@ -7,6 +7,7 @@ bases and slots, then its functions, then the rest of its namespace, in its orde
 
 from __future__ import annotations
 
+import gc
 import sys
 from types import (
     FunctionType,
@@ -53,16 +54,20 @@ class OwnNamespace:
         self.owner = owner
 
 
-def unless_own_namespace(content):
+def unless_own_namespace(pickler, content):
     """What a cell holds, or what stands for it if it is the very dictionary of a class."""
     if type(content) is not dict or "__module__" not in content or "__qualname__" in content:
         return content
-    from gc import get_referents, get_referrers
+    owner = pickler.own_namespaces.get(id(content)) or _owner_of(content)
+    return content if owner is None else OwnNamespace(owner)
 
-    for owner in get_referrers(content):
-        if isinstance(owner, type) and get_referents(read_namespace(owner))[0] is content:
-            return OwnNamespace(owner)
-    return content
+
+def _owner_of(content):
+    """The class that has a dictionary as its own."""
+    for owner in gc.get_referrers(content):
+        if isinstance(owner, type) and own_namespace(owner) is content:
+            return owner
+    return None
 
 
 def take_own_namespace(_pickler, namespace):
@@ -71,10 +76,8 @@ def take_own_namespace(_pickler, namespace):
 
 
 def own_namespace(cls):
-    """The dictionary of a class."""
-    from gc import get_referents
-
-    return get_referents(read_namespace(cls))[0]
+    """The dictionary of a class itself, which `__dict__` shows through a proxy."""
+    return gc.get_referents(read_namespace(cls))[0]
 
 
 def take_step(_pickler, step):
@@ -163,7 +166,7 @@ def register_all(cls, others):
 def take_class(pickler, cls):
     """A class by name if it is installed, else by value."""
     if is_by_name(pickler, cls):
-        return NotImplemented
+        return by_name(pickler, cls)
     if not is_made_in_python(cls):
         return _hidden_class(pickler, cls)
     promised = pickler.keep_promise(cls)
@@ -207,6 +210,7 @@ def _collect(pickler, cls, waiting):
     if id(cls) in pickler.begun or is_by_name(pickler, cls) or not is_made_in_python(cls):
         return
     pickler.begun[id(cls)] = cls
+    pickler.own_namespaces[id(own_namespace(cls))] = cls
     if not pickler.any_class:
         pickler.any_class = True
         _defer_registrations(pickler)
@@ -252,6 +256,14 @@ def is_by_name(pickler, cls):
     if cls in _SINGLETON_TYPES or id(cls) in pickler.modules.by_id:
         return True
     return pickler.modules.has(cls, read_namespace(cls).get("__module__", cls.__module__), read_qualname(cls))
+
+
+def by_name(pickler, thing):
+    """What a reducer says of a class or function that is found by its name."""
+    module, qualname = thing.__module__, thing.__qualname__
+    if pickler.modules.had(thing, module, qualname):
+        return attribute, (sys.modules[module], *qualname.split("."))
+    return NotImplemented
 
 
 def is_made_in_python(cls):

@@ -52,6 +52,7 @@ class GraphPickler(_pickle.Pickler):
         self.begun = {}
         self.promised = {}
         self.named_classes = set()
+        self.own_namespaces = {}
         self.any_class = False
         self.deferred = []
         self.deferred_ids = {}
@@ -157,7 +158,7 @@ def _encode(capture, sink, extras, limit, collecting):
         early["hidden"] = found.hidden
     _pickle.Pickler(sink, 5).dump(early)
 
-    late = runtime.take_late(limit, collecting)
+    late = runtime.take_late(limit, collecting, found)
     odd = modules.odd_entries(found.by_value)
     if odd:
         late["odd modules"] = odd

@@ -17,6 +17,7 @@ import os
 import sys
 from types import FunctionType
 
+from . import _native
 from .classes import is_made_in_python, read_namespace
 
 ModuleType = type(sys)
@@ -90,8 +91,11 @@ def _is_offered(thing):
 def _is_own(name, namespace):
     """Whether a module is part of the program itself: pure Python, and not installed."""
     path = namespace.get("__file__")
+    spec = namespace.get("__spec__")
+    is_installed = type(path) is str and installed(path)
+    if not is_installed and _is_loaded_by_program(name, getattr(spec, "loader", None)):
+        return True
     if path is None:
-        spec = namespace.get("__spec__")
         if spec is None:
             # Made by the program while it ran, unless a package that is installed made it.
             package = name.partition(".")[0]
@@ -125,6 +129,23 @@ def odd_entries(by_value):
     return odd
 
 
+def _is_loaded_by_program(name, loader):
+    """Whether a loader of the program's own has made a module."""
+    made = loader if isinstance(loader, type) else type(loader)
+    owner = made.__module__
+    if owner == "__main__":
+        return True
+    if type(owner) is not str or owner in _LOADERS or owner == name or owner not in sys.modules:
+        return False
+    return _is_own(owner, namespace_of(sys.modules[owner]))
+
+
+# Where CPython's own loaders are, and what else `type(None)` and its like are from.
+_LOADERS = frozenset(
+    ("_frozen_importlib", "_frozen_importlib_external", "importlib._bootstrap", "builtins", "zipimport")
+)
+
+
 class Modules:
     """The modules of this process, sorted.
 
@@ -133,6 +154,8 @@ class Modules:
         aliases: further names in `sys.modules` of modules in `by_value`.
         by_id: id of an object → its persistent id; all these objects live as long as the process.
         hidden: names in `by_value` that are none of `sys.modules`.
+        patches: (module, its name, attribute, value) where the program has put something of its own
+            into a module that travels by name.
     """
 
     def __init__(self, more=()):
@@ -142,6 +165,7 @@ class Modules:
         self.by_id = by_id = {}
         self._index = None
         names = {}
+        installed = []
         for name, module in sys.modules.copy().items():
             if not isinstance(module, ModuleType):
                 continue
@@ -156,6 +180,8 @@ class Modules:
             by_id[id(namespace)] = ("d", name)
             if name == "__main__" or _is_own(name, namespace) or _is_half_done(namespace):
                 self.by_value[name] = module
+            elif not name.startswith("pyteleport"):
+                installed.append((module, name, namespace))
         self.hidden = []
         for module in more:
             # nobody is asked for a class
@@ -165,6 +191,9 @@ class Modules:
                 by_id[id(module)] = ("m", name)
                 by_id[id(namespace_of(module))] = ("d", name)
                 self.by_value[name] = module
+        _add_submodules(by_id, names)
+        self.patches = _native.own_values(installed, self.by_value)
+        self._patched = {(name, attribute): value for _module, name, attribute, value in self.patches}
         for owner, attribute in _INTERPRETER:
             module = sys.modules.get(owner)
             if module is not None:
@@ -179,9 +208,11 @@ class Modules:
         return type(name) is not str or name in self.by_value or name not in sys.modules
 
     def has(self, thing, module, qualname):
-        """Whether `qualname` in a module that travels by name is this very object."""
+        """Whether `qualname` in a module that travels by name is this very object, or was."""
         if self.owns(module) or type(qualname) is not str:
             return False
+        if self._patched and (module, qualname.partition(".")[0]) in self._patched:
+            return self.had(thing, module, qualname)
         found = sys.modules[module]
         try:
             for part in qualname.split("."):
@@ -189,6 +220,22 @@ class Modules:
         except AttributeError:
             return False
         return found is thing
+
+    def had(self, thing, module, qualname):
+        """Whether `qualname` named this object before the program put another in its place.
+
+        That can only be told from what the object says of itself, and where its code is from.
+        """
+        if (module, str(qualname).partition(".")[0]) not in self._patched:
+            return False
+        owner = sys.modules[module]
+        if type(thing) is FunctionType:
+            return thing.__globals__ is namespace_of(owner)
+        if isinstance(thing, type):
+            functions = [each for each in vars(thing).values() if type(each) is FunctionType]
+            made_there = any(each.__globals__ is namespace_of(owner) for each in functions)
+            return made_there or not is_made_in_python(thing)
+        return getattr(thing, "__self__", None) is owner
 
     def search(self, thing, places=None):
         """The persistent id of an object that is a global of a module that travels by name."""
@@ -210,6 +257,19 @@ class Modules:
                         if type(value) is object:
                             self._index.setdefault(id(value), ("a", name, attribute))
         return self._index.get(id(thing))
+
+
+def _add_submodules(by_id, names):
+    """Have packages that travel by name come with what was imported from them: it is their attribute."""
+    for name in names.values():
+        package, _, attribute = name.rpartition(".")
+        while package and package != "pyteleport":
+            parent = sys.modules.get(package)
+            place = by_id.get(id(parent))
+            if place is None or namespace_of(parent).get(attribute) is not sys.modules[name]:
+                break
+            by_id[id(parent)] = (*place, name)
+            package, _, attribute = package.rpartition(".")
 
 
 def _add_stream(by_id, attribute):
@@ -292,6 +352,8 @@ class Finder:
         if kind == "d":
             return namespace_of(self.module(pid[1]))
         if kind == "m":
+            for name in pid[2:]:
+                self.module(name)
             return self.module(pid[1])
         return self.attribute(pid[1], pid[2:])
 

@@ -60,7 +60,7 @@ def take_function(pickler, function):
     """A function by name if it is installed, else by value, cells and all."""
     module = function.__module__
     if pickler.modules.has(function, module, function.__qualname__):
-        return NotImplemented
+        return classes.by_name(pickler, function)
     made = function_shell(function)
     if pickler.keep_promise(function):
         return made
@@ -108,7 +108,7 @@ def function_state(pickler, function):
     for cell in function.__closure__ or ():
         if pickler.promise(cell):
             try:
-                cells.append((cell, classes.unless_own_namespace(cell.cell_contents)))
+                cells.append((cell, classes.unless_own_namespace(pickler, cell.cell_contents)))
             except ValueError:
                 pass
     if attributes or own or cells:
@@ -130,7 +130,7 @@ def take_cell(pickler, cell):
         return builders.make_cell, ()
     pickler.begun[id(cell)] = cell
     try:
-        content = classes.unless_own_namespace(cell.cell_contents)
+        content = classes.unless_own_namespace(pickler, cell.cell_contents)
     except ValueError:
         return builders.make_cell, ()
     return builders.make_cell, (), (content,), None, None, builders.fill_cell
@@ -151,7 +151,7 @@ def take_builtin(pickler, function):
     receiver = function.__self__
     if receiver is None or isinstance(receiver, ModuleType):
         if pickler.modules.has(function, function.__module__, function.__qualname__):
-            return NotImplemented
+            return classes.by_name(pickler, function)
         return pickler.by_search(function)
     module = type(receiver).__module__
     if pickler.modules.has(function, module, function.__name__):

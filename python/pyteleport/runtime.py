@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _native, files, modules, sources, streams
+from . import _native, changes, files, modules, sources, streams
 from .sources import when_imported
 
 # -------------------------------------------------------------------------------------- early
@@ -426,6 +426,12 @@ SETTLE = (
     ("signals", take_signals, give_back_signals),
 )
 
+# What these take depends on which modules travel by value.
+INSTALLED = (
+    ("finders", changes.take_finders, changes.give_back_finders),
+    ("patches", changes.take_patches, changes.give_back_patches),
+)
+
 
 # ---------------------------------------------------------------------------------------- all
 
@@ -476,7 +482,7 @@ class Before:
         sys.modules.update(self.modules)
 
 
-def take_late(recursion_limit, collecting):
+def take_late(recursion_limit, collecting, found_modules):
     """Everything that travels in the graph: name → value."""
     import gc
 
@@ -489,6 +495,10 @@ def take_late(recursion_limit, collecting):
     }
     for name, take, _give_back in LATE + SETTLE:
         value = take()
+        if value is not None:
+            found[name] = value
+    for name, take, _give_back in INSTALLED:
+        value = take(found_modules)
         if value is not None:
             found[name] = value
     return found
@@ -513,6 +523,6 @@ def give_back_late(found):
 
 def settle(found):
     """Give back what acts on the world outside: the program is here for good."""
-    for name, _take, give_back in SETTLE:
+    for name, _take, give_back in SETTLE + INSTALLED:
         if name in found:
             give_back(found[name])

@@ -3,6 +3,7 @@
 
 use super::iterators::{collected, is_iterator, next_item};
 use super::{is_builtin, is_exactly, is_python_class, made_by_metaclass, made_class, passage, Passage};
+use crate::cpython::objects::lookup_on_type;
 use crate::entry::import::passage_of_import;
 use crate::entry::operation::{attribute, is_class_item, missing_item, Access};
 use crate::entry::operator::{binary, Operator, DIVMOD};
@@ -264,11 +265,22 @@ pub(super) fn through_method<'py>(
         }
         // `type.__new__`, which a metaclass of the program has called.
         "__new__" if owner.is(py.get_type::<PyType>()) => made_class(callee)?,
+        // `object.__reduce_ex__` returns what an overridden `__reduce__` does.
+        "__reduce_ex__" if is_of_object(owner, name) => {
+            callee.is_method(owner, "__reduce__").then_some(Passage::Value)
+        }
         "__getattribute__" => through_attribute(first, owner, Access::Get, callee)?,
         "__setattr__" => through_attribute(first, owner, Access::Set, callee)?,
         "__delattr__" => through_attribute(first, owner, Access::Delete, callee)?,
         _ => None,
     })
+}
+
+/// Whether an object has a method from `object` itself.
+fn is_of_object(owner: &Bound<'_, PyAny>, name: &str) -> bool {
+    let plain = lookup_on_type(&owner.py().get_type::<PyAny>(), name);
+    let found = lookup_on_type(&owner.get_type(), name);
+    matches!((plain, found), (Some(plain), Some(found)) if found.is(&plain))
 }
 
 fn is_hashed(owner: &Bound<'_, PyAny>) -> bool {

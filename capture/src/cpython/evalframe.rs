@@ -262,9 +262,8 @@ unsafe extern "C" fn record_at_end<W: Watcher>(
 ) -> *mut ffi::PyObject {
     if !stack_room::is_left_on_this(stack_pointer()) {
         // SAFETY: passed on unchanged.
-        if let Some(result) =
-            unsafe { stack_room::call_on_further(record_granted::<W>, thread, frame, throw) }
-        {
+        let further = unsafe { stack_room::call_on_further(record_granted::<W>, thread, frame, throw) };
+        if let Some(result) = further {
             return result;
         }
         stack_room::is_left_on_this(stack_pointer());
