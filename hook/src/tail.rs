@@ -49,7 +49,7 @@ impl Place {
         Self {
             slots: prepared.info.slots,
             first: facts.reexecute_from(instruction),
-            at: instruction.unit,
+            at: prepared.state.named.try_into().unwrap_or(instruction.unit),
             next: instruction.next,
             target: instruction.target,
             after: after.map_or(0, usize::from),
@@ -133,9 +133,12 @@ fn take(
             }
             push(result);
         }
-        LiveEntry::Value | LiveEntry::Again | LiveEntry::AgainCached(_) | LiveEntry::AgainOver(_) => {
-            push(result);
-        }
+        LiveEntry::Value
+        | LiveEntry::Sent(_)
+        | LiveEntry::Closed(_)
+        | LiveEntry::Again
+        | LiveEntry::AgainCached(_)
+        | LiveEntry::AgainOver(_) => push(result),
         LiveEntry::Jumped => return Ok(place.target.unwrap_or(place.next)),
         LiveEntry::Repeat => return Ok(place.first),
         LiveEntry::Either { when, value } => {
