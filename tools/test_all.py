@@ -26,8 +26,9 @@ JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 SUITES = {
     "layouts": [],
     "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot", "benchmarks"],
-    "generators": ["generators"],
-    "calls": ["entry", "boundary", "recording"],
+    "generators": ["generators", "delegation", "async", "asyncgens"],
+    "calls": ["entry", "boundary", "recording", "refusals"],
+    "exceptions": ["exceptions", "groups"],
     "objects": ["objects", "iterators", "typing", "payload", "runtime", "files"],
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
     "hook": ["hook", "builds"],
