@@ -1,6 +1,11 @@
 """Generators that are sent to, thrown into and closed, with the move inside; and chains of `yield from`."""
 
+import sys
+
 import pytest
+
+# 3.9 loses sight of whoever throws something through a generator that delegates.
+LOSES_CALLERS = sys.version_info[:2] == (3, 9)
 
 # What a generator that runs, or stands somewhere, is asked by programs below.
 STATES = """
@@ -118,6 +123,8 @@ for name, steps, end, it in rows:
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_the_innermost_of_several_generators_moves(same, call, depth):
     """While something is thrown in, those outside of the innermost stand suspended, and are marked as running."""
+    if LOSES_CALLERS and "throw" in call and depth > 1:
+        pytest.skip("refused, see below")
     same(
         with_states(f"""
 def leaf():
@@ -160,6 +167,32 @@ main()
     )
 
 
+@pytest.mark.skipif(not LOSES_CALLERS, reason="moves on all other releases")
+def test_thrown_through_on_3_9_is_refused(move):
+    run = move("""
+        def inner():
+            try:
+                yield 1
+            except KeyError:
+                try:
+                    teleport()
+                except BoundaryError as refusal:
+                    print(refusal)
+                trail("refused")
+                yield 2
+        def outer():
+            yield from inner()
+        it = outer()
+        next(it)
+        print(it.throw(KeyError("k")), list(it))
+    """)
+    refusal, result = run.stdout.splitlines()
+    assert "throw" in refusal and refusal.count(", line ") == 2, refusal
+    assert result == "2 []"
+    assert run.ended_in == "home"
+
+
+@pytest.mark.skipif(LOSES_CALLERS, reason="refused, see above")
 def test_thrown_through_generators_that_handle_it(same):
     same(
         with_states("""
