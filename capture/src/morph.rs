@@ -377,9 +377,16 @@ pub fn call_with_stand_ins<'py>(function: &Bound<'py, PyFunction>) -> PyResult<B
     let code = function.getattr("__code__")?.cast_into::<PyCode>()?;
     let info = CodeInfo::of(&code)?;
     let names = code.getattr("co_varnames")?.cast_into::<PyTuple>()?;
+    /// `CO_ASYNC_GENERATOR`.
+    const ASYNC_GENERATOR: u32 = 0x200;
+    let is_async = code.getattr("co_flags")?.extract::<u32>()? & ASYNC_GENERATOR != 0;
     let stand_in = |name: Bound<'py, PyAny>| -> PyResult<Bound<'py, PyAny>> {
         // A comprehension's first iterator may be asked for its own at once.
         let iterator = name.eq(".0")?;
+        if iterator && is_async {
+            // It may be asked by `for` or by `async for`.
+            return py.import("pyteleport.generators")?.getattr("FIRST");
+        }
         Ok(if iterator {
             PyTuple::empty(py).into_any()
         } else {

@@ -138,7 +138,10 @@ pub fn read_stack<'py>(
     };
     if let Some(outermost) = inner_first.last().filter(|outermost| outermost.stands) {
         // 3.9 has lost sight of everything outside of it.
-        return Err(thrown_through(&inner_first[0], outermost));
+        return Err(thrown_through(
+            &inner_first[inner_first.len().saturating_sub(2)],
+            outermost,
+        ));
     }
     if let Some(outermost) = inner_first.last().filter(|outermost| !begins_program(outermost)) {
         let callee = Box::new(site_of(outermost.frame, &outermost.info));

@@ -14,6 +14,24 @@ from . import _native
 # ------------------------------------------------------------------------- building, at the peer
 
 
+async def _nothing():
+    return
+    yield
+
+
+class _First:
+    """What stands in for the first iterator of an asynchronous generator expression."""
+
+    def __iter__(self):
+        return iter(())
+
+    def __aiter__(self):
+        return _nothing()
+
+
+FIRST = _First()
+
+
 def make_finished(code):
     """A generator or coroutine that has come to its end, of this code."""
     closure = tuple([CellType() for _name in code.co_freevars])
