@@ -29,8 +29,9 @@ JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 SUITES = {
     "layouts": [],
     "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot"],
-    "generators": ["generators"],
-    "calls": ["entry", "boundary", "recording", "imports", "classes", "operations"],
+    "generators": ["generators", "delegation", "async", "asyncgens"],
+    "calls": ["entry", "boundary", "recording", "imports", "classes", "operations", "refusals"],
+    "exceptions": ["exceptions", "groups"],
     "objects": ["objects", "iterators", "typing", "payload", "runtime", "changes", "files"],
     "chains": ["chain", "benchmarks"],
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],

@@ -34,6 +34,7 @@ pub fn snapshot(frames: u32) -> Snapshot {
             namespace: None,
             generator: None,
             instruction: 40 + (depth % 50) as i32,
+            named: 40 + (depth % 50) as i32,
             slots: (0..8)
                 .map(|place| if place == 5 { Slot::Null } else { object(place) })
                 .collect(),

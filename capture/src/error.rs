@@ -58,6 +58,16 @@ pub enum CaptureError {
         instruction: String,
     },
 
+    /// The outermost frame is not that of a program, but of a function that C code has called.
+    #[error(
+        "{callee} was called by the interpreter itself, as a hook, at exit, or by a program that it is part \
+         of: what comes after it cannot be moved; make the call that moves the program outside of it"
+    )]
+    CalledByInterpreter {
+        /// The frame.
+        callee: Box<Site>,
+    },
+
     /// The instance that an `__init__` makes is not known.
     #[error(
         "the instance made by {callee} cannot be told: the function binds its first parameter anew; \

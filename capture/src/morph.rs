@@ -67,6 +67,8 @@ impl Objects {
             Entry::Again => LiveEntry::Again,
             Entry::AgainCached(id) => LiveEntry::AgainCached(own(id)?),
             Entry::AgainOver(id) => LiveEntry::AgainOver(own(id)?),
+            Entry::Sent(id) => LiveEntry::Sent(own(id)?),
+            Entry::Closed(id) => LiveEntry::Closed(own(id)?),
             Entry::Raise(id) => LiveEntry::Raise(own(id)?),
             Entry::Jumped => LiveEntry::Jumped,
             Entry::Repeat => LiveEntry::Repeat,
@@ -189,10 +191,10 @@ pub fn prepare(py: Python<'_>, snapshot: &Snapshot, objects: &Objects) -> Result
             frame: index,
             what: what.into(),
         };
-        let follows_value = prepared
+        let goes_on = prepared
             .last()
-            .is_some_and(|caller| caller.state.entry == Entry::Value);
-        if matches!(frame.start, Start::Generator(_)) && !follows_again && !follows_value {
+            .is_some_and(|caller| matches!(caller.state.entry, Entry::Sent(_) | Entry::Closed(_)));
+        if matches!(frame.start, Start::Generator(_)) && !follows_again && !goes_on {
             return Err(misfit("it belongs to a generator that nobody waits for"));
         }
         if index == last && state.entry.is_again() {
@@ -221,8 +223,11 @@ fn prepare_frame(
     let unit = u32::try_from(state.instruction).ok();
     let instruction = unit.and_then(|unit| info.facts.instruction_covering(unit));
     let deepest = instruction.and_then(|instruction| info.facts.depth_before(&instruction));
-    let fits = instruction.is_some_and(|instruction| Some(instruction.unit) == unit)
-        && deepest.is_some_and(|deepest| state.stack.len() <= usize::from(deepest));
+    let named = u32::try_from(state.named).ok();
+    let fits = instruction.is_some_and(|instruction| {
+        Some(instruction.unit) == unit
+            && named.is_some_and(|named| (instruction.unit..instruction.next).contains(&named))
+    }) && deepest.is_some_and(|deepest| state.stack.len() <= usize::from(deepest));
     if !fits {
         let what = format!(
             "no instruction at {} with {} values",
@@ -231,10 +236,18 @@ fn prepare_frame(
         );
         return Err(MorphError::Misfit { frame: index, what });
     }
-    if let Entry::Instance(id) | Entry::Raise(id) | Entry::AgainCached(id) | Entry::Either { value: id, .. } =
-        state.entry
-    {
-        objects.typed::<PyAny>(py, id, index, "value of its entry")?;
+    match state.entry {
+        Entry::Instance(id)
+        | Entry::Raise(id)
+        | Entry::AgainCached(id)
+        | Entry::Sent(id)
+        | Entry::Either { value: id, .. } => {
+            objects.typed::<PyAny>(py, id, index, "value of its entry")?;
+        }
+        Entry::Closed(id) => {
+            objects.typed::<PyTuple>(py, id, index, "generators that are closed")?;
+        }
+        _ => {}
     }
     if let Entry::AgainOver(items) = state.entry {
         objects.typed::<PyList>(py, items, index, "items that were given")?;
@@ -288,7 +301,12 @@ fn prepare_frame(
 }
 
 /// What every captured frame, running or suspended, must keep to.
-fn check_fit(state: &FrameState, objects: &Objects, info: &CodeInfo, index: usize) -> Result<(), MorphError> {
+pub(crate) fn check_fit(
+    state: &FrameState,
+    objects: &Objects,
+    info: &CodeInfo,
+    index: usize,
+) -> Result<(), MorphError> {
     let misfit = |what: String| MorphError::Misfit { frame: index, what };
     if state.slots.len() != info.slots {
         return Err(misfit(format!("{} slots, not {}", state.slots.len(), info.slots)));
@@ -345,7 +363,7 @@ impl Stacks for KeptStacks<'_> {
 
 /// A function with this code whose closure is these cells: CPython up to 3.10 keeps no function in
 /// a frame.
-fn function_of<'py>(
+pub(crate) fn function_of<'py>(
     py: Python<'py>,
     code: &Bound<'py, PyCode>,
     globals: &Bound<'py, PyDict>,
@@ -389,9 +407,16 @@ pub fn call_with_stand_ins<'py>(function: &Bound<'py, PyFunction>) -> PyResult<B
     let code = function.getattr("__code__")?.cast_into::<PyCode>()?;
     let info = CodeInfo::of(&code)?;
     let names = code.getattr("co_varnames")?.cast_into::<PyTuple>()?;
+    /// `CO_ASYNC_GENERATOR`.
+    const ASYNC_GENERATOR: u32 = 0x200;
+    let is_async = code.getattr("co_flags")?.extract::<u32>()? & ASYNC_GENERATOR != 0;
     let stand_in = |name: Bound<'py, PyAny>| -> PyResult<Bound<'py, PyAny>> {
         // A comprehension's first iterator may be asked for its own at once.
         let iterator = name.eq(".0")?;
+        if iterator && is_async {
+            // It may be asked by `for` or by `async for`.
+            return py.import("pyteleport.generators")?.getattr("FIRST");
+        }
         Ok(if iterator {
             PyTuple::empty(py).into_any()
         } else {
@@ -444,7 +469,7 @@ fn refill_namespace(py: Python<'_>, frame: RunningFrame<'_>, prepared: &Prepared
     Ok(())
 }
 
-fn write_fields(
+pub(crate) fn write_fields(
     py: Python<'_>,
     frame: RunningFrame<'_>,
     state: &FrameState,
@@ -459,65 +484,6 @@ fn write_fields(
         frame.push(info.slots, objects.slot(*slot, py));
     }
     frame.write_blocks(&state.blocks);
-}
-
-/// Turns a fresh generator into a captured one that is not on any stack.
-pub fn morph_generator(
-    generator: &Generator<'_>,
-    state: &FrameState,
-    objects: &Objects,
-) -> Result<(), MorphError> {
-    let py = generator.object().py();
-    let misfit = |what: &str| MorphError::Misfit {
-        frame: 0,
-        what: what.into(),
-    };
-    let frame = generator
-        .frame()
-        .ok_or_else(|| misfit("the generator has no frame"))?;
-    let info = CodeInfo::of(&frame.code())?;
-    check_fit(state, objects, &info, 0)?;
-    if state.instruction >= info.facts.len() as i32 || state.instruction < -1 {
-        return Err(misfit("no such instruction"));
-    }
-    if let Some(suspended) = state.suspended {
-        if !generator.can_go_on(suspended) {
-            return Err(misfit("the generator is not suspended"));
-        }
-    }
-    write_fields(py, frame, state, &info, objects);
-    frame.stand_at(state.instruction);
-    generator.handled().write(py, objects.handled(py, &state.handled));
-    if let Some(suspended) = state.suspended {
-        generator.set_raw_state(suspended);
-    }
-    Ok(())
-}
-
-/// The function that a generator was made from: its frame's, or one with the same code and cells.
-pub fn function_of_generator<'py>(generator: &Generator<'py>) -> Result<Bound<'py, PyAny>, MorphError> {
-    let py = generator.object().py();
-    let misfit = |what: &str| MorphError::Misfit {
-        frame: 0,
-        what: what.into(),
-    };
-    let frame = generator.frame().ok_or_else(|| misfit("the generator is over"))?;
-    if let Some(function) = frame.function() {
-        return Ok(function);
-    }
-    let info = CodeInfo::of(&frame.code())?;
-    let mut objects = Vec::new();
-    let mut cells = Vec::new();
-    for slot in info.slots - info.free..info.slots {
-        let SlotValue::Object(cell) = frame.read_slot(slot) else {
-            return Err(misfit("a free variable is gone"));
-        };
-        cells.push(Slot::Object(ObjectId(objects.len() as u32)));
-        objects.push(cell.unbind());
-    }
-    let globals = frame.globals().cast_into::<PyDict>().map_err(PyErr::from)?;
-    let function = function_of(py, &frame.code(), &globals, &cells, &Objects::new(objects), 0)?;
-    Ok(function.into_any())
 }
 
 /// `SETUP_FINALLY` as 3.8–3.10 number it: the kind of block that `with` sets up.

@@ -1,18 +1,19 @@
 //! Running frames, and suspended generators, as data. Changes nothing.
 
-use crate::code::{Instruction, Peek, Stacks};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::{Generator, GeneratorState};
 use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::{HandledItem, HandledValues, ThreadState};
-use crate::entry::{explain, explain_rest, Callee, Caller, Consumer, Explained, Refusal};
+use crate::delegation;
+use crate::entry::call::thrower;
+use crate::entry::{explain, explain_rest, explain_standing, Callee, Consumer, Explained, Refusal};
 use crate::error::{CaptureError, Site};
-use crate::snapshot::{Block, Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
+use crate::position::{site_of, Position};
+use crate::snapshot::{Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
 use crate::waiting::{self, Found, LiveEntry};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -100,6 +101,18 @@ pub struct Captured<'py> {
 struct Read<'py> {
     frame: RunningFrame<'py>,
     info: Arc<CodeInfo>,
+    /// It stands suspended, while something that was thrown into it passes on to what it delegates to.
+    stands: bool,
+}
+
+impl<'py> Read<'py> {
+    fn new(frame: RunningFrame<'py>) -> Result<Self, CaptureError> {
+        Ok(Self {
+            frame,
+            info: CodeInfo::of(&frame.code())?,
+            stands: delegation::standing(frame).is_some(),
+        })
+    }
 }
 
 /// Reads the calling thread's stack, below the innermost frames that `ours` knows as pyteleport's.
@@ -116,16 +129,25 @@ pub fn read_stack<'py>(
     }
     let mut inner_first = Vec::new();
     while let Some(frame) = next {
-        inner_first.push(Read {
-            frame,
-            info: CodeInfo::of(&frame.code())?,
-        });
+        link_standing(py, frame, &mut inner_first)?;
+        inner_first.push(Read::new(frame)?);
         next = frame.back();
     }
     let (Some(above), false) = (above, inner_first.is_empty()) else {
         return Err(CaptureError::NoFrame);
     };
-    let base = base_handled(thread, &inner_first)?;
+    if let Some(outermost) = inner_first.last().filter(|outermost| outermost.stands) {
+        // 3.9 has lost sight of everything outside of it.
+        return Err(thrown_through(
+            &inner_first[inner_first.len().saturating_sub(2)],
+            outermost,
+        ));
+    }
+    if let Some(outermost) = inner_first.last().filter(|outermost| !begins_program(outermost)) {
+        let callee = Box::new(site_of(outermost.frame, &outermost.info));
+        return Err(CaptureError::CalledByInterpreter { callee });
+    }
+    let base = base_handled(py, thread, &inner_first)?;
 
     let mut table = ObjectTable::default();
     let count = inner_first.len();
@@ -149,14 +171,91 @@ pub fn read_stack<'py>(
     })
 }
 
+/// Whether CPython runs nothing of the program's after this frame but what it does at exit: the body of the main
+/// module, or the function that `python -m` finds that with.
+fn begins_program(outermost: &Read<'_>) -> bool {
+    if !outermost.info.is_function() {
+        return true;
+    }
+    let is = |object: PyResult<Bound<'_, PyAny>>, text: &str| {
+        object.is_ok_and(|name| name.eq(text).unwrap_or(false))
+    };
+    is(outermost.frame.globals().get_item("__name__"), "runpy")
+        && is(outermost.frame.code().getattr("co_name"), "_run_module_as_main")
+}
+
+/// Puts the frames between a caller of `throw` and the innermost generator that it goes through into
+/// their order, where CPython leaves some of them off the chain.
+fn link_standing<'py>(
+    py: Python<'py>,
+    caller: RunningFrame<'py>,
+    inner_first: &mut Vec<Read<'py>>,
+) -> Result<(), CaptureError> {
+    if inner_first
+        .last()
+        .and_then(|read| read.frame.generator())
+        .is_none()
+    {
+        return Ok(());
+    }
+    let info = CodeInfo::of(&caller.code())?;
+    let Ok(position) = Position::of(caller, &info) else {
+        return Ok(());
+    };
+    let caller = position.caller(py, caller, &info);
+    let Some(path) = thrower(&caller)?.and_then(|owner| delegation::path(&owner)) else {
+        return Ok(());
+    };
+    let frames: Vec<_> = path.iter().filter_map(Generator::frame).collect();
+    // The innermost of them runs, and whatever it has called lies further in.
+    let innermost = frames.last().copied();
+    let Some(place) = inner_first.iter().rposition(|read| Some(read.frame) == innermost) else {
+        return Ok(());
+    };
+    let linked = &inner_first[place + 1..];
+    if !linked
+        .iter()
+        .all(|read| read.stands && frames.contains(&read.frame))
+    {
+        return Ok(());
+    }
+    inner_first.truncate(place + 1);
+    for frame in frames.iter().rev().skip(1) {
+        inner_first.push(Read::new(*frame)?);
+    }
+    Ok(())
+}
+
+/// The refusal of what was thrown through a generator.
+fn thrown_through(callee: &Read<'_>, generator: &Read<'_>) -> CaptureError {
+    CaptureError::Boundary {
+        callee: Box::new(site_of(callee.frame, &callee.info)),
+        c_function: "generator.throw, through a generator that delegates".into(),
+        caller: Box::new(site_of(generator.frame, &generator.info)),
+    }
+}
+
 /// The item of handled exceptions that the outermost frame runs under: the chain has one for each
 /// generator that runs, and that one.
-fn base_handled(thread: ThreadState<'_>, inner_first: &[Read<'_>]) -> Result<HandledItem, CaptureError> {
+fn base_handled<'py>(
+    py: Python<'py>,
+    thread: ThreadState<'py>,
+    inner_first: &[Read<'py>],
+) -> Result<HandledItem, CaptureError> {
     let mut item = thread.handled();
-    for read in inner_first {
+    for (index, read) in inner_first.iter().enumerate() {
         let Some(generator) = read.frame.generator().and_then(|object| Generator::new(&object)) else {
             continue;
         };
+        if read.stands {
+            // Its exception is not seen from further in, as it will be when it runs.
+            match generator.handled().read(py).value {
+                Some(handled) if !handled.is_none(py) => {
+                    return Err(thrown_through(&inner_first[index - 1], read))
+                }
+                _ => continue,
+            }
+        }
         if generator.handled() != item {
             return Err(CaptureError::HandledMismatch);
         }
@@ -173,23 +272,31 @@ fn read_waiting<'py>(
     table: &mut ObjectTable,
     index: usize,
 ) -> Result<FrameState, CaptureError> {
-    let Read { frame, info } = read;
+    let callee_stands = delegation::standing(callee).is_some();
+    let Read { frame, info, stands } = read;
     let site = || Box::new(site_of(*frame, info));
-    let standing = Standing::of(*frame, info).ok_or_else(|| CaptureError::Nowhere { site: site() })?;
-    let Standing {
+    let position = match stands {
+        true => Position::of_standing(*frame, info)?,
+        false => match Position::of(*frame, info) {
+            Err(CaptureError::Nowhere { site: caller }) => {
+                // Not begun, or somewhere between: nothing of it has called anything.
+                let callee = CodeInfo::of(&callee.code()).map(|info| site_of(callee, &info))?;
+                return Err(CaptureError::Unexplained {
+                    callee: Box::new(callee),
+                    caller,
+                    instruction: "nothing yet".into(),
+                });
+            }
+            position => position?,
+        },
+    };
+    let Position {
         instruction,
         stored,
+        depth,
         expected,
-        ..
-    } = standing;
-    let depth = standing.depth();
-    if depth > expected.max(info.stack_size) {
-        return Err(CaptureError::DepthMismatch {
-            site: site(),
-            found: depth,
-            expected,
-        });
-    }
+        is_certain,
+    } = position;
 
     let refuse = |refusal| {
         let info = CodeInfo::of(&callee.code());
@@ -203,7 +310,7 @@ fn read_waiting<'py>(
         ));
         refused(refusal, callee, site(), depth, expected, instruction.op.name())
     };
-    if !standing.is_regular {
+    if !is_certain {
         // The instruction has changed the stacks, and is not through: it calls nothing then.
         return Err(refuse(Refusal::Unexplained));
     }
@@ -215,10 +322,14 @@ fn read_waiting<'py>(
         }
         Found::ForAnother => return Err(refuse(Refusal::Unexplained)),
         Found::NotWaiting => {
-            let caller = standing.caller(py, *frame, info);
+            let caller = position.caller(py, *frame, info);
             // An evaluator that leaves the depth in a register has called a C function.
-            let called = Callee::of(callee, callee.entered_from_c() || stored.is_none());
-            explain(&caller, &called).map_err(refuse)?
+            let from_c = callee.entered_from_c() || stored.is_none() || callee_stands;
+            let called = Callee::of(callee, from_c);
+            match stands {
+                true => explain_standing(&caller, &called).map_err(refuse)?,
+                false => explain(&caller, &called).map_err(refuse)?,
+            }
         }
     };
     let entry = match explained.entry {
@@ -234,6 +345,8 @@ fn read_waiting<'py>(
             Entry::AgainCached(table.id(cache.into_bound(py), index, Place::Stack))
         }
         LiveEntry::AgainOver(items) => Entry::AgainOver(table.id(items.into_bound(py), index, Place::Stack)),
+        LiveEntry::Sent(driver) => Entry::Sent(table.id(driver.into_bound(py), index, Place::Stack)),
+        LiveEntry::Closed(path) => Entry::Closed(table.id(path.into_bound(py), index, Place::Stack)),
         LiveEntry::Raise(instance) => Entry::Raise(table.id(instance.into_bound(py), index, Place::Stack)),
         LiveEntry::Jumped => Entry::Jumped,
         LiveEntry::Repeat => Entry::Repeat,
@@ -267,64 +380,13 @@ fn read_waiting<'py>(
         }
     }
     state.instruction = instruction.unit as i32;
+    if *stands {
+        state.named = state.instruction;
+    }
     state.entry = entry;
     state.generator = generator.map(|object| table.id(object, index, Place::Frame));
     state.handled = table.handled(py, handled, index);
     Ok(state)
-}
-
-/// Where a frame stands that waits for another one.
-struct Standing {
-    instruction: Instruction,
-    /// The depth of its stack, where CPython has stored it.
-    stored: Option<usize>,
-    /// The depth that its code says it has before the instruction.
-    expected: usize,
-    /// Its stacks are as they are before the instruction.
-    is_regular: bool,
-}
-
-impl Standing {
-    fn of(frame: RunningFrame<'_>, info: &CodeInfo) -> Option<Self> {
-        let raw = u32::try_from(frame.raw_instruction()).ok()?;
-        let instruction = info.facts.instruction_covering(raw)?;
-        let stored = frame.stored_depth(info.slots);
-        let stacks = FrameStacks {
-            frame,
-            slots: info.slots,
-            stored,
-        };
-        let deepest = info.facts.depth_before(&instruction)?;
-        let found = info.facts.depth_in(&instruction, &stacks);
-        Some(Self {
-            instruction,
-            stored,
-            expected: usize::from(found.unwrap_or(deepest)),
-            is_regular: found.is_some(),
-        })
-    }
-
-    fn depth(&self) -> usize {
-        self.stored.unwrap_or(self.expected)
-    }
-
-    fn caller<'a, 'py>(
-        &self,
-        py: Python<'py>,
-        frame: RunningFrame<'py>,
-        info: &'a CodeInfo,
-    ) -> Caller<'a, 'py> {
-        Caller {
-            py,
-            frame,
-            info,
-            instruction: self.instruction,
-            depth: self.depth(),
-            expected: self.expected,
-            may_dangle: self.stored.is_none(),
-            dangles: Cell::new(false),
-        }
-    }
 }
 
 /// Whether a frame waits for C code that goes through a source of items and could be run again.
@@ -332,36 +394,9 @@ pub(crate) fn consumes<'py>(py: Python<'py>, frame: RunningFrame<'py>) -> bool {
     let Ok(info) = CodeInfo::of(&frame.code()) else {
         return false;
     };
-    let standing = Standing::of(frame, &info).filter(|standing| standing.is_regular);
-    standing.is_some_and(|standing| Consumer::of(&standing.caller(py, frame, &info)).is_some())
-}
-
-/// The stacks of a frame that runs, as far as its depth depends on them.
-struct FrameStacks<'py> {
-    frame: RunningFrame<'py>,
-    slots: usize,
-    /// The depth, where CPython has stored it.
-    stored: Option<usize>,
-}
-
-impl Stacks for FrameStacks<'_> {
-    fn blocks(&self) -> Vec<Block> {
-        self.frame.blocks()
-    }
-
-    fn peek(&self, place: usize) -> Peek {
-        if self.stored.is_some_and(|depth| place >= depth) {
-            return Peek::Object;
-        }
-        let slot = self.slots + place;
-        match self.stored {
-            Some(_) => self.frame.read_slot(slot).peek(),
-            None => {
-                let value = self.frame.read_slot_if_alive(slot);
-                value.map_or(Peek::Object, |value| value.peek())
-            }
-        }
-    }
+    let position = Position::of(frame, &info).ok();
+    let position = position.filter(|position| position.is_certain);
+    position.is_some_and(|position| Consumer::of(&position.caller(py, frame, &info)).is_some())
 }
 
 /// The fields that all frames have, with `depth` values of the stack.
@@ -388,6 +423,7 @@ fn read_fields<'py>(
             .map(|namespace| table.id(namespace, index, Place::Frame)),
         generator: None,
         instruction: frame.raw_instruction(),
+        named: frame.raw_instruction(),
         slots: (0..info.slots)
             .map(|slot| table.slot(frame.read_slot(slot), index, Place::Slot(slot)))
             .collect(),
@@ -430,44 +466,6 @@ fn refused(
     }
 }
 
-/// Where a frame stands, in words.
-pub fn site_of(frame: RunningFrame<'_>, info: &CodeInfo) -> Site {
-    let code = frame.code();
-    let text = |name: &str| {
-        code.getattr(name)
-            .and_then(|value| value.extract::<String>())
-            .unwrap_or_else(|_| "?".into())
-    };
-    let raw = u32::try_from(frame.raw_instruction()).ok();
-    let unit = raw
-        .and_then(|unit| info.facts.instruction_covering(unit))
-        .map_or(0, |at| at.unit);
-    Site {
-        function: text("co_name"),
-        file: text("co_filename"),
-        line: line_of(&code, unit).unwrap_or(0),
-    }
-}
-
-/// The line of a code unit, by the table that every release has (PEP 626's or its forerunner's).
-fn line_of(code: &Bound<'_, PyAny>, unit: u32) -> Option<u32> {
-    let lines = code
-        .py()
-        .import("dis")
-        .ok()?
-        .call_method1("findlinestarts", (code,))
-        .ok()?;
-    let mut line = None;
-    for pair in lines.try_iter().ok()? {
-        let (start, number) = pair.ok()?.extract::<(u32, Option<u32>)>().ok()?;
-        if start > 2 * unit {
-            break;
-        }
-        line = number.or(line);
-    }
-    line
-}
-
 /// A generator or coroutine that is not on any stack, and its objects.
 pub fn read_generator<'py>(generator: &Generator<'py>) -> Result<(FrameState, ObjectTable), CaptureError> {
     let py = generator.object().py();
@@ -475,7 +473,9 @@ pub fn read_generator<'py>(generator: &Generator<'py>) -> Result<(FrameState, Ob
         generator: name_of(generator),
         reason,
     };
+    let stands = generator.is_standing();
     let frame = match (generator.state(), generator.frame()) {
+        (GeneratorState::Running, Some(frame)) if stands => frame,
         (GeneratorState::Running, _) => return Err(refuse("runs on a stack that is not captured")),
         (GeneratorState::Created | GeneratorState::Suspended, Some(frame)) => frame,
         _ => return Err(refuse("is over and has no frame")),
@@ -494,7 +494,10 @@ pub fn read_generator<'py>(generator: &Generator<'py>) -> Result<(FrameState, Ob
     let mut table = ObjectTable::default();
     let mut state = read_fields(frame, &info, depth, &mut table, 0);
     state.handled = table.handled(py, generator.handled().read(py), 0);
-    state.suspended = generator.raw_state();
+    state.suspended = match stands {
+        true => generator.delegating_state(),
+        false => generator.raw_state(),
+    };
     Ok((state, table))
 }
 

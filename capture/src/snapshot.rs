@@ -69,6 +69,11 @@ pub enum Entry {
     /// The same of C code that goes through a generator: over these items first, a list, which it had
     /// from it before, and are in front of the generator in its operand.
     AgainOver(ObjectId),
+    /// The result is the call's, as with `Value`; the callee goes on when None is sent to this object.
+    Sent(ObjectId),
+    /// A generator is closed: a tuple of the callee's, then of those that delegate to it, from the
+    /// inside out. Each is closed when the one before it is.
+    Closed(ObjectId),
     /// `raise` was given a class, and makes its instance, which runs its `__init__`: the instance is
     /// put in the class's place, and the instruction runs again.
     Raise(ObjectId),
@@ -139,6 +144,9 @@ pub struct FrameState {
     /// The instruction in progress, in code units of two bytes; for a suspended frame the raw
     /// instruction pointer, which CPython keeps one instruction before or behind.
     pub instruction: i32,
+    /// The code unit within that instruction which CPython names, and tracebacks after it: up to 3.12 it may be
+    /// the last one, of a callee that the same evaluator entered.
+    pub named: i32,
     /// Locals, cells and free variables.
     pub slots: Vec<Slot>,
     /// The value stack.

@@ -28,6 +28,10 @@ pub enum LiveEntry {
     AgainCached(Py<PyAny>),
     /// See [`Entry::AgainOver`](crate::snapshot::Entry::AgainOver).
     AgainOver(Py<PyAny>),
+    /// See [`Entry::Sent`](crate::snapshot::Entry::Sent).
+    Sent(Py<PyAny>),
+    /// See [`Entry::Closed`](crate::snapshot::Entry::Closed).
+    Closed(Py<PyAny>),
     /// See [`Entry::Raise`](crate::snapshot::Entry::Raise).
     Raise(Py<PyAny>),
     /// See [`Entry::Jumped`](crate::snapshot::Entry::Jumped).
@@ -68,6 +72,8 @@ impl LiveEntry {
             Self::Again => Self::Again,
             Self::AgainCached(cache) => Self::AgainCached(cache.clone_ref(py)),
             Self::AgainOver(items) => Self::AgainOver(items.clone_ref(py)),
+            Self::Sent(driver) => Self::Sent(driver.clone_ref(py)),
+            Self::Closed(path) => Self::Closed(path.clone_ref(py)),
             Self::Raise(instance) => Self::Raise(instance.clone_ref(py)),
             Self::Jumped => Self::Jumped,
             Self::Repeat => Self::Repeat,
@@ -137,6 +143,25 @@ pub fn pop() -> Option<LiveEntry> {
     WAITING
         .with_borrow_mut(|waiting| waiting.pop())
         .map(|last| last.entry)
+}
+
+/// The generators that the innermost waiting frame closes, if that is what it does.
+pub fn innermost_closed(py: Python<'_>) -> Option<Py<PyAny>> {
+    WAITING.with_borrow(|waiting| match &waiting.last()?.entry {
+        LiveEntry::Closed(path) => Some(path.clone_ref(py)),
+        _ => None,
+    })
+}
+
+/// Notes that the innermost waiting frame waits for another frame now.
+pub fn wait_for(callee: Option<RunningFrame<'_>>, entry: LiveEntry) {
+    let before = WAITING.with_borrow_mut(|waiting| {
+        let last = waiting.last_mut()?;
+        last.callee = callee.map(RunningFrame::id);
+        Some(core::mem::replace(&mut last.entry, entry))
+    });
+    // Its objects go when nothing is borrowed.
+    drop(before);
 }
 
 /// What the result of its callee means to `frame`, if it is one that waits.

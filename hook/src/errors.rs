@@ -22,7 +22,9 @@ pub fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
 pub fn capture_error(py: Python<'_>, error: CaptureError) -> PyErr {
     match error {
         CaptureError::Python(error) => error,
-        CaptureError::Boundary { .. } => raise(py, "BoundaryError", error.to_string()),
+        CaptureError::Boundary { .. }
+        | CaptureError::Unexplained { .. }
+        | CaptureError::CalledByInterpreter { .. } => raise(py, "BoundaryError", error.to_string()),
         _ => raise(py, "CaptureError", error.to_string()),
     }
 }

@@ -13,6 +13,7 @@
 //! A frame whose [`Entry`] is [`Entry::Again`] does not wait here: it is evaluated at once, its
 //! instruction runs again and enters the next frame by itself.
 
+use crate::closing;
 use crate::errors::{morph_error, raise};
 use crate::tail::{self, Place};
 use capture::consumed::{self, Consumed};
@@ -22,7 +23,7 @@ use capture::cpython::frame::RunningFrame;
 use capture::cpython::objects::{eval_code, set_traceback_frame};
 use capture::cpython::thread::ThreadState;
 use capture::morph::{self, Objects, Prepared, Start};
-use capture::snapshot::Handled;
+use capture::snapshot::{Entry, Handled};
 use capture::waiting::{self, LiveEntry};
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
@@ -125,6 +126,17 @@ fn pause_collector(py: Python<'_>) -> bool {
 fn start(py: Python<'_>, resume: Rc<Resume>, index: usize) -> PyResult<Py<PyAny>> {
     resume.expected.set(Some(index));
     let start = resume.frames[index].start.clone_ref(py);
+    let driver = index
+        .checked_sub(1)
+        .and_then(|caller| match resume.frames[caller].state.entry {
+            Entry::Sent(driver) => resume
+                .objects
+                .borrow()
+                .as_ref()?
+                .get(py, driver)
+                .map(Bound::unbind),
+            _ => None,
+        });
     // Nothing of the snapshot is held while the program runs.
     let resume = {
         let waits = Rc::downgrade(&resume);
@@ -142,7 +154,10 @@ fn start(py: Python<'_>, resume: Rc<Resume>, index: usize) -> PyResult<Py<PyAny>
             eval_code(&code, &globals, &namespace, closure)
         }
         Start::Call(function) => morph::call_with_stand_ins(&function.into_bound(py)),
-        Start::Generator(generator) => generator.into_bound(py).call_method1("send", (py.None(),)),
+        Start::Generator(generator) => driver
+            .unwrap_or(generator)
+            .into_bound(py)
+            .call_method1("send", (py.None(),)),
     };
     let taken_over = resume
         .upgrade()
@@ -284,7 +299,10 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
         return Next::Run;
     }
     waiting::push(frame, entry);
-    let result = ThreadState::current(py).with_waiting(frame, move || start(py, resume, index + 1));
+    let result = ThreadState::current(py).with_waiting(frame, move || {
+        let result = start(py, resume, index + 1);
+        closing::close_rest(py, result)
+    });
     let entry = waiting::pop().unwrap_or(LiveEntry::Value);
     tail::finish(py, frame, result, entry, &place)
 }

@@ -3,7 +3,8 @@
 use crate::errors::{capture_error, morph_error, raise};
 use capture::cpython::codeobject::CodeInfo;
 use capture::cpython::generator::{Generator, GeneratorState};
-use capture::morph::{function_of_generator, morph_generator, Objects};
+use capture::generators::{function_of_generator, morph_generator};
+use capture::morph::Objects;
 use capture::snapshot::FrameState;
 use capture::{morph, read};
 use pyo3::exceptions::PyTypeError;
@@ -54,6 +55,19 @@ pub fn write_generator(object: &Bound<'_, PyAny>, state: &[u8], objects: Vec<Py<
         return Err(PyTypeError::new_err("the generator is not a fresh one"));
     }
     morph_generator(&generator, &state, &Objects::new(objects)).map_err(|error| morph_error(py, error))
+}
+
+/// Whether a generator is marked as running, but stands suspended: what it delegates to is being closed.
+#[pyfunction]
+pub fn is_closing(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(generator(object)?.is_standing())
+}
+
+/// Marks such a one.
+#[pyfunction]
+pub fn mark_closing(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    generator(object)?.mark_running(true);
+    Ok(())
 }
 
 /// Prepares a fresh generator that stands for one that runs on the captured stack.

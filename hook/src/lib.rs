@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod arrive;
+mod closing;
 mod depart;
 mod encode;
 mod errors;
@@ -32,7 +33,8 @@ mod _native {
     use super::encode::Capture;
     #[pymodule_export]
     use super::generators::{
-        await_running, generator_function, new_generator, read_generator, write_generator,
+        await_running, generator_function, is_closing, mark_closing, new_generator, read_generator,
+        write_generator,
     };
     #[pymodule_export]
     use super::graph::{

@@ -50,7 +50,7 @@ impl Place {
         Self {
             slots: prepared.info.slots,
             first: facts.reexecute_from(instruction),
-            at: instruction.unit,
+            at: prepared.state.named.try_into().unwrap_or(instruction.unit),
             next: instruction.next,
             target: instruction.target,
             after: after.map_or(0, usize::from),
@@ -150,6 +150,8 @@ fn take(
         | LiveEntry::Again
         | LiveEntry::AgainCached(_)
         | LiveEntry::AgainOver(_)
+        | LiveEntry::Sent(_)
+        | LiveEntry::Closed(_)
         | LiveEntry::Imported => push(result),
         LiveEntry::Jumped => return Ok(place.target.unwrap_or(place.next)),
         LiveEntry::Repeat | LiveEntry::Import => return Ok(place.first),

@@ -34,8 +34,42 @@ def _decimal_manager():
     return localcontext()
 
 
+def _of_async_generator(method):
+    def make():
+        from .generators import make_step
+
+        async def items():
+            yield
+
+        step = make_step(items(), method)
+        step.close()
+        return step
+
+    return make
+
+
+def _wrapper():
+    async def work():
+        pass
+
+    coroutine = work()
+    wrapper = coroutine.__await__()
+    coroutine.close()
+    return wrapper
+
+
+def _anext():
+    from .generators import make_anext
+
+    return make_anext()
+
+
 # Types in C that no module offers by a name, and what makes one of each.
 SPECIMENS = {
+    ("builtins", "async_generator_asend"): _of_async_generator("asend"),
+    ("builtins", "async_generator_athrow"): _of_async_generator("aclose"),
+    ("builtins", "coroutine_wrapper"): _wrapper,
+    ("builtins", "anext_awaitable"): _anext,
     ("decimal", "ContextManager"): _decimal_manager,
 }
 
@@ -82,25 +116,6 @@ def fill_cell(cell, state):
 def make_method(function, receiver):
     """A bound method."""
     return MethodType(function, receiver)
-
-
-def make_finished(code):
-    """A generator or coroutine that has come to its end, of this code."""
-    closure = tuple([CellType() for _name in code.co_freevars])
-    made = _native.new_generator(FunctionType(code, {}, None, None, closure))
-    if hasattr(made, "close"):
-        made.close()
-    else:
-        try:
-            made.aclose().send(None)
-        except StopIteration:
-            pass
-    return made
-
-
-def rename(generator, names):
-    """Give a generator names of its own."""
-    generator.__name__, generator.__qualname__ = names
 
 
 def make_array_view(base, dtype, shape, strides, offset, writable):

@@ -22,7 +22,7 @@ import gc
 import sys
 from types import FunctionType
 
-from . import _native, builders, classes, exceptions, files, modules, runtime, streams
+from . import _native, builders, classes, exceptions, files, generators, modules, runtime, streams
 from .errors import PayloadError, ResumeError, TeleportError
 
 # How much deeper than the program itself the C pickler may nest: a fraction of the C stack, even
@@ -364,7 +364,8 @@ _COMPLETE = {
     "traceback": _complete_traceback,
     "generator": lambda _tracebacks, *state: _native.write_generator(*state),
     "running": lambda _tracebacks, generator: _native.await_running(generator),
-    "names": lambda _tracebacks, *state: builders.rename(*state),
+    "closing": lambda _tracebacks, generator: _native.mark_closing(generator),
+    "rest of a generator": lambda _tracebacks, *state: generators.complete(*state),
     "function": lambda _tracebacks, *state: builders.fill_function(*state),
     "attributes": lambda _tracebacks, thing, state: thing.__dict__.update(state),
     "registry": lambda _tracebacks, *state: classes.register_all(*state),

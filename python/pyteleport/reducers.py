@@ -33,7 +33,7 @@ from types import (
     WrapperDescriptorType,
 )
 
-from . import _native, builders, classes, exceptions, files, instances
+from . import _native, builders, classes, exceptions, files, generators, instances
 
 _SINCE_3_10 = sys.version_info >= (3, 10)
 _SINCE_3_11 = sys.version_info >= (3, 11)
@@ -170,46 +170,6 @@ def take_bound(_pickler, method):
 
 
 _UNBOUND = (MethodDescriptorType, WrapperDescriptorType)
-
-_PREFIXES = {GeneratorType: "gi_", CoroutineType: "cr_", AsyncGeneratorType: "ag_"}
-
-
-def _frame_of(generator):
-    return getattr(generator, _PREFIXES[type(generator)] + "frame")
-
-
-def take_generator(pickler, generator):
-    """A generator or coroutine; one that is running is finished by the frames' resume."""
-    name, qualname = generator.__name__, generator.__qualname__
-    if _frame_of(generator) is None:
-        code = getattr(generator, _PREFIXES[type(generator)] + "code")
-        return builders.make_finished, (code,), (name, qualname), None, None, builders.rename
-    function = _native.generator_function(generator)
-    if id(generator) not in pickler.deferred_ids:
-        pickler.deferred_ids[id(generator)] = generator
-        if id(generator) in pickler.capture.running:
-            pickler.deferred.append(("running", generator))
-        else:
-            try:
-                state, objects = _native.read_generator(generator)
-            except Exception as problem:
-                return pickler.refuse(generator, str(problem))
-            pickler.deferred.append(("generator", generator, state, objects))
-        if (name, qualname) != (function.__name__, function.__qualname__):
-            pickler.deferred.append(("names", generator, (name, qualname)))
-    if type(function) is FunctionType and _is_new(pickler, function):
-        # Its closure may lead to the generator: made here, filled when all is there.
-        pickler.promise(function)
-        state = function_state(pickler, function)
-        if state is not None:
-            pickler.deferred.append(("function", function, state))
-    return _native.new_generator, (function,)
-
-
-def _is_new(pickler, function):
-    if id(function) in pickler.begun:
-        return False
-    return not pickler.modules.has(function, function.__module__, function.__qualname__)
 
 
 def take_module(pickler, module):
@@ -456,9 +416,9 @@ TAKERS = {
     MethodType: take_method,
     BuiltinFunctionType: take_builtin,
     MethodWrapperType: take_bound,
-    GeneratorType: take_generator,
-    CoroutineType: take_generator,
-    AsyncGeneratorType: take_generator,
+    GeneratorType: generators.take_generator,
+    CoroutineType: generators.take_generator,
+    AsyncGeneratorType: generators.take_generator,
     ModuleType: take_module,
     property: take_property,
     classmethod: take_wrapped,
@@ -519,6 +479,10 @@ _BY_MODULE = {
 
 # Types that no module offers, by the names that they give themselves.
 _UNNAMED = {
+    ("builtins", "async_generator_asend"): generators.take_step,
+    ("builtins", "async_generator_athrow"): generators.take_step,
+    ("builtins", "coroutine_wrapper"): generators.take_coroutine_wrapper,
+    ("builtins", "anext_awaitable"): generators.take_anext,
     ("builtins", "memory_iterator"): _later("cfields", "take_memory_iterator"),
     ("decimal", "ContextManager"): _later("cfields", "take_decimal_manager"),
     ("_csv", "reader"): _later("cfields", "take_csv_reader"),

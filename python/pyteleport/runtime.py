@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _native, changes, files, modules, sources, streams
+from . import _native, changes, files, hooks, modules, sources, streams
 from .sources import when_imported
 
 # -------------------------------------------------------------------------------------- early
@@ -195,19 +195,33 @@ _USUAL_FILTERS = [
 ]
 
 
+_SHOWS = ("showwarning", "formatwarning", "_showwarnmsg_impl")
+
+
 def take_warnings():
-    """The filters for warnings, where they are not the usual ones."""
+    """The filters for warnings, and what shows them, where they are not the usual ones."""
     warnings = sys.modules.get("warnings")
-    if warnings is None or warnings.filters == _USUAL_FILTERS:
+    if warnings is None:
         return None
-    return list(warnings.filters)
+    filters = list(warnings.filters) if warnings.filters != _USUAL_FILTERS else None
+    shows = {}
+    for name in _SHOWS:
+        show = getattr(warnings, name, None)
+        if getattr(show, "__module__", None) not in ("warnings", "_py_warnings"):
+            shows[name] = show
+    return (filters, shows) if filters is not None or shows else None
 
 
 def give_back_warnings(taken):
     """Put the filters into the list that C looks at."""
+    filters, shows = taken
 
     def put(warnings):
-        warnings.filters[:] = taken
+        for name, show in shows.items():
+            setattr(warnings, name, show)
+        if filters is None:
+            return
+        warnings.filters[:] = filters
         mutated = getattr(warnings, "_filters_mutated", None)
         if mutated is not None:
             mutated()
@@ -397,31 +411,10 @@ def give_back_atexit(taken):
             atexit.register(function, *args, **kwargs)
 
 
-_HOOKS = ("excepthook", "displayhook", "unraisablehook", "breakpointhook")
-
-
-def take_hooks():
-    """The hooks in `sys` and `threading` that the program replaced."""
-    hooks = {}
-    for name in _HOOKS:
-        value = getattr(sys, name, None)
-        if value is not getattr(sys, "__%s__" % name, None):
-            hooks["sys", name] = value
-    threading = sys.modules.get("threading")
-    if threading is not None and threading.excepthook is not sys.modules["_thread"]._excepthook:
-        hooks["threading", "excepthook"] = threading.excepthook
-    return hooks or None
-
-
-def give_back_hooks(taken):
-    """Set the hooks."""
-    for (module, name), value in taken.items():
-        __import__(module)
-        setattr(sys.modules[module], name, value)
-
-
 SETTLE = (
-    ("hooks", take_hooks, give_back_hooks),
+    ("hooks", hooks.take_hooks, hooks.give_back_hooks),
+    ("last exception", hooks.take_last, hooks.give_back_last),
+    ("async hooks", hooks.take_async_hooks, hooks.give_back_async_hooks),
     ("atexit", take_atexit, give_back_atexit),
     ("signals", take_signals, give_back_signals),
 )

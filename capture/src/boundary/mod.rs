@@ -6,8 +6,10 @@
 //! is refused by name.
 
 mod builtins;
+mod driving;
 mod iterators;
 
+pub(crate) use driving::{driven, is_first_hook};
 pub(crate) use iterators::next_item;
 
 use crate::cpython::evalframe::recorded_instance;
@@ -26,6 +28,13 @@ pub(crate) enum Passage {
     Instance(Py<PyAny>),
     /// The call can be made again, and leads to the same frame.
     Again,
+    /// The frame's result is dropped, and the call is made again: it finds done what the frame did.
+    Repeat,
+    /// The frame's result is the call's, and the frame goes on when None is sent to this.
+    Sent(Py<PyAny>),
+    /// The frame is that of a generator which is being closed, perhaps for the sake of those that
+    /// delegate to it.
+    Closed,
     /// The same, through this cache of `functools.lru_cache`, which has counted the call.
     AgainCached(Py<PyAny>),
     /// Importlib imports a module for the call, which is made again once that is there.
@@ -293,10 +302,13 @@ fn through_method<'py>(
     operands: &[Bound<'py, PyAny>],
     callee: &Callee<'py>,
 ) -> Result<Option<Passage>, Refusal> {
-    if callee.belongs_to(owner) {
-        return Ok(through_generator(name));
+    if callee.belongs_to(owner) || callee.is_closed_through(owner) {
+        return Ok(driving::through_generator(name, owner, callee));
     }
     match name {
+        name if driving::GIVE_AWAITABLES.contains(&name) && is_first_hook(owner, callee)? => {
+            Ok(Some(Passage::Repeat))
+        }
         "run" if is_context(owner) => through_context(py, operands, callee),
         "__next__" => iterators::next_item(py, owner, callee),
         "__call__" => match owner.cast::<PyType>() {
@@ -304,16 +316,6 @@ fn through_method<'py>(
             Err(_) => Ok(None),
         },
         _ => builtins::through_method(py, name, owner, operands, callee),
-    }
-}
-
-/// The methods of generators and coroutines that enter their frame. What was thrown in has been
-/// taken up by the frame; from there on it is as if it had been resumed by `send`.
-fn through_generator(name: &str) -> Option<Passage> {
-    match name {
-        "send" | "__next__" => Some(Passage::Again),
-        "throw" => Some(Passage::Value),
-        _ => None,
     }
 }
 
@@ -333,13 +335,7 @@ fn through_context<'py>(
     };
     match passage(py, called, rest, callee)? {
         Passage::Value | Passage::Again => Ok(Some(Passage::Again)),
-        Passage::Import | Passage::Imported | Passage::Worth(_) | Passage::Names(_) => Ok(None),
-        Passage::Rest(_)
-        | Passage::Instance(_)
-        | Passage::Class
-        | Passage::Print
-        | Passage::AgainCached(_)
-        | Passage::Either { .. } => Ok(None),
+        _ => Ok(None),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Fields of C objects whose state no API shows, read and written by name.
 //!
 //! The offsets here are the same on CPython 3.8–3.15 (Modules/itertoolsmodule.c, _functoolsmodule.c,
-//! _csv.c, _decimal/_decimal.c, Objects/{dict,odict,iter,enum,memory}object.c, Python/bltinmodule.c),
+//! _csv.c, _decimal/_decimal.c, Objects/{dict,odict,iter,enum,gen,memory}object.c, Python/bltinmodule.c),
 //! printed by programs compiled against each; what differs is in the layouts ([`Layout::fields`]).
 //!
 //! [`Layout::fields`]: super::Layout::fields
@@ -187,6 +187,14 @@ const FIELDS: &[Field] = &[
     field("pairwise", "old", Object, 24),
     field("batched", "it", Object, 16),
     field("batched", "batch_size", Size, 24),
+    // What the methods of async generators, coroutines and `anext` give to be awaited.
+    field("async_generator_asend", "ags_gen", Object, 16),
+    field("async_generator_asend", "ags_sendval", Object, 24),
+    field("async_generator_asend", "ags_state", Int, 32),
+    field("async_generator_athrow", "agt_gen", Object, 16),
+    field("coroutine_wrapper", "cw_coroutine", Object, 16),
+    field("anext_awaitable", "wrapped", Object, 16),
+    field("anext_awaitable", "default_value", Object, 24),
 ];
 
 /// Values that one link of `tee` has room for (`LINKCELLS`).
@@ -201,11 +209,20 @@ fn fields_of(kind: &str) -> impl Iterator<Item = &'static Field> + '_ {
 
 /// The field of an object's type, which must be the C type of that name itself or derive from it.
 fn find(object: &Bound<'_, PyAny>, name: &str) -> PyResult<&'static Field> {
-    let found = kind_of(object)?.and_then(|kind| fields_of(kind).find(|field| field.name == name));
+    let size = basic_size(object);
+    let found = kind_of(object)?
+        .and_then(|kind| fields_of(kind).find(|field| field.name == name && field.fits(size)));
     found.ok_or_else(|| {
         let kind = object.get_type();
         PyTypeError::new_err(format!("no field {name} is known of a {kind}"))
     })
+}
+
+/// How much memory an object of this type has at least.
+fn basic_size(object: &Bound<'_, PyAny>) -> usize {
+    let kind = object.get_type_ptr();
+    // SAFETY: a type lives as long as its instance, and a positive number is set once.
+    usize::try_from(unsafe { (*kind).tp_basicsize }).unwrap_or(0)
 }
 
 /// The name under which the object's type, or the base that its memory begins with, is known here.
@@ -248,6 +265,10 @@ fn static_kind(kind: &Bound<'_, PyType>) -> Option<&'static str> {
         Some("callable_iterator")
     } else if is(&raw mut ffi::PyFunction_Type) {
         Some("function")
+    } else if is(&raw mut py_ffi::PyCoro_Type) {
+        Some("coroutine")
+    } else if is(&raw mut py_ffi::PyAsyncGen_Type) {
+        Some("async_generator")
     } else {
         None
     }
@@ -262,6 +283,10 @@ fn is_the_c_type(kind: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
         "_lru_cache_wrapper" => return Ok(kind.is(&made_by("_functools", name)?)),
         // Nobody can make or subclass one of these, they hang in a cache's ring.
         "_lru_list_elem" => return kind.getattr("__module__")?.eq("functools"),
+        "async_generator_asend" | "async_generator_athrow" | "coroutine_wrapper" | "anext_awaitable" => {
+            let is_static = !crate::boundary::is_python_class(kind);
+            return Ok(is_static && kind.getattr("__module__")?.eq("builtins")?);
+        }
         "reader" => made_by("_csv", "reader")?.call1((PyTuple::empty(py),))?,
         "memory_iterator" => {
             let view = made_by("builtins", "memoryview")?.call1((PyBytes::new(py, b""),))?;
@@ -299,6 +324,17 @@ impl Count {
 }
 
 impl Field {
+    /// Whether objects of this size have it: some fields came with a micro release.
+    fn fits(&self, size: usize) -> bool {
+        let own = match self.holds {
+            Holds::Int => size_of::<i32>(),
+            Holds::Byte => 1,
+            Holds::Values(_) => 0,
+            _ => WORD,
+        };
+        self.offset + own <= size
+    }
+
     fn read<'py>(&self, py: Python<'py>, at: Address) -> PyResult<Option<Bound<'py, PyAny>>> {
         let offset = self.offset;
         Ok(match self.holds {
@@ -465,5 +501,6 @@ fn owned_fields(object: &Bound<'_, PyAny>) -> PyResult<impl Iterator<Item = &'st
         let kind = object.get_type();
         PyTypeError::new_err(format!("no fields are known of a {kind}"))
     })?;
-    Ok(fields_of(kind).filter(|field| !matches!(field.holds, Holds::Address)))
+    let size = basic_size(object);
+    Ok(fields_of(kind).filter(move |field| !matches!(field.holds, Holds::Address) && field.fits(size)))
 }

@@ -104,9 +104,20 @@ impl<'py> Generator<'py> {
         }
     }
 
+    /// Whether it stands suspended, though it is marked as running: one that runs has its handled exceptions
+    /// above somebody's.
+    pub fn is_standing(&self) -> bool {
+        self.state() == GeneratorState::Running && self.handled().previous().is_none()
+    }
+
     /// CPython's number of the state, where there is one to keep.
     pub fn raw_state(&self) -> Option<i8> {
         self.numbered_state().map(|(state, _)| state)
+    }
+
+    /// CPython's number for one that is suspended and delegates, where there are numbers.
+    pub fn delegating_state(&self) -> Option<i8> {
+        self.numbered_state().map(|(_, states)| states.delegating)
     }
 
     /// Whether CPython's number of a state is that of a generator which can go on.
@@ -137,6 +148,25 @@ impl<'py> Generator<'py> {
         }
         if let Some((_, states)) = self.numbered_state() {
             self.set_raw_state(states.suspended);
+        }
+    }
+
+    /// Marks a suspended generator that delegates as running, or as what it is again.
+    pub fn mark_running(&self, runs: bool) {
+        match (CURRENT.generator.frame, self.numbered_state()) {
+            (
+                GeneratorFrame::Pointer {
+                    running: Some(flag), ..
+                },
+                _,
+            ) => {
+                self.address.set::<c_char>(flag, runs.into());
+            }
+            (_, Some((_, states))) => self.set_raw_state(match runs {
+                true => states.executing,
+                false => states.delegating,
+            }),
+            _ => {}
         }
     }
 

@@ -301,6 +301,8 @@ pub struct GeneratorLayout {
     pub frame: GeneratorFrame,
     /// `gi_exc_state`.
     pub handled: usize,
+    /// Whether `close` gives back what the generator returns (3.13 and later).
+    pub close_gives_value: bool,
 }
 
 /// How a generator keeps its frame and its state.

@@ -49,6 +49,15 @@ struct Generator {
 /// Since this release the lengths may be held against each other.
 pub(super) const ZIP: &[Field] = &[field("zip", "strict", Holds::Int, 40)];
 
+/// Fields of coroutines and async generators behind those that they share with generators.
+const COROUTINES: &[Field] = &[
+    field("coroutine", "cr_origin", Holds::Object, 88),
+    field("async_generator", "ag_finalizer", Holds::Object, 88),
+    field("async_generator", "ag_hooks_inited", Holds::Int, 96),
+    field("async_generator", "ag_closed", Holds::Int, 100),
+    field("async_generator", "ag_running_async", Holds::Int, 104),
+];
+
 /// What CPython 3.10 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 10 },
@@ -88,8 +97,9 @@ pub const LAYOUT: Layout = Layout {
             running: None,
         },
         handled: offset_of!(Generator, gi_exc_state),
+        ..v3_9::LAYOUT.generator
     },
     atexit: Atexit::Interpreter(3488),
-    fields: &[v3_8::CYCLE, ZIP],
+    fields: &[v3_8::CYCLE, v3_8::ATHROW, ZIP, COROUTINES],
     ..v3_9::LAYOUT
 };

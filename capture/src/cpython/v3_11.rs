@@ -6,10 +6,11 @@
 //! - a Python function called from Python is evaluated by the same activation of the evaluator;
 //! - of a handled exception only the value is kept.
 
+use super::fields::{field, Field, Holds};
 use super::{
-    v3_8, v3_9, Activation, Atexit, Blocks, CStack, CodeObjectLayout, CurrentFrame, Depth, FrameLayout,
-    GeneratorFrame, GeneratorLayout, GeneratorStates, HandledLayout, Instruction, Layout, OperandLayout,
-    Owner, Recursion, Release, ThreadLayout, Words,
+    v3_10, v3_8, v3_9, Activation, Atexit, Blocks, CStack, CodeObjectLayout, CurrentFrame, Depth,
+    FrameLayout, GeneratorFrame, GeneratorLayout, GeneratorStates, HandledLayout, Instruction, Layout,
+    OperandLayout, Owner, Recursion, Release, ThreadLayout, Words,
 };
 use crate::code::{CodeRules, Family};
 use core::ffi::{c_char, c_int, c_void};
@@ -86,6 +87,15 @@ struct Thread {
 const CO_NAME: usize = 120;
 const CO_CODE_ADAPTIVE: usize = 184;
 
+/// Fields of coroutines and async generators behind those that they share with generators.
+const COROUTINES: &[Field] = &[
+    field("coroutine", "cr_origin", Holds::Object, 64),
+    field("async_generator", "ag_finalizer", Holds::Object, 64),
+    field("async_generator", "ag_hooks_inited", Holds::Byte, 72),
+    field("async_generator", "ag_closed", Holds::Byte, 73),
+    field("async_generator", "ag_running_async", Holds::Byte, 74),
+];
+
 /// What CPython 3.11 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 11 },
@@ -132,6 +142,7 @@ pub const LAYOUT: Layout = Layout {
             },
         },
         handled: offset_of!(Generator, gi_exc_state),
+        ..v3_10::LAYOUT.generator
     },
     handled: HandledLayout {
         triple: None,
@@ -153,6 +164,6 @@ pub const LAYOUT: Layout = Layout {
     },
     eval_frame: v3_9::LAYOUT.eval_frame,
     atexit: Atexit::Interpreter(3536),
-    fields: super::v3_10::LAYOUT.fields,
+    fields: &[v3_8::CYCLE, v3_8::ATHROW, v3_10::ZIP, COROUTINES],
     published: &[],
 };

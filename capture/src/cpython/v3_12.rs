@@ -102,6 +102,15 @@ pub(super) const ALIAS: &[Field] = &[
     field("TypeAliasType", "module", Holds::Object, 48),
 ];
 
+/// Fields of coroutines and async generators behind those that they share with generators.
+pub(super) const COROUTINES: &[Field] = &[
+    field("coroutine", "cr_origin", Holds::Object, 56),
+    field("async_generator", "ag_finalizer", Holds::Object, 56),
+    field("async_generator", "ag_hooks_inited", Holds::Byte, 64),
+    field("async_generator", "ag_closed", Holds::Byte, 65),
+    field("async_generator", "ag_running_async", Holds::Byte, 66),
+];
+
 /// What CPython 3.12 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 12 },
@@ -145,6 +154,7 @@ pub const LAYOUT: Layout = Layout {
             },
         },
         handled: offset_of!(Generator, gi_exc_state),
+        ..v3_11::LAYOUT.generator
     },
     thread: ThreadLayout {
         current: CurrentFrame::Through {
@@ -159,6 +169,13 @@ pub const LAYOUT: Layout = Layout {
         c_stack: CStack::Counted(offset_of!(Thread, c_recursion_remaining)),
     },
     atexit: Atexit::Interpreter(3944),
-    fields: &[v3_8::CYCLE, v3_10::ZIP, TYPE_PARAMETERS, ALIAS],
+    fields: &[
+        v3_8::CYCLE,
+        v3_8::ATHROW,
+        v3_10::ZIP,
+        TYPE_PARAMETERS,
+        ALIAS,
+        COROUTINES,
+    ],
     ..v3_11::LAYOUT
 };

@@ -97,6 +97,7 @@ pub const LAYOUT: Layout = Layout {
             },
             pointer => pointer,
         },
+        close_gives_value: true,
         ..v3_12::LAYOUT.generator
     },
     thread: ThreadLayout {
@@ -116,6 +117,8 @@ pub const LAYOUT: Layout = Layout {
         v3_12::ALIAS,
         DEFAULTS,
         BATCHED,
+        v3_8::ATHROW,
+        v3_12::COROUTINES,
     ],
     published: &[
         ("current_frame", 23, offset_of!(Thread, current_frame)),

@@ -7,7 +7,7 @@
 
 use super::fields::{field, Field, Holds};
 use super::{
-    v3_10, v3_12, v3_13, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering,
+    v3_10, v3_12, v3_13, v3_8, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering,
     FrameLayout, Layout, OperandLayout, Owner, Recursion, Release, ThreadLayout, Words,
 };
 use core::ffi::{c_char, c_void};
@@ -91,6 +91,8 @@ pub const LAYOUT: Layout = Layout {
         v3_13::BATCHED,
         MAP,
         FUNCTION,
+        v3_8::ATHROW,
+        v3_12::COROUTINES,
     ],
     published: &[
         ("current_frame", 26, thread::CURRENT_FRAME),

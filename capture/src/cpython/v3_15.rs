@@ -37,6 +37,14 @@ const ALIAS: &[Field] = &[
     field("TypeAliasType", "module", Holds::Object, 56),
 ];
 
+/// What `athrow` and `aclose` give to be awaited has no tuple of arguments any more.
+const ATHROW: &[Field] = &[
+    field("async_generator_athrow", "agt_typ", Holds::Object, 24),
+    field("async_generator_athrow", "agt_tb", Holds::Object, 32),
+    field("async_generator_athrow", "agt_val", Holds::Object, 40),
+    field("async_generator_athrow", "agt_state", Holds::Int, 48),
+];
+
 /// What CPython 3.15 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 15 },
@@ -73,6 +81,8 @@ pub const LAYOUT: Layout = Layout {
         v3_13::BATCHED,
         v3_14::MAP,
         v3_14::FUNCTION,
+        v3_12::COROUTINES,
+        ATHROW,
     ],
     published: &[
         ("current_frame", 26, thread::CURRENT_FRAME),

@@ -111,6 +111,21 @@ const EVAL_FRAME: usize = 568;
 /// Whether `cycle` need not keep what it reads.
 pub(super) const CYCLE: &[Field] = &[field("cycle", "firstpass", Holds::Int, 40)];
 
+/// Fields of coroutines and async generators behind those that they share with generators.
+pub(super) const COROUTINES: &[Field] = &[
+    field("coroutine", "cr_origin", Holds::Object, 96),
+    field("async_generator", "ag_finalizer", Holds::Object, 96),
+    field("async_generator", "ag_hooks_inited", Holds::Int, 104),
+    field("async_generator", "ag_closed", Holds::Int, 108),
+    field("async_generator", "ag_running_async", Holds::Int, 112),
+];
+
+/// The rest of what `athrow` and `aclose` give to be awaited.
+pub(super) const ATHROW: &[Field] = &[
+    field("async_generator_athrow", "agt_args", Holds::Object, 24),
+    field("async_generator_athrow", "agt_state", Holds::Int, 32),
+];
+
 /// What CPython 3.8 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 8 },
@@ -160,6 +175,7 @@ pub const LAYOUT: Layout = Layout {
             running: Some(offset_of!(Generator, gi_running)),
         },
         handled: offset_of!(Generator, gi_exc_state),
+        close_gives_value: false,
     },
     handled: HandledLayout {
         triple: Some((offset_of!(Handled, exc_type), offset_of!(Handled, exc_traceback))),
@@ -175,6 +191,6 @@ pub const LAYOUT: Layout = Layout {
     },
     eval_frame: EvalFrame::Field(EVAL_FRAME),
     atexit: Atexit::ModuleState,
-    fields: &[CYCLE],
+    fields: &[CYCLE, COROUTINES, ATHROW],
     published: &[],
 };

@@ -5,8 +5,10 @@ use crate::boundary::{self, Passage};
 use crate::code::{Instruction, Op};
 use crate::cpython::objects::is_method_descriptor;
 use crate::cpython::{CallShape, CURRENT};
+use crate::delegation;
+use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFunction, PyTuple, PyType};
+use pyo3::types::{PyCFunction, PyDict, PyFunction, PyTuple, PyType};
 
 /// What a call instruction has on the stack.
 pub(super) struct CallOperands<'py> {
@@ -21,6 +23,17 @@ pub(super) struct CallOperands<'py> {
 }
 
 impl<'py> CallOperands<'py> {
+    /// Whose method in C is called, bound or not.
+    fn owner(&self) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.callable.is_instance_of::<PyCFunction>() {
+            true => self.callable.getattr_opt("__self__"),
+            false if self.callable.get_type().name()? == "method_descriptor" => {
+                Ok(self.arguments.first().cloned())
+            }
+            false => Ok(None),
+        }
+    }
+
     pub fn of(caller: &Caller<'_, 'py>) -> PyResult<Option<Self>> {
         let count = caller.instruction.arg as usize;
         let op = caller.instruction.op;
@@ -87,6 +100,24 @@ fn takes_receiver(callable: &Bound<'_, PyAny>) -> bool {
     }
 }
 
+/// The object whose `throw` is called.
+pub(crate) fn thrower<'py>(caller: &Caller<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let is_call = matches!(
+        caller.instruction.op,
+        Op::CallFunction | Op::CallMethod | Op::CallFunctionKw | Op::CallFunctionEx | Op::Call | Op::CallKw
+    );
+    let operands = match is_call {
+        true => CallOperands::of(caller)?,
+        false => None,
+    };
+    let Some(operands) = operands else { return Ok(None) };
+    let name = operands.callable.getattr_opt("__name__")?;
+    match name.is_some_and(|name| name.eq("throw").unwrap_or(false)) {
+        true => operands.owner(),
+        false => Ok(None),
+    }
+}
+
 pub(super) fn explain_call<'py>(
     caller: &Caller<'_, 'py>,
     callee: &Callee<'py>,
@@ -121,7 +152,11 @@ pub(super) fn explain_call<'py>(
     };
     match passage {
         // What was unpacked for the call lies in C, and what is left on the stack may dangle.
-        Passage::Again | Passage::AgainCached(_) | Passage::Either { .. } | Passage::Import
+        Passage::Again
+        | Passage::AgainCached(_)
+        | Passage::Repeat
+        | Passage::Either { .. }
+        | Passage::Import
             if caller.instruction.op == Op::CallFunctionEx && !unpacked_holds(caller)? =>
         {
             Err(Refusal::Boundary(
@@ -135,6 +170,13 @@ pub(super) fn explain_call<'py>(
         Passage::Class => {
             let positional = operands.arguments.len() - operands.keywords;
             class::explain_class(caller, callee, &operands.arguments[..positional])
+        }
+        Passage::Closed => {
+            let owner = operands.owner()?.ok_or(Refusal::Unexplained)?;
+            let mut path = delegation::path(&owner).ok_or(Refusal::Unexplained)?;
+            path.reverse();
+            let path = PyTuple::new(caller.py, path.iter().map(|generator| generator.object()))?;
+            caller.without_operands(LiveEntry::Closed(path.into_any().unbind()), caller.below_result())
         }
         passage => {
             let explained = caller.explained(callee, passage)?;

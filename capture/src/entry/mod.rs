@@ -6,7 +6,7 @@
 //! what they do not explain is refused. How the frame goes on when its callee returns is the
 //! [`Entry`](crate::snapshot::Entry).
 
-mod call;
+pub(crate) mod call;
 mod class;
 mod cleanup;
 mod consumer;
@@ -26,6 +26,7 @@ use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::objects::lookup_on_type;
 use crate::cpython::{Entering, CURRENT};
+use crate::delegation;
 use crate::parameters::Parameters;
 use crate::rest::{ClassRest, ClassStep};
 use crate::snapshot::Rest;
@@ -164,6 +165,7 @@ impl<'py> Caller<'_, 'py> {
                 self.without_operands(LiveEntry::Instance(instance), self.below_result())
             }
             Passage::Again => self.again(),
+            Passage::Repeat => self.with_operands(LiveEntry::Repeat),
             Passage::AgainCached(cache) => self.with_operands(LiveEntry::AgainCached(cache)),
             Passage::Either { when, value } => self.with_operands(LiveEntry::Either { when, value }),
             Passage::Import => self.with_operands(LiveEntry::Import),
@@ -175,7 +177,8 @@ impl<'py> Caller<'_, 'py> {
                 self.without_operands(LiveEntry::Rest { rest, step: 0, with }, self.below_result())
             }
             Passage::Names(made) => class::explain_names(self, callee, made.into_bound(self.py)),
-            Passage::Class | Passage::Print => Err(Refusal::Unexplained),
+            Passage::Closed | Passage::Class | Passage::Print => Err(Refusal::Unexplained),
+            Passage::Sent(driver) => self.without_operands(LiveEntry::Sent(driver), self.below_result()),
         }
     }
 
@@ -284,11 +287,20 @@ impl<'py> Callee<'py> {
         wraps && found.getattr("__func__").is_ok_and(|function| self.is(&function))
     }
 
-    /// Whether it is the frame of this generator or coroutine.
+    /// Whether it is the frame of this generator or coroutine, or of the one that this goes on with.
     pub fn belongs_to(&self, object: &Bound<'py, PyAny>) -> bool {
-        self.frame
-            .generator()
-            .is_some_and(|generator| generator.is(object))
+        let generator = self.frame.generator();
+        generator.is_some_and(|generator| {
+            generator.is(object) || boundary::driven(object).is_some_and(|driven| generator.is(&driven))
+        })
+    }
+
+    /// Whether it is the innermost of the generators that `object` delegates through, which stand
+    /// meanwhile.
+    pub fn is_closed_through(&self, object: &Bound<'py, PyAny>) -> bool {
+        let generator = self.frame.generator();
+        let path = generator.zip(delegation::path(object));
+        path.is_some_and(|(generator, path)| path.last().is_some_and(|last| last.object().is(&generator)))
     }
 }
 
@@ -340,6 +352,7 @@ fn explain_from_c<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result
         Op::MatchKeys => matching::explain_keys_pattern(caller, callee),
         Op::ImportName => import::explain_import(caller, callee),
         Op::RaiseVarargs => explain_raise(caller, callee),
+        Op::GetAnext if is_first_hook(caller, callee)? => caller.with_operands(LiveEntry::Repeat),
         op if signal::may_run_behind(op) && signal::is_handler(caller.py, callee)? => {
             signal::explain_handler(caller)
         }
@@ -392,6 +405,29 @@ pub(crate) fn explain_rest<'py>(
         _ => return Err(refusal()),
     };
     Ok(Explained::with(entry, depth))
+}
+
+/// A generator that stands while something is thrown through it: it goes on as if it had sent None.
+pub(crate) fn explain_standing<'py>(
+    caller: &Caller<'_, 'py>,
+    callee: &Callee<'py>,
+) -> Result<Explained, Refusal> {
+    let receiver = caller.operand(CURRENT.operands.iterator_words);
+    match receiver.is_some_and(|receiver| callee.belongs_to(&receiver)) {
+        true => Ok(Explained {
+            given_back: Some((caller.depth, caller.py.None())),
+            ..Explained::with(LiveEntry::Again, caller.depth)
+        }),
+        false => Err(Refusal::Unexplained),
+    }
+}
+
+/// Whether `async for` begins with an async generator whose first item nobody has asked for yet.
+fn is_first_hook<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<bool, Refusal> {
+    match caller.operand(0) {
+        Some(source) => boundary::is_first_hook(&source, callee),
+        None => Ok(false),
+    }
 }
 
 /// `raise` makes an instance of a class. From 3.14 on the class has left the stack.
@@ -458,8 +494,12 @@ fn explain_iteration<'py>(
     let Some(iterator) = iterator else {
         return Err(Refusal::Unexplained);
     };
+    // Whatever is not None is sent by a method, where the iterator is not CPython's own.
+    let sends = matches!(caller.instruction.op, Op::YieldFrom | Op::Send)
+        && caller.operand(0).is_some_and(|value| !value.is_none());
     match boundary::next_item(caller.py, &iterator, callee)? {
         Some(Passage::Again) => caller.again(),
+        _ if sends && callee.is_method(&iterator, "send") => caller.again(),
         // The callee's result is the item, or decides on it.
         Some(passage) if caller.instruction.op == Op::ForIter => caller.explained(callee, passage),
         _ if boundary::is_python_class(&iterator.get_type()) => Err(Refusal::Unexplained),

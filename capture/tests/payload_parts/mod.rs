@@ -35,6 +35,7 @@ pub fn snapshot() -> Snapshot {
         namespace: None,
         generator: None,
         instruction: 17,
+        named: 17,
         slots: vec![Slot::Null, Slot::Object(ObjectId(3))],
         stack: vec![Slot::Tagged(-5), Slot::Object(ObjectId(u32::MAX))],
         blocks: vec![Block {
