@@ -92,3 +92,21 @@ PROGRAM = """
 @pytest.mark.parametrize("hook", ["armed", "recording"])
 def test_moving_out_of_hot_loops(same, hook, jit):
     same(PROGRAM.format(move="hop()"), hooks=(hook,), env={"PYTHON_JIT": jit})
+
+
+def test_a_function_in_c_that_was_called_often(same):
+    """A call of its own kind of instruction, or at the one before the call (3.11)."""
+    same("""
+        class Thing:
+            @property
+            def part(self):
+                return hop(1) if hot else 0
+        hot = False
+        thing = Thing()
+        def f():
+            return [thing, getattr(thing, "part"), isinstance(thing, Thing), hasattr(thing, "part")][1:]
+        for n in range(100):
+            f()
+        hot = True
+        print(f(), f())
+    """)

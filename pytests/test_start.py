@@ -103,16 +103,9 @@ for n in (3, 4):
     assert ended(["main.py"], tmp_path) == (0, expected, "")
 
 
-def test_a_module_that_is_being_imported_is_refused_and_the_import_goes_on(tmp_path):
-    (tmp_path / "inner.py").write_text(
-        "from pyteleport import BoundaryError, teleport\n"
-        "try:\n"
-        "    teleport()\n"
-        "except BoundaryError as refusal:\n"
-        "    value = str(refusal)\n"
-    )
+def test_a_module_that_is_being_imported(tmp_path):
+    (tmp_path / "inner.py").write_text("from pyteleport import teleport\nteleport()\nvalue = 3\n")
     (tmp_path / "main.py").write_text(
-        "import os\nhome = os.getpid()\nimport inner\n"
-        "print('IMPORT_NAME' in inner.value or 'exec' in inner.value, os.getpid() == home)\n"
+        "import os\nhome = os.getpid()\nimport inner\nprint(inner.value, os.getpid() == home)\n"
     )
-    assert ended(["main.py"], tmp_path) == (0, "True True\n", "")
+    assert ended(["main.py"], tmp_path) == (0, "3 False\n", "")

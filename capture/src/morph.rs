@@ -226,7 +226,10 @@ fn prepare_frame(
     let named = u32::try_from(state.named).ok();
     let fits = instruction.is_some_and(|instruction| {
         Some(instruction.unit) == unit
-            && named.is_some_and(|named| (instruction.unit..instruction.next).contains(&named))
+            && named.is_some_and(|named| {
+                // A call of 3.11 may be at the PRECALL in front of it.
+                (info.facts.reexecute_from(&instruction)..instruction.next).contains(&named)
+            })
     }) && deepest.is_some_and(|deepest| state.stack.len() <= usize::from(deepest));
     if !fits {
         let what = format!(
