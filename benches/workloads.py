@@ -50,6 +50,21 @@ def tree(n=14):
     return sum(nodes(n))
 
 
+def walk(n=14):
+    """The same, gone through by a loop."""
+
+    def nodes(depth):
+        if depth:
+            yield from nodes(depth - 1)
+            yield depth
+            yield from nodes(depth - 1)
+
+    total = 0
+    for depth in nodes(n):
+        total += depth
+    return total
+
+
 def queens(n=7):
     """Generators, comprehensions and sets, as in nqueens."""
 
@@ -191,4 +206,4 @@ def sieve(n=1000000):
     return sum(marks)
 
 
-ALL = [calls, methods, tree, queens, nbody, fannkuch, callbacks, exceptions, closures, words, sieve]
+ALL = [calls, methods, tree, walk, queens, nbody, fannkuch, callbacks, exceptions, closures, words, sieve]

@@ -86,25 +86,33 @@ pub(super) fn waiting_frames(py: Python<'_>) -> Vec<Asking> {
     waiting
 }
 
-/// Who asks for the items of the generator with this frame, if it is one and C code asks.
+/// Whether a frame is that of a generator.
 ///
 /// # Safety
-/// The arguments are those that CPython gave its evaluator, and the GIL is held.
+/// It is one that CPython gave its evaluator.
 #[inline(always)]
-pub(super) unsafe fn asked_by_c(thread: *mut ffi::PyThreadState, frame: *mut c_void) -> Option<Asking> {
-    // SAFETY: the frame and the thread state are live, laid out as the checked layout says. The current
-    // frame is live too, and stands at an instruction.
+pub(super) unsafe fn is_of_generator(frame: *mut c_void) -> bool {
+    // SAFETY: the frame is live, laid out as the checked layout says.
     unsafe {
-        let is_generator = match CURRENT.frame.owner {
+        match CURRENT.frame.owner {
             Owner::Field { generator, .. } => {
                 let owner = frame.cast::<u8>().add(generator).cast::<*mut u8>();
                 !owner.read().is_null()
             }
             Owner::Byte { offset, .. } => frame.cast::<u8>().add(offset).cast::<c_char>().read() == 1,
-        };
-        if !is_generator {
-            return None;
         }
+    }
+}
+
+/// Who asks for the items of the generator with this frame, if C code does.
+///
+/// # Safety
+/// The arguments are those that CPython gave its evaluator, and the GIL is held.
+#[inline(always)]
+pub(super) unsafe fn asked_by_c(thread: *mut ffi::PyThreadState, frame: *mut c_void) -> Option<Asking> {
+    // SAFETY: the thread state is live, laid out as the checked layout says; the current frame is live
+    // too, and stands at an instruction.
+    unsafe {
         let caller = current_frame(thread);
         if caller.is_null() {
             return None; // nobody is there whose C code could be run again

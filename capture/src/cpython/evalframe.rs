@@ -206,17 +206,29 @@ unsafe fn record<W: Watcher>(
     }
     // SAFETY: CPython hands us the state of this thread and a live frame; its code object and the name
     // of that are alive with it, and the offsets are those of the checked layout.
-    let name = unsafe {
+    unsafe {
         stack_room::grant_all(thread.cast());
+        if asked::is_of_generator(frame) {
+            return record_generator::<W>(thread, frame, throw);
+        }
         let code = frame.cast::<u8>().add(CURRENT.frame.code).cast::<usize>().read();
         let code = slot::pointer(code) as *mut u8;
-        code.add(CURRENT.code_object.name).cast::<usize>().read()
-    };
-    if name == INIT_NAME.load(Ordering::Relaxed) {
-        // SAFETY: passed on unchanged.
-        return unsafe { record_init(thread, frame, throw) };
+        let name = code.add(CURRENT.code_object.name).cast::<usize>().read();
+        match name == INIT_NAME.load(Ordering::Relaxed) {
+            true => record_init(thread, frame, throw),
+            false => call_on(thread, frame, throw),
+        }
     }
-    // SAFETY: as above.
+}
+
+/// A generator, of which nothing is known to the evaluator alone unless C code asks it.
+#[inline(always)]
+unsafe fn record_generator<W: Watcher>(
+    thread: *mut ffi::PyThreadState,
+    frame: *mut c_void,
+    throw: c_int,
+) -> *mut ffi::PyObject {
+    // SAFETY: passed on unchanged.
     unsafe {
         match asked::asked_by_c(thread, frame) {
             Some(asking) => record_asked::<W>(thread, frame, throw, asking.caller, asking.at),
@@ -290,9 +302,9 @@ unsafe extern "C" fn record_granted<W: Watcher>(
     // SAFETY: passed on unchanged.
     unsafe {
         stack_room::grant(thread.cast());
-        match asked::asked_by_c(thread, frame) {
-            Some(asking) => record_asked::<W>(thread, frame, throw, asking.caller, asking.at),
-            None => record_init(thread, frame, throw),
+        match asked::is_of_generator(frame) {
+            true => record_generator::<W>(thread, frame, throw),
+            false => record_init(thread, frame, throw),
         }
     }
 }
