@@ -1,9 +1,19 @@
 """The fixtures: `move` runs a program that moves, `same` compares it with itself not moving."""
 
 import functools
+import signal
 
 import harness
 import pytest
+
+
+def pytest_configure():
+    """Whoever runs the tests may ignore signals, as a shell in the background does, and so would all programs."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture
