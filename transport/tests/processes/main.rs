@@ -21,10 +21,13 @@ fn main() {
     if args.nth(1).is_some_and(|word| word == "actor") {
         actors::act(args.collect());
     }
-    // Whoever runs this may ignore it, as `nohup` does, and so would every program that is moved.
+    // Whoever runs this may ignore them, as `nohup` and a shell's background do, and so would every program
+    // that is moved.
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: no handler is installed.
-    unsafe { sigaction(Signal::SIGHUP, &default) }.expect("SIGHUP can be reset");
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+        // SAFETY: no handler is installed.
+        unsafe { sigaction(signal, &default) }.expect("a signal can be reset");
+    }
     let arguments = libtest_mimic::Arguments::from_args();
     let trials = [
         starts::trials(),
