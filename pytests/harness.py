@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -156,6 +157,8 @@ def same(run, source, ways=("local",), hooks=("armed", "recording"), singles=Fal
     assert straight.returncode == 0, straight.stderr
     hops = straight.hops
     assert hops, "the program never called hop()"
+    if "PYTELEPORT_TEST_QUICK" in os.environ:
+        hooks = [hooks[zlib.crc32(source.encode()) % len(hooks)]]
     for way in ways:
         for hook in hooks:
             flags = ("-X", "teleport") if hook == "recording" else ()

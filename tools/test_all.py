@@ -41,9 +41,10 @@ SUITES = {
 }
 
 
-# What depends most on the release: --quick.
-QUICK = ["layouts", "frames", "generators", "calls"]
-NOT_QUICK = ["finally", "same_output", "hot"]
+# What depends most on the release: --quick. Programs are moved in one mode each there, armed or recording, by
+# turns, rather than in both.
+QUICK = ["layouts", "frames", "generators", "calls", "exceptions", "objects"]
+NOT_QUICK = ["finally", "same_output", "payload"]
 
 # What is tested once more where CPython was built with its JIT, with that switched on.
 WITH_JIT = ["frames", "hot", "generators", "entry"]
@@ -123,6 +124,8 @@ class Release:
         env = {"PYTELEPORT_TEST_PASSER": build_passer(self.tested)}
         # one of the same root file system, if that is another one
         others = [other for other in others if other.inside or not self.inside]
+        if quick:
+            env["PYTELEPORT_TEST_QUICK"] = "1"
         if others:
             env["PYTELEPORT_TEST_OTHER"] = others[0].tested
         if self.micro:
