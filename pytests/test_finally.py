@@ -29,8 +29,13 @@ def test_a_finally_body_entered_by_every_way(same):
     )
 
 
+# From 3.14 on the compiler warns, and names the file.
+QUIET = {"PYTHONWARNINGS": "ignore::SyntaxWarning"}
+
+
 def test_finally_bodies_within_each_other(same):
-    same("""
+    same(
+        """
         def inner(k):
             try:
                 try:
@@ -61,11 +66,14 @@ def test_finally_bodies_within_each_other(same):
                 print(inner(k))
             except KeyError as error:
                 print(repr(error), repr(error.__context__))
-    """)
+    """,
+        env=QUIET,
+    )
 
 
 def test_finally_bodies_that_leave_loops(same):
-    same("""
+    same(
+        """
         def leaves(k):
             for each in range(3):
                 try:
@@ -96,7 +104,9 @@ def test_finally_bodies_that_leave_loops(same):
                 print(leaves(k))
             except ValueError as error:
                 print(repr(error))
-    """)
+    """,
+        env=QUIET,
+    )
 
 
 def test_a_handler_that_names_its_exception_is_left(same):

@@ -93,9 +93,10 @@ def test_a_collected_object_is_the_same_there(same):
     )
 
 
+# `iter` keeps the compiler (3.14 and later) from making a loop of it.
 REFUSED = {
     "sum of the program's numbers": ("sum", "sum((Number(hop(i)) for i in range(3)), Number(0)).n"),
-    "set of the program's objects": ("set", "len(set(Number(hop(i)) for i in range(3)))"),
+    "set of the program's objects": ("set", "len(set(iter(Number(hop(i)) for i in range(3))))"),
     "max by a key": ("max", "max((hop(i) for i in range(3)), key=lambda n: -n)"),
     "map that is collected": ("list", "list(map(hop, range(3)))"),
     "enumerate that is collected": ("list", "list(enumerate(hop(i) for i in range(3)))"),

@@ -286,7 +286,7 @@ def called(code, *args):
         attempt()
 done = []
 def watched(n):
-    n += 1
+    n += abs(1)
     return n
 def f():
     sys.monitoring.use_tool_id(3, "test")
