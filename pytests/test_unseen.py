@@ -385,8 +385,9 @@ print(deepest(0, 600_000))
 """
     recording, straight = (int(run(code, *flags)) for flags in (WITH_HOOK, ()))
     # from 3.12 on CPython counts C code apart, and looks at how much it has when the hook comes, which is by a few
-    # calls less than at first; from 3.14 on it measures the stack, of which a call through C takes a little
-    assert abs(recording - straight) <= 20, (recording, straight)
+    # calls less than at first; from 3.14 on it measures the stack, of which a call through C takes a little, and
+    # the kernel some pages at random
+    assert abs(recording - straight) <= max(20, straight // 200), (recording, straight)
 
 
 def test_an_exception_comes_through_all_stacks():

@@ -43,7 +43,17 @@ SUITES = {
 
 # What depends most on the release: --quick. Programs are moved in one mode each there, armed or recording, by
 # turns, rather than in both.
-QUICK = ["layouts", "frames", "generators", "calls", "exceptions", "objects"]
+QUICK = [
+    "layouts",
+    "frames",
+    "generators",
+    "calls",
+    "exceptions",
+    "objects",
+    "hand-off",
+    "hook",
+    "micro versions",
+]
 NOT_QUICK = ["finally", "same_output", "payload"]
 
 # What is tested once more where CPython was built with its JIT, with that switched on.
