@@ -167,7 +167,7 @@ main()
     )
 
 
-@pytest.mark.skipif(not LOSES_CALLERS, reason="moves on all other releases")
+@pytest.mark.skipif(not LOSES_CALLERS, reason="tests what 3.9 alone refuses")
 def test_thrown_through_on_3_9_is_refused(move):
     run = move("""
         def inner():
@@ -193,7 +193,7 @@ def test_thrown_through_on_3_9_is_refused(move):
     assert run.ended_in == "home"
 
 
-@pytest.mark.skipif(LOSES_CALLERS, reason="refused, see above")
+@pytest.mark.skipif(LOSES_CALLERS, reason="CPython 3.9 loses the callers of a throw() that is passed on: refused")
 def test_thrown_through_generators_that_handle_it(same):
     same(
         with_states("""
