@@ -6,6 +6,7 @@ import pytest
 
 # 3.9 loses sight of whoever throws something through a generator that delegates.
 LOSES_CALLERS = sys.version_info[:2] == (3, 9)
+REFUSED_ON_3_9 = "CPython 3.9 loses the callers of a throw() that is passed on: refused"
 
 # What a generator that runs, or stands somewhere, is asked by programs below.
 STATES = """
@@ -124,7 +125,7 @@ for name, steps, end, it in rows:
 def test_the_innermost_of_several_generators_moves(same, call, depth):
     """While something is thrown in, those outside of the innermost stand suspended, and are marked as running."""
     if LOSES_CALLERS and "throw" in call:
-        pytest.skip("refused, see below")
+        pytest.skip(REFUSED_ON_3_9)
     same(
         with_states(f"""
 def leaf():
@@ -193,7 +194,7 @@ def test_thrown_through_on_3_9_is_refused(move):
     assert run.ended_in == "home"
 
 
-@pytest.mark.skipif(LOSES_CALLERS, reason="CPython 3.9 loses the callers of a throw() that is passed on: refused")
+@pytest.mark.skipif(LOSES_CALLERS, reason=REFUSED_ON_3_9)
 def test_thrown_through_generators_that_handle_it(same):
     same(
         with_states("""
