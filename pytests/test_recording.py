@@ -217,3 +217,28 @@ def test_a_generator_that_was_used_before_is_collected_from_there(same):
     """,
         hooks=("recording",),
     )
+
+
+def test_a_line_that_calls_now_this_and_now_that(move):
+    """A call that collects, at a place where one that does not was seen, and hundreds of such places meanwhile."""
+    many = "\n".join("                %snext(inner())" % ("", "x = ", "x = y = ")[n % 3] for n in range(400))
+    source = f"""
+        def apply(function, source):
+            return function(source)
+        def inner():
+            yield 1
+        def items(n):
+            for i in range(n):
+{many}
+                if i == 3:
+                    try:
+                        teleport()
+                    except BoundaryError:
+                        trail("refused")
+                yield i
+        print(apply(next, inner()), apply(list, items(5)))
+        print(apply(list, items(5)), apply(sum, items(6)))
+    """
+    straight, moved = move.straight(source), move(source, flags=("-X", "teleport"))
+    assert moved.stdout == straight.stdout, moved.stderr
+    assert moved.returncode == 0, moved.stderr

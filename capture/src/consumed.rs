@@ -56,7 +56,7 @@ const MOST_ITEMS: usize = 1 << 20;
 const MOST_OPEN: usize = 256;
 
 /// How many places are kept in mind.
-const PLACES: usize = 64;
+const PLACES: usize = 4096;
 
 /// Those of all threads, the ones inside others last. [`Consumed`] is told of each end. Never locked while
 /// code of the program's runs.
@@ -67,8 +67,9 @@ fn with_open<T>(work: impl FnOnce(&mut Vec<Consumption>) -> T) -> T {
     work(&mut OPEN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// The addresses of opcodes whose C code keeps nothing, as `next` does, each at its hash. One that is
-/// wrong, as code comes and goes, costs a refusal later.
+/// The addresses of opcodes whose C code keeps nothing, as `next` does, each at its hash. None is ever
+/// forgotten: one that is wrong, as code comes and goes, then costs a refusal, and never lets C code that
+/// collects be noticed in its middle.
 static KEEPS_NOTHING: [AtomicUsize; PLACES] = [const { AtomicUsize::new(0) }; PLACES];
 
 /// The items that were given to a C function which still runs.
@@ -92,12 +93,13 @@ impl Watcher for Consumed {
     }
 
     fn known(asking: Asking) -> Option<bool> {
-        if KEEPS_NOTHING[hash(asking.at)].load(Ordering::Relaxed) == asking.at {
-            return Some(false);
-        }
         let number = NUMBER.load(Ordering::Relaxed);
         let is_it = |it: &Consumption| it.asking == asking && it.number == number;
-        with_open(|open| open.iter().rev().any(is_it)).then_some(true)
+        if with_open(|open| open.iter().rev().any(is_it)) {
+            return Some(true);
+        }
+        let kept = KEEPS_NOTHING[hash(asking.at)].load(Ordering::Relaxed);
+        (kept == asking.at).then_some(false)
     }
 
     fn wants<'py>(
@@ -112,7 +114,9 @@ impl Watcher for Consumed {
             let may_be_old = BEGUN.lock().is_ok_and(|begun| begun.is_old(asking)) && !is_fresh(generator);
             start(py, asking, (!may_be_old).then(Vec::new), false);
         } else {
-            KEEPS_NOTHING[hash(asking.at)].store(asking.at, Ordering::Relaxed);
+            let place = &KEEPS_NOTHING[hash(asking.at)];
+            // Where another one is this one is looked at anew each time.
+            let _taken = place.compare_exchange(0, asking.at, Ordering::Relaxed, Ordering::Relaxed);
         }
         consumes
     }
