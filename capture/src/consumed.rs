@@ -6,7 +6,7 @@
 
 use crate::code::Op;
 use crate::cpython::codeobject::CodeInfo;
-use crate::cpython::evalframe::{turn_page, Asking, Watcher};
+use crate::cpython::evalframe::{let_go, turn_page, Asking, Watcher, PAGE_SIZE};
 use crate::cpython::frame::RunningFrame;
 use crate::read::consumes;
 use pyo3::prelude::*;
@@ -20,9 +20,37 @@ struct Consumption {
     /// Which one, and who asks.
     asking: Asking,
     /// What the generator has given; `None` if that is too much to keep, or not known from the start.
-    items: Option<Vec<Py<PyAny>>>,
+    items: Option<Items>,
     /// The C code runs again already, over items of before, which are the first of these.
     is_repeated: bool,
+}
+
+/// Items in order, a page at a time.
+#[derive(Default)]
+struct Items {
+    pages: Vec<Vec<Py<PyAny>>>,
+    count: usize,
+}
+
+impl Items {
+    fn add(&mut self, given: Vec<Py<PyAny>>) {
+        self.count += given.len();
+        match self.pages.last_mut() {
+            // A generator that another one interrupts gives few at a time.
+            Some(last) if last.len() + given.len() <= PAGE_SIZE => last.extend(given),
+            _ => self.pages.push(given),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Py<PyAny>> {
+        self.pages.iter().flatten()
+    }
+
+    fn let_go(self, py: Python<'_>) {
+        for page in self.pages {
+            let_go(py, page);
+        }
+    }
 }
 
 /// When the recording mode began or ended last.
@@ -84,7 +112,7 @@ pub(crate) struct Given {
 pub struct Consumed;
 
 impl Watcher for Consumed {
-    fn begins(waiting: Vec<Asking>) {
+    fn begins(&self, waiting: Vec<Asking>) {
         if let Ok(mut begun) = BEGUN.lock() {
             begun.number += 1;
             NUMBER.store(begun.number, Ordering::Relaxed);
@@ -92,7 +120,7 @@ impl Watcher for Consumed {
         }
     }
 
-    fn known(asking: Asking) -> Option<bool> {
+    fn known(&self, asking: Asking) -> Option<bool> {
         let number = NUMBER.load(Ordering::Relaxed);
         let is_it = |it: &Consumption| it.asking == asking && it.number == number;
         if with_open(|open| open.iter().rev().any(is_it)) {
@@ -103,6 +131,7 @@ impl Watcher for Consumed {
     }
 
     fn wants<'py>(
+        &self,
         py: Python<'py>,
         asking: Asking,
         generator: RunningFrame<'py>,
@@ -112,7 +141,7 @@ impl Watcher for Consumed {
         if consumes {
             // One that was at work before us has items that nobody has noted.
             let may_be_old = BEGUN.lock().is_ok_and(|begun| begun.is_old(asking)) && !is_fresh(generator);
-            start(py, asking, (!may_be_old).then(Vec::new), false);
+            start(py, asking, (!may_be_old).then(Items::default), false);
         } else {
             let place = &KEEPS_NOTHING[hash(asking.at)];
             // Where another one is this one is looked at anew each time.
@@ -121,42 +150,36 @@ impl Watcher for Consumed {
         consumes
     }
 
-    fn gave<'py>(py: Python<'py>, generator: usize, given: Vec<Bound<'py, PyAny>>) {
+    fn gave(&self, py: Python<'_>, generator: usize, given: Vec<Py<PyAny>>) {
         // Let go outside: code of the program may run.
         let left_over = with_open(|open| {
             let found = open.iter_mut().rev().find(|it| it.asking.generator == generator);
             let items = found.map(|found| &mut found.items);
             match items {
-                Some(Some(items)) if items.len() + given.len() <= MOST_ITEMS => {
-                    items.extend(given.into_iter().map(Bound::unbind));
-                    (None, None)
+                Some(Some(items)) if items.count + given.len() <= MOST_ITEMS => {
+                    items.add(given);
+                    (None, Vec::new())
                 }
-                Some(items) => (items.take(), Some(given)),
-                None => (None, Some(given)),
+                Some(items) => (items.take(), given),
+                None => (None, given),
             }
         });
-        let (too_many, _given) = left_over;
+        let (too_many, given) = left_over;
         if let Some(items) = too_many {
-            let_go(py, items);
+            items.let_go(py);
         }
+        let_go(py, given);
     }
 
-    fn ended(py: Python<'_>, generator: usize) {
+    fn ended(&self, py: Python<'_>, generator: usize) {
         let ended = with_open(|open| {
             let place = open.iter().rposition(|it| it.asking.generator == generator)?;
             Some(open.remove(place))
         });
         // Let go outside: code of the program may run.
         if let Some(items) = ended.and_then(|ended| ended.items) {
-            let_go(py, items);
+            items.let_go(py);
         }
-    }
-}
-
-/// Gives up references at once, as an evaluator is not known to hold the GIL.
-fn let_go(py: Python<'_>, items: Vec<Py<PyAny>>) {
-    for item in items {
-        drop(item.into_bound(py));
     }
 }
 
@@ -178,7 +201,7 @@ fn is_fresh(generator: RunningFrame<'_>) -> bool {
     begins.map_or(raw < 0, |begins| raw <= begins as i32)
 }
 
-fn start(py: Python<'_>, asking: Asking, items: Option<Vec<Py<PyAny>>>, is_repeated: bool) {
+fn start(py: Python<'_>, asking: Asking, items: Option<Items>, is_repeated: bool) {
     let started = Consumption {
         number: NUMBER.load(Ordering::Relaxed),
         asking,
@@ -200,7 +223,7 @@ fn start(py: Python<'_>, asking: Asking, items: Option<Vec<Py<PyAny>>>, is_repea
     });
     // Outside: code of the program may run.
     for items in over.into_iter().filter_map(|over| over.items) {
-        let_go(py, items);
+        items.let_go(py);
     }
 }
 
@@ -210,7 +233,7 @@ pub(crate) fn given_by(
     generator: RunningFrame<'_>,
     caller: RunningFrame<'_>,
 ) -> Option<Given> {
-    turn_page::<Consumed>(py);
+    turn_page(py);
     let asking = Asking::between(generator, caller);
     with_open(|open| {
         let found = open
@@ -230,5 +253,12 @@ pub(crate) fn given_by(
 
 /// Keeps what C code that runs again has before the generator goes on.
 pub fn repeat(py: Python<'_>, generator: RunningFrame<'_>, caller: RunningFrame<'_>, items: Vec<Py<PyAny>>) {
-    start(py, Asking::between(generator, caller), Some(items), true);
+    let count = items.len();
+    let pages = vec![items];
+    start(
+        py,
+        Asking::between(generator, caller),
+        Some(Items { pages, count }),
+        true,
+    );
 }

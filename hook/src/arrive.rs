@@ -94,7 +94,7 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
 /// Gives the program its surroundings back; everything that can fail has been tried after this.
 fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
     decoded.late.bind(py).call_method0("give_back")?;
-    evalframe::set_recording::<Consumed>(py, decoded.recording)
+    evalframe::set_recording(py, &Consumed, decoded.recording)
         .map_err(|error| raise(py, "ResumeError", error.to_string()))
 }
 

@@ -16,7 +16,7 @@
 use crate::closing;
 use crate::errors::{morph_error, raise};
 use crate::tail::{self, Place};
-use capture::consumed::{self, Consumed};
+use capture::consumed;
 use capture::cpython::evalframe::{self, Next, Resumer};
 use capture::cpython::fields;
 use capture::cpython::frame::RunningFrame;
@@ -91,7 +91,7 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
                 collecting: pause_collector(py),
             });
             RESUME.set(Some(resume.clone()));
-            let result = evalframe::start_resuming::<StackResumer>(py)
+            let result = evalframe::start_resuming(py, &StackResumer)
                 .map_err(|error| raise(py, "ResumeError", error.to_string()))
                 .and_then(|()| start(py, resume, 0));
             // If the innermost frame was never reached: nothing may hold objects past the end.
@@ -177,9 +177,7 @@ fn start(py: Python<'_>, resume: Rc<Resume>, index: usize) -> PyResult<Py<PyAny>
 struct StackResumer;
 
 impl Resumer for StackResumer {
-    type Watcher = Consumed;
-
-    fn enter<'py>(py: Python<'py>, frame: RunningFrame<'py>) -> Next {
+    fn enter<'py>(&self, py: Python<'py>, frame: RunningFrame<'py>) -> Next {
         let expected = RESUME.with_borrow(|resume| {
             let resume = resume.as_ref()?;
             Some((resume.clone(), resume.expected.get()?))

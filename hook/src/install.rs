@@ -15,14 +15,14 @@ use pyo3::prelude::*;
 #[pyfunction]
 pub fn install_hook(py: Python<'_>) -> PyResult<()> {
     ready(py)?;
-    evalframe::set_recording::<Consumed>(py, true)
+    evalframe::set_recording(py, &Consumed, true)
         .map_err(|error| raise(py, "TeleportError", error.to_string()))
 }
 
 /// Leaves the interpreter as `install_hook` found it; without it nothing is changed.
 #[pyfunction]
 pub fn uninstall_hook(py: Python<'_>) -> PyResult<()> {
-    evalframe::set_recording::<Consumed>(py, false)
+    evalframe::set_recording(py, &Consumed, false)
         .map_err(|error| raise(py, "TeleportError", error.to_string()))
 }
 

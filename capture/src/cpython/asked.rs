@@ -12,10 +12,12 @@ use crate::code::Op;
 use core::cell::Cell;
 use core::ffi::{c_char, c_int, c_void};
 use core::mem::offset_of;
+use core::ptr::{null_mut, slice_from_raw_parts_mut};
 use core::sync::atomic::{AtomicBool, Ordering};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::OnceLock;
 
 /// A generator and who asks it, by addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,22 +45,57 @@ impl Asking {
 
 /// Who wants to know what generators give to C code. What it is asked often must not panic, and runs no
 /// code of the program's.
-pub trait Watcher {
+pub trait Watcher: Sync {
     /// From now on it is asked, or no longer. These frames wait meanwhile, of whatever they have called.
-    fn begins(waiting: Vec<Asking>);
+    fn begins(&self, waiting: Vec<Asking>);
     /// Whether it wants to know what the generator gives, if that is known from before.
-    fn known(asking: Asking) -> Option<bool>;
+    fn known(&self, asking: Asking) -> Option<bool>;
     /// The same, to be found out.
     fn wants<'py>(
+        &self,
         py: Python<'py>,
         asking: Asking,
         generator: RunningFrame<'py>,
         caller: RunningFrame<'py>,
     ) -> bool;
     /// A generator, by its frame, has given these items.
-    fn gave<'py>(py: Python<'py>, generator: usize, items: Vec<Bound<'py, PyAny>>);
+    fn gave(&self, py: Python<'_>, generator: usize, items: Vec<Py<PyAny>>);
     /// It is over, or an exception is thrown into it; code of the program's may run.
-    fn ended(py: Python<'_>, generator: usize);
+    fn ended(&self, py: Python<'_>, generator: usize);
+}
+
+/// The one there is, from the first time that the recording mode is on.
+static WATCHER: OnceLock<&'static dyn Watcher> = OnceLock::new();
+
+/// The recording mode is on from now on, or no longer.
+pub(super) fn begin(py: Python<'_>, watcher: &'static dyn Watcher) {
+    let watcher = *WATCHER.get_or_init(|| watcher);
+    turn_page(py);
+    watcher.begins(waiting_frames(py));
+}
+
+/// Frames are only watched while there is somebody who does.
+fn watcher() -> &'static dyn Watcher {
+    WATCHER.get().copied().unwrap_or(&Nobody)
+}
+
+/// Wants to know nothing.
+struct Nobody;
+
+impl Watcher for Nobody {
+    fn begins(&self, _waiting: Vec<Asking>) {}
+
+    fn known(&self, _asking: Asking) -> Option<bool> {
+        Some(false)
+    }
+
+    fn wants<'py>(&self, _: Python<'py>, _: Asking, _: RunningFrame<'py>, _: RunningFrame<'py>) -> bool {
+        false
+    }
+
+    fn gave(&self, _: Python<'_>, _: usize, _: Vec<Py<PyAny>>) {}
+
+    fn ended(&self, _: Python<'_>, _: usize) {}
 }
 
 /// Opcodes, by their number in code that runs, which have turned out to be those of an evaluator that
@@ -74,7 +111,7 @@ thread_local! {
 const INSTRUMENTED: u8 = 230;
 
 /// The frames that wait on all threads, with the opcodes that they stand at.
-pub(super) fn waiting_frames(py: Python<'_>) -> Vec<Asking> {
+fn waiting_frames(py: Python<'_>) -> Vec<Asking> {
     let mut waiting = Vec::new();
     for thread in ThreadState::all(py) {
         let mut next = thread.frame();
@@ -110,21 +147,34 @@ pub(super) unsafe fn is_of_generator(frame: *mut c_void) -> bool {
 /// The arguments are those that CPython gave its evaluator, and the GIL is held.
 #[inline(always)]
 pub(super) unsafe fn asked_by_c(thread: *mut ffi::PyThreadState, frame: *mut c_void) -> Option<Asking> {
+    // SAFETY: as the caller promises; the opcode is one of code that runs.
+    unsafe {
+        let asking = asked_by(thread, frame)?;
+        let opcode = (asking.at as *const u8).read();
+        let itself = ASKS_ITSELF[usize::from(opcode)].load(Ordering::Relaxed);
+        (!itself).then_some(asking)
+    }
+}
+
+/// Who asks for the items of the generator with this frame. `None` if nobody is there whose C code could
+/// be run again.
+///
+/// # Safety
+/// As above; the thread state may be NULL.
+#[inline(always)]
+unsafe fn asked_by(thread: *mut ffi::PyThreadState, frame: *mut c_void) -> Option<Asking> {
     // SAFETY: the thread state is live, laid out as the checked layout says; the current frame is live
     // too, and stands at an instruction.
     unsafe {
-        let caller = current_frame(thread);
-        if caller.is_null() {
-            return None; // nobody is there whose C code could be run again
-        }
-        let at = opcode_of(caller);
-        if ASKS_ITSELF[usize::from(at.read())].load(Ordering::Relaxed) {
-            return None;
-        }
-        Some(Asking {
+        let caller = match CURRENT.frame.owner {
+            // Set by gen_send_ex before it calls the evaluator (up to 3.10).
+            Owner::Field { .. } => frame.cast::<u8>().add(CURRENT.frame.back).cast::<*mut u8>().read(),
+            Owner::Byte { .. } => current_frame(thread),
+        };
+        (!caller.is_null()).then(|| Asking {
             generator: frame as usize,
             caller: caller as usize,
-            at: at as usize,
+            at: opcode_of(caller) as usize,
         })
     }
 }
@@ -188,17 +238,19 @@ unsafe fn in_bytes(frame: *mut u8, at: c_int) -> *const u8 {
 }
 
 /// The items that the generator gave which was asked last, until the page is full or somebody wants to
-/// know. To write one down must take next to no time.
+/// know. To write one down must take next to no time, and so must it to hand over a full page.
 struct Page {
     /// Which generator, as in [`Asking`]: all zero for none.
     generator: Cell<usize>,
     caller: Cell<usize>,
     at: Cell<usize>,
+    /// A box's memory for [`PAGE_SIZE`] items, of which the first `count` are there; null for none yet.
+    items: Cell<*mut Py<PyAny>>,
     count: Cell<usize>,
-    items: [Cell<*mut ffi::PyObject>; PAGE_SIZE],
 }
 
-const PAGE_SIZE: usize = 256;
+/// So many items are written down before they are handed over.
+pub const PAGE_SIZE: usize = 256;
 
 // SAFETY: it is only touched with the GIL held, and no code of the program's runs meanwhile.
 unsafe impl Sync for Page {}
@@ -207,8 +259,8 @@ static PAGE: Page = Page {
     generator: Cell::new(0),
     caller: Cell::new(0),
     at: Cell::new(0),
+    items: Cell::new(null_mut()),
     count: Cell::new(0),
-    items: [const { Cell::new(core::ptr::null_mut()) }; PAGE_SIZE],
 };
 
 impl Page {
@@ -219,68 +271,112 @@ impl Page {
             && self.caller.get() == asking.caller
     }
 
+    /// Turns it, taken before, into an empty one.
     fn begin(&self, asking: Asking) {
+        if self.items.get().is_null() {
+            let memory = Box::into_raw(Box::<[Py<PyAny>]>::new_uninit_slice(PAGE_SIZE));
+            self.items.set(memory.cast());
+        }
+        self.count.set(0);
         self.generator.set(asking.generator);
         self.caller.set(asking.caller);
         self.at.set(asking.at);
     }
 
-    /// What is on it; it is nobody's then.
-    fn take<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
+    /// What is on it; it is nobody's then. The memory goes with the items if they fill it.
+    fn take(&self, _py: Python<'_>) -> Vec<Py<PyAny>> {
         self.generator.set(0);
-        let items = self.items[..self.count.replace(0)].iter().map(|item| {
-            // SAFETY: what is written down is a reference that the page owns, and gives up here.
-            unsafe { Bound::from_owned_ptr(py, item.get()) }
-        });
-        items.collect()
+        let memory = self.items.get();
+        if memory.is_null() {
+            return Vec::new();
+        }
+        let count = self.count.replace(0);
+        // SAFETY: the memory is a box's, which nobody else has, and so many items have been written to
+        // it, each a reference of its own; they are given up here, and so is the memory of a full one.
+        unsafe {
+            if count == PAGE_SIZE {
+                self.items.set(null_mut());
+                return Box::from_raw(slice_from_raw_parts_mut(memory, count)).into_vec();
+            }
+            let mut items: Vec<Py<PyAny>> = Vec::with_capacity(count);
+            items.as_mut_ptr().copy_from_nonoverlapping(memory, count);
+            items.set_len(count);
+            items
+        }
+    }
+
+    /// Writes an item down.
+    ///
+    /// # Safety
+    /// The page has begun, and is not full; the object is live.
+    #[inline(always)]
+    unsafe fn note(&self, item: *mut ffi::PyObject) {
+        let count = self.count.get();
+        // SAFETY: as the caller promises; a `Py` is a pointer to an object, and owns a reference.
+        unsafe {
+            ffi::Py_INCREF(item);
+            self.items
+                .get()
+                .cast::<*mut ffi::PyObject>()
+                .add(count)
+                .write(item);
+        }
+        self.count.set(count + 1);
     }
 }
 
 /// Hands over what is on the page.
-pub fn turn_page<W: Watcher>(py: Python<'_>) {
+pub fn turn_page(py: Python<'_>) {
     let generator = PAGE.generator.get();
     let items = PAGE.take(py);
     if !items.is_empty() {
-        W::gave(py, generator, items);
+        watcher().gave(py, generator, items);
+    }
+}
+
+/// Gives up references at once, as an evaluator is not known to hold the GIL. Code of the program's may run.
+pub fn let_go(py: Python<'_>, items: Vec<Py<PyAny>>) {
+    for item in items {
+        drop(item.into_bound(py));
     }
 }
 
 /// A generator is over: what it gave is of no interest any more.
-fn end<W: Watcher>(py: Python<'_>, generator: usize) {
+fn end(py: Python<'_>, generator: usize) {
     let raised = PyErr::take(py);
     let given = match PAGE.generator.get() == generator {
         true => PAGE.take(py),
         false => Vec::new(),
     };
-    W::ended(py, generator);
-    // Code of the program's may run.
-    drop(given);
+    watcher().ended(py, generator);
+    let_go(py, given);
     if let Some(raised) = raised {
         raised.restore(py);
     }
 }
 
-/// Whether the watcher wants to know what the generator gives that is asked.
+/// Whether what the generator gives is being written down.
 #[inline(always)]
-pub(super) fn enter<W: Watcher>(asking: Asking, throw: bool) -> bool {
-    (PAGE.is_of(asking) && !throw) || enter_another::<W>(asking, throw)
+pub(super) fn is_noted(asking: Asking) -> bool {
+    PAGE.is_of(asking)
 }
 
+/// Whether the watcher wants to know what the generator gives that is asked.
 #[inline(never)]
-fn enter_another<W: Watcher>(asking: Asking, throw: bool) -> bool {
-    match W::known(asking) {
+pub(super) fn enter(asking: Asking, throw: bool) -> bool {
+    match watcher().known(asking) {
         Some(wanted) if !throw => wanted,
-        _ => look::<W>(asking, throw),
+        _ => look(asking, throw),
     }
 }
 
 #[cold]
-fn look<W: Watcher>(asking: Asking, throw: bool) -> bool {
+fn look(asking: Asking, throw: bool) -> bool {
     // SAFETY: an evaluator is called with the GIL held.
     let py = unsafe { Python::assume_attached() };
     let looked = catch_unwind(AssertUnwindSafe(|| {
         if throw {
-            end::<W>(py, asking.generator);
+            end(py, asking.generator);
             return false;
         }
         // SAFETY: both are live, and cannot return while we run.
@@ -294,7 +390,7 @@ fn look<W: Watcher>(asking: Asking, throw: bool) -> bool {
         let (Some(generator), Some(caller)) = (generator, caller) else {
             return false;
         };
-        learn(caller) == Some(false) && W::wants(py, asking, generator, caller)
+        learn(caller) == Some(false) && watcher().wants(py, asking, generator, caller)
     }));
     looked.unwrap_or(false)
 }
@@ -326,39 +422,45 @@ fn learn(caller: RunningFrame<'_>) -> Option<bool> {
 /// Writes down what came: an item, or tells the watcher that it was the end or an exception.
 ///
 /// # Safety
-/// The result is what the evaluator gave for the frame of this generator, which somebody holds, and the
-/// GIL is held.
+/// The result is what the evaluator gave for the frame of this generator, which somebody holds who is on
+/// the stack, and the GIL is held.
 #[inline(always)]
-pub(super) unsafe fn leave<W: Watcher>(asking: Asking, result: *mut ffi::PyObject) {
+pub(super) unsafe fn leave(generator: *mut c_void, result: *mut ffi::PyObject) {
     // SAFETY: as the caller promises; the page gets a reference of its own, at a place that it has.
     unsafe {
-        if result.is_null() || !is_suspended(asking.generator as *const u8) {
-            return over::<W>(asking);
+        if result.is_null() || !is_suspended(generator.cast()) {
+            return over(generator as usize);
         }
-        let mut count = PAGE.count.get();
-        if PAGE.generator.get() != asking.generator || count >= PAGE_SIZE {
-            turn_to::<W>(asking);
-            count = 0;
+        if PAGE.generator.get() != generator as usize || PAGE.count.get() >= PAGE_SIZE {
+            turn_to(generator);
         }
-        ffi::Py_INCREF(result);
-        PAGE.items[count].set(result);
-        PAGE.count.set(count + 1);
+        PAGE.note(result);
     }
 }
 
+/// Another page, for this generator.
+///
+/// # Safety
+/// As above.
 #[cold]
-fn turn_to<W: Watcher>(asking: Asking) {
-    // SAFETY: an evaluator is called with the GIL held.
-    turn_page::<W>(unsafe { Python::assume_attached() });
-    PAGE.begin(asking);
+unsafe fn turn_to(generator: *mut c_void) {
+    // SAFETY: as the caller promises: whoever asked is what the thread runs again.
+    let (py, asking) = unsafe { (Python::assume_attached(), asked_by(null_mut(), generator)) };
+    turn_page(py);
+    // With nobody there, which cannot be, it is nobody's page.
+    PAGE.begin(asking.unwrap_or(Asking {
+        generator: 0,
+        caller: 0,
+        at: 0,
+    }));
 }
 
 #[cold]
-fn over<W: Watcher>(asking: Asking) {
-    // SAFETY: as above.
+fn over(generator: usize) {
+    // SAFETY: an evaluator is called with the GIL held.
     let py = unsafe { Python::assume_attached() };
     // What is not noted is missed when the program is to move, and nowhere else.
-    let _panicked = catch_unwind(AssertUnwindSafe(|| end::<W>(py, asking.generator)));
+    let _panicked = catch_unwind(AssertUnwindSafe(|| end(py, generator)));
 }
 
 /// Whether a generator's frame has come to a yield, and waits there.

@@ -7,20 +7,20 @@
 //! brought back to life, and offers each frame that starts to a [`Resumer`]. Both call on whatever
 //! function was set before.
 
-pub use super::asked::{turn_page, Asking, Watcher};
+pub use super::asked::{let_go, turn_page, Asking, Watcher, PAGE_SIZE};
 use super::ffi::PyInterpreterState_Get;
 use super::frame::RunningFrame;
 use super::signature::{self, address_of, Evaluator};
 use super::stack_room::{self, stack_pointer};
 use super::{asked, codeobject, slot, CURRENT};
 use core::ffi::{c_int, c_void};
-use core::marker::PhantomData;
 use core::ptr::{null_mut, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use pyo3::exceptions::PySystemError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::OnceLock;
 
 /// What becomes of a frame that was offered to a [`Resumer`].
 pub enum Next {
@@ -33,11 +33,9 @@ pub enum Next {
 }
 
 /// Who knows which frames are to become captured ones.
-pub trait Resumer {
-    /// Who wants to know what generators give to C code in the recording mode.
-    type Watcher: Watcher;
+pub trait Resumer: Sync {
     /// Looks at a frame that starts (not one that an exception is thrown into).
-    fn enter<'py>(py: Python<'py>, frame: RunningFrame<'py>) -> Next;
+    fn enter<'py>(&self, py: Python<'py>, frame: RunningFrame<'py>) -> Next;
 }
 
 /// Why our function cannot be put in or taken out.
@@ -55,11 +53,11 @@ pub enum InstallError {
 /// because the evaluators read it in every call.
 static RECORDING: AtomicBool = AtomicBool::new(false);
 
-/// The address of `record` with its [`Watcher`], once it was asked for.
-static RECORD: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+/// Whether a [`Resumer`] waits.
+static RESUMING: AtomicBool = AtomicBool::new(false);
 
-/// The address of `resume` for the [`Resumer`] that waits, null if none does.
-static RESUMING: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+/// The one there is, from the first time that one waits.
+static RESUMER: OnceLock<&'static dyn Resumer> = OnceLock::new();
 
 /// The address of the function of ours that is set in the interpreter, null for none.
 static SET: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
@@ -93,7 +91,11 @@ pub fn status(_py: Python<'_>) -> Status {
 }
 
 /// Turns the recording of every frame on or off.
-pub fn set_recording<W: Watcher>(py: Python<'_>, recording: bool) -> Result<(), InstallError> {
+pub fn set_recording(
+    py: Python<'_>,
+    watcher: &'static dyn Watcher,
+    recording: bool,
+) -> Result<(), InstallError> {
     if recording && INIT_NAME.load(Ordering::Relaxed) == 0 {
         let name = pyo3::types::PyString::intern(py, "__init__");
         // Interned strings that nobody holds go; this one has to stay.
@@ -105,35 +107,36 @@ pub fn set_recording<W: Watcher>(py: Python<'_>, recording: bool) -> Result<(), 
         super::lifecycle::make_room_for_hooked_calls();
         stack_room::look(py);
     }
-    RECORD.store(address_of::<Record<W>>(), Ordering::Relaxed);
     if recording != RECORDING.load(Ordering::Relaxed) {
-        asked::turn_page::<W>(py);
-        W::begins(asked::waiting_frames(py));
+        asked::begin(py, watcher);
     }
     let before = RECORDING.swap(recording, Ordering::Relaxed);
     apply(py).inspect_err(|_| RECORDING.store(before, Ordering::Relaxed))
 }
 
-/// Offers every frame that starts to `R`, until [`stop_resuming`].
-pub fn start_resuming<R: Resumer>(py: Python<'_>) -> Result<(), InstallError> {
+/// Offers every frame that starts to the resumer, the same each time, until [`stop_resuming`].
+pub fn start_resuming(py: Python<'_>, resumer: &'static dyn Resumer) -> Result<(), InstallError> {
     stack_room::look(py);
-    RESUMING.store(address_of::<Resume<R>>(), Ordering::Relaxed);
-    apply(py).inspect_err(|_| RESUMING.store(null_mut(), Ordering::Relaxed))
+    RESUMER.get_or_init(|| resumer);
+    RESUMING.store(true, Ordering::Relaxed);
+    apply(py).inspect_err(|_| RESUMING.store(false, Ordering::Relaxed))
 }
 
 /// Ends what [`start_resuming`] began; frames that were taken over go on.
 pub fn stop_resuming(py: Python<'_>) {
-    RESUMING.store(null_mut(), Ordering::Relaxed);
+    RESUMING.store(false, Ordering::Relaxed);
     // Nothing can have been set above ours between the two, and if it was it calls us: harmless.
     let _covered = apply(py);
 }
 
 /// Sets the function that is wanted.
 fn apply(_py: Python<'_>) -> Result<(), InstallError> {
-    let wanted = match RESUMING.load(Ordering::Relaxed) {
-        resume if !resume.is_null() => resume,
-        _ if RECORDING.load(Ordering::Relaxed) => RECORD.load(Ordering::Relaxed),
-        _ => null_mut(),
+    let wanted = if RESUMING.load(Ordering::Relaxed) {
+        address_of::<Resume>()
+    } else if RECORDING.load(Ordering::Relaxed) {
+        address_of::<Record>()
+    } else {
+        null_mut()
     };
     let set = SET.load(Ordering::Relaxed);
     // SAFETY: the GIL is held, so there is an interpreter and nobody else changes the field.
@@ -180,9 +183,9 @@ unsafe fn call_on(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_
 ///
 /// One comparison of pointers for a frame that is no `__init__`, and one for the stack: it must cost
 /// what CPython charges for any custom evaluator, and no more.
-struct Record<W>(PhantomData<W>);
+struct Record;
 
-impl<W: Watcher> Evaluator for Record<W> {
+impl Evaluator for Record {
     #[inline(always)]
     unsafe fn evaluate(
         thread: *mut ffi::PyThreadState,
@@ -190,26 +193,22 @@ impl<W: Watcher> Evaluator for Record<W> {
         throw: c_int,
     ) -> *mut ffi::PyObject {
         // SAFETY: passed on unchanged.
-        unsafe { record::<W>(thread, frame, throw) }
+        unsafe { record(thread, frame, throw) }
     }
 }
 
 #[inline(always)]
-unsafe fn record<W: Watcher>(
-    thread: *mut ffi::PyThreadState,
-    frame: *mut c_void,
-    throw: c_int,
-) -> *mut ffi::PyObject {
+unsafe fn record(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_int) -> *mut ffi::PyObject {
     if !stack_room::is_left(stack_pointer()) {
         // SAFETY: passed on unchanged.
-        return unsafe { record_at_end::<W>(thread, frame, throw) };
+        return unsafe { record_at_end(thread, frame, throw) };
     }
     // SAFETY: CPython hands us the state of this thread and a live frame; its code object and the name
     // of that are alive with it, and the offsets are those of the checked layout.
     unsafe {
         stack_room::grant_all(thread.cast());
         if asked::is_of_generator(frame) {
-            return record_generator::<W>(thread, frame, throw);
+            return record_generator(thread, frame, throw);
         }
         let code = frame.cast::<u8>().add(CURRENT.frame.code).cast::<usize>().read();
         let code = slot::pointer(code) as *mut u8;
@@ -223,7 +222,7 @@ unsafe fn record<W: Watcher>(
 
 /// A generator, of which nothing is known to the evaluator alone unless C code asks it.
 #[inline(always)]
-unsafe fn record_generator<W: Watcher>(
+unsafe fn record_generator(
     thread: *mut ffi::PyThreadState,
     frame: *mut c_void,
     throw: c_int,
@@ -231,7 +230,8 @@ unsafe fn record_generator<W: Watcher>(
     // SAFETY: passed on unchanged.
     unsafe {
         match asked::asked_by_c(thread, frame) {
-            Some(asking) => record_asked::<W>(thread, frame, throw, asking.caller, asking.at),
+            Some(asking) if throw == 0 && asked::is_noted(asking) => record_noted(thread, frame),
+            Some(asking) => record_asked(thread, frame, throw, asking.caller, asking.at),
             None => call_on(thread, frame, throw),
         }
     }
@@ -239,7 +239,7 @@ unsafe fn record_generator<W: Watcher>(
 
 /// A generator that C code asks: its items are what a [`Watcher`] may want.
 #[inline(never)]
-unsafe extern "C" fn record_asked<W: Watcher>(
+unsafe extern "C" fn record_asked(
     thread: *mut ffi::PyThreadState,
     frame: *mut c_void,
     throw: c_int,
@@ -251,14 +251,24 @@ unsafe extern "C" fn record_asked<W: Watcher>(
         caller,
         at,
     };
+    let is_watched = asked::enter(asking, throw != 0);
+    // SAFETY: passed on unchanged.
+    unsafe {
+        match is_watched {
+            true => record_noted(thread, frame),
+            false => call_on(thread, frame, throw),
+        }
+    }
+}
+
+/// The same, and its [`Watcher`] wants them: no exception is thrown into it.
+#[inline(never)]
+unsafe extern "C" fn record_noted(thread: *mut ffi::PyThreadState, frame: *mut c_void) -> *mut ffi::PyObject {
     // SAFETY: CPython holds the GIL when it evaluates a frame, and the frame is alive until the
     // evaluator has returned: it lies in a generator, or is an object, which whoever asks holds.
     unsafe {
-        let is_watched = asked::enter::<W>(asking, throw != 0);
-        let result = call_on(thread, frame, throw);
-        if is_watched {
-            asked::leave::<W>(asking, result);
-        }
+        let result = call_on(thread, frame, 0);
+        asked::leave(frame, result);
         result
     }
 }
@@ -267,14 +277,14 @@ unsafe extern "C" fn record_asked<W: Watcher>(
 ///
 /// A C function, which does not unwind: it is left to by a jump.
 #[cold]
-unsafe extern "C" fn record_at_end<W: Watcher>(
+unsafe extern "C" fn record_at_end(
     thread: *mut ffi::PyThreadState,
     frame: *mut c_void,
     throw: c_int,
 ) -> *mut ffi::PyObject {
     if !stack_room::is_left_on_this(stack_pointer()) {
         // SAFETY: passed on unchanged.
-        let further = unsafe { stack_room::call_on_further(record_granted::<W>, thread, frame, throw) };
+        let further = unsafe { stack_room::call_on_further(record_granted, thread, frame, throw) };
         if let Some(result) = further {
             return result;
         }
@@ -282,7 +292,7 @@ unsafe extern "C" fn record_at_end<W: Watcher>(
     }
     if stack_room::is_left_for_the_last(stack_pointer()) {
         // SAFETY: passed on unchanged.
-        return unsafe { record_granted::<W>(thread, frame, throw) };
+        return unsafe { record_granted(thread, frame, throw) };
     }
     // SAFETY: the GIL is held; a frame that an exception is thrown into runs nothing of its own
     // unless it is a suspended generator, whose handlers then have the reserve.
@@ -294,7 +304,7 @@ unsafe extern "C" fn record_at_end<W: Watcher>(
 }
 
 /// What is noted of an `__init__` does no harm for others.
-unsafe extern "C" fn record_granted<W: Watcher>(
+unsafe extern "C" fn record_granted(
     thread: *mut ffi::PyThreadState,
     frame: *mut c_void,
     throw: c_int,
@@ -303,7 +313,7 @@ unsafe extern "C" fn record_granted<W: Watcher>(
     unsafe {
         stack_room::grant(thread.cast());
         match asked::is_of_generator(frame) {
-            true => record_generator::<W>(thread, frame, throw),
+            true => record_generator(thread, frame, throw),
             false => record_init(thread, frame, throw),
         }
     }
@@ -375,9 +385,9 @@ pub fn recorded_instance<'py>(py: Python<'py>, frame: RunningFrame<'py>) -> Opti
 }
 
 /// The evaluator while a stack is brought back to life.
-struct Resume<R>(PhantomData<R>);
+struct Resume;
 
-impl<R: Resumer> Evaluator for Resume<R> {
+impl Evaluator for Resume {
     #[inline(always)]
     unsafe fn evaluate(
         thread: *mut ffi::PyThreadState,
@@ -385,15 +395,11 @@ impl<R: Resumer> Evaluator for Resume<R> {
         throw: c_int,
     ) -> *mut ffi::PyObject {
         // SAFETY: passed on unchanged.
-        unsafe { resume::<R>(thread, frame, throw) }
+        unsafe { resume(thread, frame, throw) }
     }
 }
 
-unsafe fn resume<R: Resumer>(
-    thread: *mut ffi::PyThreadState,
-    frame: *mut c_void,
-    throw: c_int,
-) -> *mut ffi::PyObject {
+unsafe fn resume(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_int) -> *mut ffi::PyObject {
     // Ours may be taken out while the frames above this one run.
     let before = CALL_ON.load(Ordering::Relaxed);
     let throw = if throw == 0 {
@@ -404,7 +410,11 @@ unsafe fn resume<R: Resumer>(
                 RunningFrame::from_raw(frame).expect("a frame is given"),
             )
         };
-        let next = catch_unwind(AssertUnwindSafe(|| R::enter(py, running)))
+        let enter = || match RESUMER.get() {
+            Some(resumer) => resumer.enter(py, running),
+            None => Next::PassOn,
+        };
+        let next = catch_unwind(AssertUnwindSafe(enter))
             .unwrap_or_else(|_| Next::Raise(PySystemError::new_err("pyteleport: a bug stopped the resume")));
         match next {
             Next::PassOn | Next::Run => 0,
@@ -421,7 +431,7 @@ unsafe fn resume<R: Resumer>(
     unsafe {
         stack_room::grant(thread.cast());
         if RECORDING.load(Ordering::Relaxed) {
-            record::<R::Watcher>(thread, frame, throw)
+            record(thread, frame, throw)
         } else if before.is_null() {
             signature::call_default(thread, frame, throw)
         } else {
