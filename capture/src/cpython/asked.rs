@@ -168,7 +168,11 @@ unsafe fn asked_by(thread: *mut ffi::PyThreadState, frame: *mut c_void) -> Optio
     unsafe {
         let caller = match CURRENT.frame.owner {
             // Set by gen_send_ex before it calls the evaluator (up to 3.10).
-            Owner::Field { .. } => frame.cast::<u8>().add(CURRENT.frame.back).cast::<*mut u8>().read(),
+            Owner::Field { .. } => frame
+                .cast::<u8>()
+                .add(CURRENT.frame.back)
+                .cast::<*mut u8>()
+                .read(),
             Owner::Byte { .. } => current_frame(thread),
         };
         (!caller.is_null()).then(|| Asking {
