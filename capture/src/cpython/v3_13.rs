@@ -12,7 +12,7 @@ use super::{
     Release, ThreadLayout,
 };
 use core::ffi::{c_int, c_void};
-use core::mem::offset_of;
+use core::mem::{offset_of, size_of};
 
 /// The first fields of `PyThreadState`, as far as `exc_info`.
 #[repr(C)]
@@ -72,6 +72,9 @@ pub(super) const DEFAULTS: &[Field] = &[
 /// Since this release the last batch may be held against the size.
 pub(super) const BATCHED: &[Field] = &[field("batched", "strict", Holds::Byte, 32)];
 
+/// The GIL's two mutexes lie before the callbacks of `atexit`: by how much they are bigger than on x86-64.
+pub(super) const MUTEXES: usize = 2 * (size_of::<libc::pthread_mutex_t>() - 40);
+
 /// What CPython 3.13 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 13 },
@@ -109,7 +112,7 @@ pub const LAYOUT: Layout = Layout {
         },
         c_stack: CStack::Counted(offset_of!(Thread, c_recursion_remaining)),
     },
-    atexit: Atexit::Interpreter(10712),
+    atexit: Atexit::Interpreter(10712 + MUTEXES),
     fields: &[
         v3_8::CYCLE,
         v3_10::ZIP,

@@ -72,7 +72,7 @@ pub const LAYOUT: Layout = Layout {
         },
         c_stack: CStack::Measured,
     },
-    atexit: Atexit::InterpreterList(10768),
+    atexit: Atexit::InterpreterList(10768 + v3_13::MUTEXES),
     fields: &[
         v3_10::ZIP,
         v3_12::TYPE_PARAMETERS,
