@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -21,6 +22,29 @@ except RecursionError as error:
     print("refused")
 print(down(5_000))
 """
+
+
+def test_what_a_deep_recursion_leaves_is_let_go_within_a_small_stack(tmp_path):
+    """CPython nests as deep as its budget of calls in C when it frees a chain, of a traceback's links here."""
+    program = tmp_path / "deep.py"
+    program.write_text(
+        textwrap.dedent("""
+            import sys
+            import pyteleport
+            pyteleport.install_hook()
+            sys.setrecursionlimit(2_000_000)
+            def down(n):
+                return down(n - 1) if n else 1 / 0
+            try:
+                down(1_000_000)
+            except (RecursionError, ZeroDivisionError):
+                print("raised")
+            print("let go")
+        """)
+    )
+    command = ["sh", "-c", 'ulimit -s 8192 && exec "$0" "$1"', sys.executable, str(program)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, "raised\nlet go\n"), run.stderr
 
 
 @pytest.mark.parametrize(

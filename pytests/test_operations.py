@@ -322,9 +322,9 @@ REFUSED = {
     ),
     "union": ("len({Equal(1)} | {Equal(2)})", "binary_or|binary_op"),
     "sorted": ("sorted([Equal(2), Equal(1)])", "sorted"),
-    "unpacking": ("unpack(Items(3))", "(?i)unpack_sequence"),
+    "unpacking": ("unpack(Items(3))", "unpacking"),
     "unpacking a generator": ("unpack(counting(3))", "unpacking"),
-    "unpacking with a star": ("unpack_star(Items(3))", "(?i)unpack_ex"),
+    "unpacking with a star": ("unpack_star(Items(3))", "unpacking"),
     "call with a star": ("(lambda *a: a)(*Items(2))", "."),
     "dictionary display": ("{**Mapping()}", "."),
 }

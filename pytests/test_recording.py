@@ -98,7 +98,7 @@ REFUSED = {
     "sum of the program's numbers": ("sum", "sum((Number(hop(i)) for i in range(3)), Number(0)).n"),
     "set of the program's objects": ("set", "len(set(iter(Number(hop(i)) for i in range(3))))"),
     "max by a key": ("max", "max((hop(i) for i in range(3)), key=lambda n: -n)"),
-    "map that is collected": ("list", "list(map(hop, range(3)))"),
+    "zip that is collected": ("list", "list(zip('abc', (hop(i) for i in range(3))))"),
     "enumerate that is collected": ("list", "list(enumerate(hop(i) for i in range(3)))"),
 }
 

@@ -30,7 +30,7 @@ SUITES = {
     "layouts": [],
     "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot"],
     "generators": ["generators", "delegation", "async", "asyncgens"],
-    "calls": ["entry", "boundary", "recording", "imports", "classes", "operations", "refusals"],
+    "calls": ["entry", "boundary", "recording", "sources", "imports", "classes", "operations", "refusals"],
     "exceptions": ["exceptions", "groups"],
     "objects": ["objects", "iterators", "typing", "payload", "runtime", "changes", "files"],
     "chains": ["chain", "benchmarks"],

@@ -1,28 +1,38 @@
-//! What generators have given to C code that collects it: the half-made list of `list(generator)` is in
-//! C, and so is the sum of `sum(generator)`.
+//! What generators, and other sources of the program's, have given to C code that collects it: the half-made
+//! list of `list(generator)` is in C, and so is the sum of `sum(generator)`.
 //!
 //! In the recording mode the items are kept here for as long as that C code runs, so that it can be made
-//! to run again: over these items first, and then over the generator, which goes on.
+//! to run again: over these items first, and then over the source, which goes on.
 
-use crate::code::Op;
-use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::evalframe::{let_go, turn_page, Asking, Watcher, PAGE_SIZE};
 use crate::cpython::frame::RunningFrame;
+use crate::cpython::generator::Generator;
 use crate::read::consumes;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-/// A generator that C code goes through.
+/// A source that C code goes through.
 struct Consumption {
     /// When it was noted: see [`Begun`].
     number: usize,
     /// Which one, and who asks.
     asking: Asking,
-    /// What the generator has given; `None` if that is too much to keep, or not known from the start.
+    /// What the source has given; `None` if that is too much to keep, or not known from the start.
     items: Option<Items>,
-    /// The C code runs again already, over items of before, which are the first of these.
-    is_repeated: bool,
+    /// The source, if the C code runs again already: it has it from an iterator that was put in its place,
+    /// behind items of before, which are the first of these.
+    repeated: Option<Py<PyAny>>,
+}
+
+impl Consumption {
+    /// Gives it up; not while anything is locked, as code of the program may run.
+    fn let_go(self, py: Python<'_>) {
+        if let Some(items) = self.items {
+            items.let_go(py);
+        }
+        drop(self.repeated.map(|source| source.into_bound(py)));
+    }
 }
 
 /// Items in order, a page at a time.
@@ -83,6 +93,9 @@ const MOST_ITEMS: usize = 1 << 20;
 /// So many generators are kept in mind at most; more are not inside one another, but left over.
 const MOST_OPEN: usize = 256;
 
+/// The opcode of C code that will run next.
+const ANYWHERE: usize = 0;
+
 /// How many places are kept in mind.
 const PLACES: usize = 4096;
 
@@ -100,12 +113,27 @@ fn with_open<T>(work: impl FnOnce(&mut Vec<Consumption>) -> T) -> T {
 /// collects be noticed in its middle.
 static KEEPS_NOTHING: [AtomicUsize; PLACES] = [const { AtomicUsize::new(0) }; PLACES];
 
-/// The items that were given to a C function which still runs.
+/// What was given to C code that still runs.
 pub(crate) struct Given {
-    /// The items, in order.
-    pub items: Vec<Py<PyAny>>,
-    /// The C code has them from an iterator that was put in the generator's place.
-    pub is_repeated: bool,
+    /// The address of the source, as in [`Asking`].
+    source: usize,
+    /// The items, in order; `None` if not all of them are known.
+    pub items: Option<Vec<Py<PyAny>>>,
+    /// The source, where the C code has it from an iterator that was put in its place.
+    pub repeated: Option<Py<PyAny>>,
+}
+
+impl Given {
+    /// Whether this is the source.
+    pub fn is_from(&self, source: &Bound<'_, PyAny>) -> bool {
+        address_of(source) == self.source
+    }
+}
+
+/// The address of a source, as in [`Asking`].
+fn address_of(source: &Bound<'_, PyAny>) -> usize {
+    let frame = Generator::new(source).and_then(|generator| generator.frame());
+    frame.map_or(source.as_ptr() as usize, |frame| frame.id())
 }
 
 /// Keeps what generators give to C code.
@@ -122,26 +150,27 @@ impl Watcher for Consumed {
 
     fn known(&self, asking: Asking) -> Option<bool> {
         let number = NUMBER.load(Ordering::Relaxed);
-        let is_it = |it: &Consumption| it.asking == asking && it.number == number;
-        if with_open(|open| open.iter().rev().any(is_it)) {
+        let is_it = |it: &&mut Consumption| {
+            (it.asking.source, it.asking.caller, it.number) == (asking.source, asking.caller, number)
+                && [asking.at, ANYWHERE].contains(&it.asking.at)
+        };
+        let found = with_open(|open| {
+            let found = open.iter_mut().rev().find(is_it);
+            found.map(|found| found.asking.at = asking.at).is_some()
+        });
+        if found {
             return Some(true);
         }
         let kept = KEEPS_NOTHING[hash(asking.at)].load(Ordering::Relaxed);
         (kept == asking.at).then_some(false)
     }
 
-    fn wants<'py>(
-        &self,
-        py: Python<'py>,
-        asking: Asking,
-        generator: RunningFrame<'py>,
-        caller: RunningFrame<'py>,
-    ) -> bool {
+    fn wants<'py>(&self, py: Python<'py>, asking: Asking, begins: bool, caller: RunningFrame<'py>) -> bool {
         let consumes = consumes(py, caller);
         if consumes {
             // One that was at work before us has items that nobody has noted.
-            let may_be_old = BEGUN.lock().is_ok_and(|begun| begun.is_old(asking)) && !is_fresh(generator);
-            start(py, asking, (!may_be_old).then(Items::default), false);
+            let may_be_old = !begins && BEGUN.lock().is_ok_and(|begun| begun.is_old(asking));
+            start(py, asking, (!may_be_old).then(Items::default), None);
         } else {
             let place = &KEEPS_NOTHING[hash(asking.at)];
             // Where another one is this one is looked at anew each time.
@@ -150,10 +179,10 @@ impl Watcher for Consumed {
         consumes
     }
 
-    fn gave(&self, py: Python<'_>, generator: usize, given: Vec<Py<PyAny>>) {
+    fn gave(&self, py: Python<'_>, source: usize, given: Vec<Py<PyAny>>) {
         // Let go outside: code of the program may run.
         let left_over = with_open(|open| {
-            let found = open.iter_mut().rev().find(|it| it.asking.generator == generator);
+            let found = open.iter_mut().rev().find(|it| it.asking.source == source);
             let items = found.map(|found| &mut found.items);
             match items {
                 Some(Some(items)) if items.count + given.len() <= MOST_ITEMS => {
@@ -171,14 +200,13 @@ impl Watcher for Consumed {
         let_go(py, given);
     }
 
-    fn ended(&self, py: Python<'_>, generator: usize) {
+    fn ended(&self, py: Python<'_>, source: usize) {
         let ended = with_open(|open| {
-            let place = open.iter().rposition(|it| it.asking.generator == generator)?;
+            let place = open.iter().rposition(|it| it.asking.source == source)?;
             Some(open.remove(place))
         });
-        // Let go outside: code of the program may run.
-        if let Some(items) = ended.and_then(|ended| ended.items) {
-            items.let_go(py);
+        if let Some(ended) = ended {
+            ended.let_go(py);
         }
     }
 }
@@ -187,32 +215,18 @@ fn hash(at: usize) -> usize {
     (at >> 1) % PLACES
 }
 
-/// Whether nothing of a generator has run yet.
-fn is_fresh(generator: RunningFrame<'_>) -> bool {
-    let raw = generator.raw_instruction();
-    let begins = |info: Arc<CodeInfo>| {
-        let mut instructions = info.facts.instructions();
-        // Up to 3.10 nothing at all has, from 3.11 on what makes the generator.
-        instructions
-            .find(|found| found.op == Op::ReturnGenerator)
-            .map(|found| found.next)
-    };
-    let begins = CodeInfo::of(&generator.code()).ok().and_then(begins);
-    begins.map_or(raw < 0, |begins| raw <= begins as i32)
-}
-
-fn start(py: Python<'_>, asking: Asking, items: Option<Items>, is_repeated: bool) {
+fn start(py: Python<'_>, asking: Asking, items: Option<Items>, repeated: Option<Py<PyAny>>) {
     let started = Consumption {
         number: NUMBER.load(Ordering::Relaxed),
         asking,
         items,
-        is_repeated,
+        repeated,
     };
     let over: Vec<Consumption> = with_open(|open| {
-        // A frame is in one instruction at a time, and a generator gives to one at a time. What is left
+        // A frame is in one instruction at a time, and a source gives to one at a time. What is left
         // over was given up in its middle.
         let is_over =
-            |it: &Consumption| it.asking.generator == asking.generator || it.asking.caller == asking.caller;
+            |it: &Consumption| it.asking.source == asking.source || it.asking.caller == asking.caller;
         let (mut over, mut still): (Vec<_>, Vec<_>) = open.drain(..).partition(is_over);
         if still.len() >= MOST_OPEN {
             over.push(still.remove(0));
@@ -221,44 +235,42 @@ fn start(py: Python<'_>, asking: Asking, items: Option<Items>, is_repeated: bool
         *open = still;
         over
     });
-    // Outside: code of the program may run.
-    for items in over.into_iter().filter_map(|over| over.items) {
-        items.let_go(py);
-    }
+    over.into_iter().for_each(|over| over.let_go(py));
 }
 
-/// What the generator has given to the C code that its caller stands at, if all of it is known.
-pub(crate) fn given_by(
-    py: Python<'_>,
-    generator: RunningFrame<'_>,
-    caller: RunningFrame<'_>,
-) -> Option<Given> {
+/// What was given to the C code that a caller stands at, if anything is known of that.
+pub(crate) fn given_to(py: Python<'_>, caller: RunningFrame<'_>) -> Option<Given> {
     turn_page(py);
-    let asking = Asking::between(generator, caller);
+    let now = Asking::between(0, caller);
     with_open(|open| {
-        let found = open
-            .iter()
-            .find(|it| it.asking == asking && it.number == NUMBER.load(Ordering::Relaxed))?;
+        let number = NUMBER.load(Ordering::Relaxed);
+        let is_it = |it: &&Consumption| {
+            (it.asking.caller, it.asking.at) == (now.caller, now.at) && it.number == number
+        };
+        let found = open.iter().find(is_it)?;
+        let items = found.items.as_ref();
         Some(Given {
-            items: found
-                .items
-                .as_ref()?
-                .iter()
-                .map(|item| item.clone_ref(py))
-                .collect(),
-            is_repeated: found.is_repeated,
+            source: found.asking.source,
+            items: items.map(|items| items.iter().map(|item| item.clone_ref(py)).collect()),
+            repeated: found.repeated.as_ref().map(|source| source.clone_ref(py)),
         })
     })
 }
 
-/// Keeps what C code that runs again has before the generator goes on.
-pub fn repeat(py: Python<'_>, generator: RunningFrame<'_>, caller: RunningFrame<'_>, items: Vec<Py<PyAny>>) {
+/// Keeps what C code that is to run again, of this caller's, has before the source goes on.
+pub fn repeat(py: Python<'_>, source: &Bound<'_, PyAny>, caller: RunningFrame<'_>, items: Vec<Py<PyAny>>) {
+    turn_page(py);
+    let asking = Asking {
+        source: address_of(source),
+        caller: caller.id(),
+        at: ANYWHERE,
+    };
     let count = items.len();
     let pages = vec![items];
     start(
         py,
-        Asking::between(generator, caller),
+        asking,
         Some(Items { pages, count }),
-        true,
+        Some(source.clone().unbind()),
     );
 }

@@ -66,7 +66,26 @@ impl Objects {
             Entry::WithExit => LiveEntry::WithExit,
             Entry::Again => LiveEntry::Again,
             Entry::AgainCached(id) => LiveEntry::AgainCached(own(id)?),
-            Entry::AgainOver(id) => LiveEntry::AgainOver(own(id)?),
+            Entry::AgainOver { items, source } => LiveEntry::AgainOver {
+                items: own(items)?,
+                source: own(source)?,
+            },
+            Entry::Item {
+                items,
+                source,
+                decides,
+            } => LiveEntry::Item {
+                items: own(items)?,
+                source: match source {
+                    Some(source) => Some(own(source)?),
+                    None => None,
+                },
+                decides: match decides {
+                    Some((when, item)) => Some((when, own(item)?)),
+                    None => None,
+                },
+            },
+            Entry::OnTop => LiveEntry::OnTop,
             Entry::Sent(id) => LiveEntry::Sent(own(id)?),
             Entry::Closed(id) => LiveEntry::Closed(own(id)?),
             Entry::Raise(id) => LiveEntry::Raise(own(id)?),
@@ -252,7 +271,7 @@ fn prepare_frame(
         }
         _ => {}
     }
-    if let Entry::AgainOver(items) = state.entry {
+    if let Entry::AgainOver { items, .. } | Entry::Item { items, .. } = state.entry {
         objects.typed::<PyList>(py, items, index, "items that were given")?;
     }
     if let Entry::Rest { with, .. } = state.entry {

@@ -344,7 +344,23 @@ fn read_waiting<'py>(
         LiveEntry::AgainCached(cache) => {
             Entry::AgainCached(table.id(cache.into_bound(py), index, Place::Stack))
         }
-        LiveEntry::AgainOver(items) => Entry::AgainOver(table.id(items.into_bound(py), index, Place::Stack)),
+        LiveEntry::AgainOver { items, source } => Entry::AgainOver {
+            items: table.id(items.into_bound(py), index, Place::Stack),
+            source: table.id(source.into_bound(py), index, Place::Stack),
+        },
+        LiveEntry::Item {
+            items,
+            source,
+            decides,
+        } => {
+            let mut id = |object: Py<PyAny>| table.id(object.into_bound(py), index, Place::Stack);
+            Entry::Item {
+                items: id(items),
+                source: source.map(&mut id),
+                decides: decides.map(|(when, item)| (when, id(item))),
+            }
+        }
+        LiveEntry::OnTop => Entry::OnTop,
         LiveEntry::Sent(driver) => Entry::Sent(table.id(driver.into_bound(py), index, Place::Stack)),
         LiveEntry::Closed(path) => Entry::Closed(table.id(path.into_bound(py), index, Place::Stack)),
         LiveEntry::Raise(instance) => Entry::Raise(table.id(instance.into_bound(py), index, Place::Stack)),

@@ -66,9 +66,26 @@ pub enum Entry {
     /// The same through a function that `functools.lru_cache` wraps: the object, which counts the
     /// call as a miss once more.
     AgainCached(ObjectId),
-    /// The same of C code that goes through a generator: over these items first, a list, which it had
-    /// from it before, and are in front of the generator in its operand.
-    AgainOver(ObjectId),
+    /// The same of C code that goes through a source, a generator say.
+    AgainOver {
+        /// A list of what it has from it already, and gets again: the operand is an iterator over this
+        /// list and then over the source.
+        items: ObjectId,
+        /// The source.
+        source: ObjectId,
+    },
+    /// C code collects what another source gives, and the result decides on its next item, or is that: it is
+    /// added to a list, and the instruction runs again with its operands.
+    Item {
+        /// The list.
+        items: ObjectId,
+        /// The source, if the operand is an iterator over the list and then over the source.
+        source: Option<ObjectId>,
+        /// The item, if the result is not it, and the truth that the result has to have.
+        decides: Option<(bool, ObjectId)>,
+    },
+    /// The result takes the place of the operand on top, and the instruction runs again.
+    OnTop,
     /// The result is the call's, as with `Value`; the callee goes on when None is sent to this object.
     Sent(ObjectId),
     /// A generator is closed: a tuple of the callee's, then of those that delegate to it, from the
@@ -124,7 +141,10 @@ pub enum Rest {
 impl Entry {
     /// Whether the instruction runs again to enter the callee again.
     pub fn is_again(&self) -> bool {
-        matches!(self, Entry::Again | Entry::AgainCached(_) | Entry::AgainOver(_))
+        matches!(
+            self,
+            Entry::Again | Entry::AgainCached(_) | Entry::AgainOver { .. }
+        )
     }
 }
 

@@ -27,7 +27,23 @@ pub enum LiveEntry {
     /// See [`Entry::AgainCached`](crate::snapshot::Entry::AgainCached).
     AgainCached(Py<PyAny>),
     /// See [`Entry::AgainOver`](crate::snapshot::Entry::AgainOver).
-    AgainOver(Py<PyAny>),
+    AgainOver {
+        /// What the C code has already.
+        items: Py<PyAny>,
+        /// What gives the others.
+        source: Py<PyAny>,
+    },
+    /// See [`Entry::Item`](crate::snapshot::Entry::Item).
+    Item {
+        /// The list.
+        items: Py<PyAny>,
+        /// What gives the others.
+        source: Option<Py<PyAny>>,
+        /// The item, and the truth that decides on it.
+        decides: Option<(bool, Py<PyAny>)>,
+    },
+    /// See [`Entry::OnTop`](crate::snapshot::Entry::OnTop).
+    OnTop,
     /// See [`Entry::Sent`](crate::snapshot::Entry::Sent).
     Sent(Py<PyAny>),
     /// See [`Entry::Closed`](crate::snapshot::Entry::Closed).
@@ -71,7 +87,20 @@ impl LiveEntry {
             Self::WithExit => Self::WithExit,
             Self::Again => Self::Again,
             Self::AgainCached(cache) => Self::AgainCached(cache.clone_ref(py)),
-            Self::AgainOver(items) => Self::AgainOver(items.clone_ref(py)),
+            Self::AgainOver { items, source } => Self::AgainOver {
+                items: items.clone_ref(py),
+                source: source.clone_ref(py),
+            },
+            Self::Item {
+                items,
+                source,
+                decides,
+            } => Self::Item {
+                items: items.clone_ref(py),
+                source: source.as_ref().map(|source| source.clone_ref(py)),
+                decides: decides.as_ref().map(|(when, item)| (*when, item.clone_ref(py))),
+            },
+            Self::OnTop => Self::OnTop,
             Self::Sent(driver) => Self::Sent(driver.clone_ref(py)),
             Self::Closed(path) => Self::Closed(path.clone_ref(py)),
             Self::Raise(instance) => Self::Raise(instance.clone_ref(py)),

@@ -39,8 +39,6 @@ struct Resume {
     tracebacks: RefCell<Vec<(Py<PyAny>, usize)>>,
     /// What the call that stopped the program is worth.
     value: RefCell<Option<Py<PyAny>>>,
-    /// What the generator whose frame starts next has given to the C code that asks it.
-    given: Cell<Option<Vec<Py<PyAny>>>>,
     /// The frame that has to start next.
     expected: Cell<Option<usize>>,
     /// Whether garbage was collected before: it is not while frames are rebuilt, as a finalizer
@@ -86,7 +84,6 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
                 objects: RefCell::new(Some(objects)),
                 tracebacks: RefCell::new(tracebacks),
                 value: RefCell::new(Some(value)),
-                given: Cell::new(None),
                 expected: Cell::new(None),
                 collecting: pause_collector(py),
             });
@@ -188,9 +185,6 @@ impl Resumer for StackResumer {
         if is_expected(py, frame, &resume.frames[index]) {
             resume.expected.set(None);
             waiting::started(frame);
-            if let (Some(items), Some(caller)) = (resume.given.take(), ThreadState::current(py).frame()) {
-                consumed::repeat(py, frame, caller, items);
-            }
             return take_over(py, frame, resume, index);
         }
         if !comes_from_again(py, &resume, index) {
@@ -284,10 +278,9 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
             return Next::Raise(error);
         }
     }
-    if let LiveEntry::AgainOver(items) = &entry {
-        let items = items.bind(py).extract::<Vec<Py<PyAny>>>();
-        match items {
-            Ok(items) => resume.given.set(Some(items)),
+    if let LiveEntry::AgainOver { items, source } = &entry {
+        match items.bind(py).extract() {
+            Ok(items) => consumed::repeat(py, source.bind(py), frame, items),
             Err(error) => return Next::Raise(error),
         }
     }

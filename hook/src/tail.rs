@@ -2,6 +2,7 @@
 
 use crate::rest;
 use capture::code::{Instruction, Op};
+use capture::consumed;
 use capture::cpython::evalframe::Next;
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::slot::SlotValue;
@@ -12,7 +13,7 @@ use capture::snapshot::Block;
 use capture::waiting::LiveEntry;
 use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyList, PyTuple};
 
 /// What a frame needs to know when what is above it has returned.
 #[derive(Clone, Copy)]
@@ -149,12 +150,39 @@ fn take(
         LiveEntry::Value
         | LiveEntry::Again
         | LiveEntry::AgainCached(_)
-        | LiveEntry::AgainOver(_)
+        | LiveEntry::AgainOver { .. }
         | LiveEntry::Sent(_)
         | LiveEntry::Closed(_)
         | LiveEntry::Imported => push(result),
         LiveEntry::Jumped => return Ok(place.target.unwrap_or(place.next)),
         LiveEntry::Repeat | LiveEntry::Import => return Ok(place.first),
+        LiveEntry::OnTop => {
+            frame.pop(place.slots);
+            push(result);
+            return Ok(place.first);
+        }
+        LiveEntry::Item {
+            items,
+            source,
+            decides,
+        } => {
+            let item = match decides {
+                None => Some(result),
+                // The truth may be asked of a method of the program, below which the frame stands.
+                Some((when, item)) => {
+                    let truth = ThreadState::current(py).with_waiting(frame, || result.is_truthy())?;
+                    (truth == when).then(|| item.into_bound(py))
+                }
+            };
+            let items = items.bind(py);
+            if let Some(item) = item {
+                items.cast::<PyList>()?.append(item)?;
+            }
+            if let Some(source) = source {
+                consumed::repeat(py, source.bind(py), frame, items.extract()?);
+            }
+            return Ok(place.first);
+        }
         LiveEntry::Rest { .. } => push(result),
         LiveEntry::Either { when, value } => {
             // The truth may be asked of a method of the program, below which the frame stands.

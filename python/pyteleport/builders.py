@@ -5,6 +5,7 @@ What can be part of its own state is made empty first, and filled later.
 
 from __future__ import annotations
 
+import sys
 from _weakref import ref as Ref
 from types import CellType, CodeType, FunctionType, MethodType
 
@@ -79,9 +80,12 @@ def type_of_specimen(module, name):
     return type(SPECIMENS[module, name]())
 
 
+_CO_NAME = 11
+
+
 def make_code(*fields):
-    """A code object from its fields."""
-    return CodeType(*fields)
+    """A code object from its fields, and with an interned name, as the compiler makes it."""
+    return CodeType(*fields[:_CO_NAME], sys.intern(fields[_CO_NAME]), *fields[_CO_NAME + 1 :])
 
 
 def make_function(code, namespace, closure=None):

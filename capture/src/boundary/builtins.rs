@@ -1,7 +1,7 @@
 //! Functions, methods and types in C that ask an operand for a special method, and are worth its
 //! result, or can be called once more because they have done nothing before.
 
-use super::iterators::{collected, is_iterator, next_item};
+use super::iterators::{collected, collected_into, is_iterator, next_item};
 use super::{is_builtin, is_exactly, is_python_class, made_by_metaclass, made_class, passage, Passage};
 use crate::cpython::objects::lookup_on_type;
 use crate::entry::import::passage_of_import;
@@ -258,9 +258,15 @@ pub(super) fn through_method<'py>(
                 || is_exactly(py, owner, "collections", "deque")?
                 || is_exactly(py, owner, "array", "array").unwrap_or(false)
                 || name == "writelines" && owner.getattr("__class__")?.getattr("__module__")?.eq("_io")?;
-            match keeps_all {
-                true => collected(py, first, callee)?,
-                false => None,
+            match (keeps_all, first) {
+                (true, Some(items)) if name == "extend" && is_builtin(owner, "list") => {
+                    match collected(py, first, callee)? {
+                        Some(passage) => Some(passage),
+                        None => collected_into(owner, items, callee)?,
+                    }
+                }
+                (true, _) => collected(py, first, callee)?,
+                _ => None,
             }
         }
         // `type.__new__`, which a metaclass of the program has called.

@@ -10,6 +10,34 @@ use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple};
 
+/// Iterators that ask others, or call something, for an item.
+const ASK_OTHERS: [&str; 24] = [
+    "map",
+    "filter",
+    "zip",
+    "enumerate",
+    "callable_iterator",
+    "tuple_iterator",
+    "accumulate",
+    "batched",
+    "chain",
+    "compress",
+    "cycle",
+    "dropwhile",
+    "filterfalse",
+    "groupby",
+    "_grouper",
+    "islice",
+    "pairwise",
+    "product",
+    "starmap",
+    "takewhile",
+    "_tee",
+    "_tee_dataobject",
+    "zip_longest",
+    "reversed",
+];
+
 /// How deep iterators may be nested.
 const MAX_NESTED: usize = 64;
 
@@ -26,10 +54,14 @@ pub(crate) fn next_item<'py>(
         return Ok(None);
     };
     let kept = kept_by(py, iterator)?;
-    let function = match (kind.as_str(), kept.as_slice()) {
-        ("map" | "starmap" | "filter" | "filterfalse", [_items, function]) => function,
+    let (items, function) = match (kind.as_str(), kept.as_slice()) {
+        ("map" | "starmap" | "filter" | "filterfalse", [items, function]) => (items, function),
         _ => return Ok(None),
     };
+    // Where one of the iterators that it asks calls the same function, nothing tells which call this is.
+    if may_call(items, callee, MAX_NESTED)? {
+        return Ok(None);
+    }
     let decides = match kind.as_str() {
         "filter" => Some(true),
         "filterfalse" => Some(false),
@@ -72,6 +104,27 @@ pub(super) fn collected<'py>(
     Ok(None)
 }
 
+/// How asking `iterator` for the items that go to the end of a list leads to the callee.
+pub(crate) fn collected_into<'py>(
+    list: &Bound<'py, PyAny>,
+    iterator: &Bound<'py, PyAny>,
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let items = || list.clone().unbind();
+    Ok(match next_item(list.py(), iterator, callee)? {
+        Some(Passage::Value) => Some(Passage::Item {
+            items: items(),
+            decides: None,
+        }),
+        Some(Passage::Either { when, value }) => Some(Passage::Item {
+            items: items(),
+            decides: Some((when, value)),
+        }),
+        Some(Passage::Again) => Some(Passage::Again),
+        _ => None,
+    })
+}
+
 /// Whether asking `iterator` for its next item enters the callee before anything else is done.
 fn is_asked<'py>(
     py: Python<'py>,
@@ -86,6 +139,7 @@ fn is_asked<'py>(
         return Ok(false);
     };
     let kept = kept_by(py, iterator)?;
+    let calls_itself = |kept: &[Bound<'py, PyAny>]| kept.iter().any(|one| leads_to(one, callee));
     let first = match (kind.as_str(), kept.as_slice()) {
         // A list's own iterator, or one of a class with `__getitem__`.
         ("iterator" | "reversed", [sequence, ..]) => return Ok(callee.is_method(sequence, "__getitem__")),
@@ -93,6 +147,8 @@ fn is_asked<'py>(
             let passage = passage(py, called, &[], callee);
             return Ok(matches!(passage, Ok(Passage::Value | Passage::Again)));
         }
+        // It calls the same, once it has been given something.
+        (_, kept) if calls_itself(kept) => return Ok(false),
         // Of several iterators only the first is asked before anything was taken.
         ("map" | "zip" | "zip_longest", [iterators, ..]) => match iterators.cast::<PyTuple>() {
             Ok(iterators) if !iterators.is_empty() => iterators.get_item(0)?,
@@ -114,8 +170,33 @@ fn is_asked<'py>(
     is_asked(py, &first, callee, nested - 1)
 }
 
+/// Whether a callable leads to the callee.
+fn leads_to<'py>(callable: &Bound<'py, PyAny>, callee: &Callee<'py>) -> bool {
+    callable.is_callable() && passage(callable.py(), callable, &[], callee).is_ok()
+}
+
+/// Whether iterators of CPython's own, one or a tuple of them, may call what leads to the callee.
+fn may_call<'py>(asked: &Bound<'py, PyAny>, callee: &Callee<'py>, nested: usize) -> Result<bool, Refusal> {
+    if leads_to(asked, callee) {
+        return Ok(true);
+    }
+    let is_several = asked.is_exact_instance_of::<PyTuple>();
+    if !is_several && !kind_of(asked)?.is_some_and(|kind| ASK_OTHERS.contains(&kind.as_str())) {
+        return Ok(false);
+    }
+    if nested == 0 {
+        return Ok(true);
+    }
+    for kept in kept_by(asked.py(), asked)? {
+        if may_call(&kept, callee, nested - 1)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The name of an iterator's class if it is one of CPython's own.
-fn kind_of(iterator: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+pub(crate) fn kind_of(iterator: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     let kind = iterator.get_type();
     let module = kind.getattr("__module__")?;
     let is_own = match is_python_class(&kind) {
@@ -133,7 +214,10 @@ fn kind_of(iterator: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
 }
 
 /// The objects that an iterator refers to, in the order of its own struct.
-fn kept_by<'py>(py: Python<'py>, iterator: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+pub(crate) fn kept_by<'py>(
+    py: Python<'py>,
+    iterator: &Bound<'py, PyAny>,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let kept: Vec<Bound<'py, PyAny>> = py
         .import("gc")?
         .call_method1("get_referents", (iterator,))?

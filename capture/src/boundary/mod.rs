@@ -10,7 +10,7 @@ mod driving;
 mod iterators;
 
 pub(crate) use driving::{driven, is_first_hook};
-pub(crate) use iterators::next_item;
+pub(crate) use iterators::{collected_into, kept_by, kind_of, next_item};
 
 use crate::cpython::evalframe::recorded_instance;
 use crate::cpython::fields;
@@ -52,6 +52,14 @@ pub(crate) enum Passage {
     Print,
     /// A class statement makes a class, which is a matter of its own.
     Class,
+    /// The frame's result decides on the next item, or is that, and the call can be made again once it is in
+    /// this list.
+    Item {
+        /// The list.
+        items: Py<PyAny>,
+        /// The item, if the result is not it, and the truth that the result has to have.
+        decides: Option<(bool, Py<PyAny>)>,
+    },
     /// If the frame's result is as true as `when` says, the call is worth `value`; otherwise it can
     /// be made again, and goes on with what comes next.
     Either {

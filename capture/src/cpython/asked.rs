@@ -1,29 +1,31 @@
-//! Generators that C code asks for their items.
+//! Sources that C code asks for their items: generators, iterators with a `__next__` of the program's, and
+//! `map` and `filter` of a function of it.
 //!
-//! A `for`, a `yield from` and an `await` keep nothing in C, so in the recording mode their generators
-//! are only looked at: whose frame it is, and which opcode its caller stands at. What else resumes a
-//! generator is a C function, and may be one that collects; a [`Watcher`] is told of it.
+//! A `for`, a `yield from` and an `await` keep nothing in C, so in the recording mode their sources
+//! are only looked at: which opcode the caller stands at. What else asks a source is a C function, and may be
+//! one that collects; a [`Watcher`] is told of it.
 
-use super::codeobject::CodeInfo;
+use super::codeobject::{self, CodeInfo};
 use super::frame::RunningFrame;
+use super::page::PAGE;
 use super::thread::ThreadState;
 use super::{CurrentFrame, Executing, GeneratorFrame, Instruction, Owner, CURRENT};
 use crate::code::Op;
 use core::cell::Cell;
 use core::ffi::{c_char, c_int, c_void};
 use core::mem::offset_of;
-use core::ptr::{null_mut, slice_from_raw_parts_mut};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::ptr::{null_mut, NonNull};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::OnceLock;
 
-/// A generator and who asks it, by addresses.
+/// A source and who asks it, by addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Asking {
-    /// The generator's frame.
-    pub generator: usize,
+    /// The frame of a generator, or another iterator.
+    pub source: usize,
     /// The frame that has called the C code.
     pub caller: usize,
     /// The opcode that the caller stands at.
@@ -31,37 +33,31 @@ pub struct Asking {
 }
 
 impl Asking {
-    /// That a generator's frame is asked by C code which this caller is calling.
-    pub fn between(generator: RunningFrame<'_>, caller: RunningFrame<'_>) -> Self {
+    /// That a source is asked by C code which this caller is calling.
+    pub fn between(source: usize, caller: RunningFrame<'_>) -> Self {
         // SAFETY: a frame of the program's, which waits, stands at an instruction of its code.
         let at = unsafe { opcode_of(caller.address.raw().cast()) };
         Self {
-            generator: generator.id(),
+            source,
             caller: caller.id(),
             at: at as usize,
         }
     }
 }
 
-/// Who wants to know what generators give to C code. What it is asked often must not panic, and runs no
+/// Who wants to know what sources give to C code. What it is asked often must not panic, and runs no
 /// code of the program's.
 pub trait Watcher: Sync {
     /// From now on it is asked, or no longer. These frames wait meanwhile, of whatever they have called.
     fn begins(&self, waiting: Vec<Asking>);
-    /// Whether it wants to know what the generator gives, if that is known from before.
+    /// Whether it wants to know what the source gives, if that is known from before.
     fn known(&self, asking: Asking) -> Option<bool>;
-    /// The same, to be found out.
-    fn wants<'py>(
-        &self,
-        py: Python<'py>,
-        asking: Asking,
-        generator: RunningFrame<'py>,
-        caller: RunningFrame<'py>,
-    ) -> bool;
-    /// A generator, by its frame, has given these items.
-    fn gave(&self, py: Python<'_>, generator: usize, items: Vec<Py<PyAny>>);
+    /// The same, to be found out; whether the source is known to be asked for its first item.
+    fn wants<'py>(&self, py: Python<'py>, asking: Asking, begins: bool, caller: RunningFrame<'py>) -> bool;
+    /// A source has given these items.
+    fn gave(&self, py: Python<'_>, source: usize, items: Vec<Py<PyAny>>);
     /// It is over, or an exception is thrown into it; code of the program's may run.
-    fn ended(&self, py: Python<'_>, generator: usize);
+    fn ended(&self, py: Python<'_>, source: usize);
 }
 
 /// The one there is, from the first time that the recording mode is on.
@@ -70,6 +66,10 @@ static WATCHER: OnceLock<&'static dyn Watcher> = OnceLock::new();
 /// The recording mode is on from now on, or no longer.
 pub(super) fn begin(py: Python<'_>, watcher: &'static dyn Watcher) {
     let watcher = *WATCHER.get_or_init(|| watcher);
+    let made = codeobject::opcode_table(py)
+        .ok()
+        .and_then(|table| table.opcode(Op::ReturnGenerator));
+    RETURN_GENERATOR.store(made.unwrap_or(0), Ordering::Relaxed);
     turn_page(py);
     watcher.begins(waiting_frames(py));
 }
@@ -89,7 +89,7 @@ impl Watcher for Nobody {
         Some(false)
     }
 
-    fn wants<'py>(&self, _: Python<'py>, _: Asking, _: RunningFrame<'py>, _: RunningFrame<'py>) -> bool {
+    fn wants<'py>(&self, _: Python<'py>, _: Asking, _: bool, _: RunningFrame<'py>) -> bool {
         false
     }
 
@@ -99,7 +99,7 @@ impl Watcher for Nobody {
 }
 
 /// Opcodes, by their number in code that runs, which have turned out to be those of an evaluator that
-/// asks a generator itself. Specialised ones have numbers of their own.
+/// asks a source itself. Specialised ones have numbers of their own.
 static ASKS_ITSELF: [AtomicBool; 256] = [const { AtomicBool::new(false) }; 256];
 
 thread_local! {
@@ -116,7 +116,7 @@ fn waiting_frames(py: Python<'_>) -> Vec<Asking> {
     for thread in ThreadState::all(py) {
         let mut next = thread.frame();
         while let Some(frame) = next {
-            waiting.push(Asking::between(frame, frame));
+            waiting.push(Asking::between(frame.id(), frame));
             next = frame.back();
         }
     }
@@ -141,45 +141,76 @@ pub(super) unsafe fn is_of_generator(frame: *mut c_void) -> bool {
     }
 }
 
-/// Who asks for the items of the generator with this frame, if C code does.
+/// The frame that a frame which is to be evaluated returns to, if there is one.
 ///
 /// # Safety
 /// The arguments are those that CPython gave its evaluator, and the GIL is held.
 #[inline(always)]
-pub(super) unsafe fn asked_by_c(thread: *mut ffi::PyThreadState, frame: *mut c_void) -> Option<Asking> {
-    // SAFETY: as the caller promises; the opcode is one of code that runs.
+pub(super) unsafe fn caller_of(thread: *mut ffi::PyThreadState, frame: *mut c_void) -> Option<NonNull<u8>> {
+    // SAFETY: the thread state and the frame are live, laid out as the checked layout says.
     unsafe {
-        let asking = asked_by(thread, frame)?;
-        let opcode = (asking.at as *const u8).read();
-        let itself = ASKS_ITSELF[usize::from(opcode)].load(Ordering::Relaxed);
-        (!itself).then_some(asking)
-    }
-}
-
-/// Who asks for the items of the generator with this frame. `None` if nobody is there whose C code could
-/// be run again.
-///
-/// # Safety
-/// As above; the thread state may be NULL.
-#[inline(always)]
-unsafe fn asked_by(thread: *mut ffi::PyThreadState, frame: *mut c_void) -> Option<Asking> {
-    // SAFETY: the thread state is live, laid out as the checked layout says; the current frame is live
-    // too, and stands at an instruction.
-    unsafe {
-        let caller = match CURRENT.frame.owner {
-            // Set by gen_send_ex before it calls the evaluator (up to 3.10).
+        NonNull::new(match CURRENT.frame.owner {
+            // Set before the evaluator is called, gen_send_ex does so for a generator (up to 3.10).
             Owner::Field { .. } => frame
                 .cast::<u8>()
                 .add(CURRENT.frame.back)
                 .cast::<*mut u8>()
                 .read(),
             Owner::Byte { .. } => current_frame(thread),
-        };
-        (!caller.is_null()).then(|| Asking {
-            generator: frame as usize,
-            caller: caller as usize,
-            at: opcode_of(caller) as usize,
         })
+    }
+}
+
+/// That the caller asks a source, if it is C code that does.
+///
+/// # Safety
+/// The caller is live, stands at an instruction, and the GIL is held.
+#[inline(always)]
+pub(super) unsafe fn asked_by_c(caller: NonNull<u8>, source: usize) -> Option<Asking> {
+    // SAFETY: as the caller promises; the opcode is one of code that runs.
+    unsafe {
+        let at = opcode_of(caller.as_ptr());
+        let itself = ASKS_ITSELF[usize::from(at.read())].load(Ordering::Relaxed);
+        (!itself).then_some(Asking {
+            source,
+            caller: caller.as_ptr() as usize,
+            at: at as usize,
+        })
+    }
+}
+
+/// The frame that the calling thread runs.
+///
+/// # Safety
+/// The GIL is held.
+pub(super) unsafe fn running() -> Option<NonNull<u8>> {
+    // SAFETY: as the caller promises.
+    NonNull::new(unsafe { current_frame(null_mut()) })
+}
+
+/// `RETURN_GENERATOR`, once it is known (3.11 and later).
+static RETURN_GENERATOR: AtomicU8 = AtomicU8::new(0);
+
+/// Whether a generator that is to be evaluated has not begun yet.
+///
+/// # Safety
+/// The frame is that of a generator which CPython gave its evaluator.
+#[inline(always)]
+pub(super) unsafe fn begins(frame: *mut c_void) -> bool {
+    let frame = frame.cast::<u8>();
+    let is_made = |opcode: u8| opcode == RETURN_GENERATOR.load(Ordering::Relaxed);
+    // SAFETY: the frame is live, laid out as the checked layout says; before the instruction that comes next
+    // there is the one that has made the generator.
+    unsafe {
+        match CURRENT.frame.instruction {
+            Instruction::LastByte(offset) | Instruction::LastNumber(offset) => {
+                frame.add(offset).cast::<c_int>().read() < 0
+            }
+            Instruction::LastUnit(offset) => is_made(frame.add(offset).cast::<*const u8>().read().read()),
+            Instruction::InProgress(offset) => {
+                is_made(frame.add(offset).cast::<*const u8>().read().sub(2).read())
+            }
+        }
     }
 }
 
@@ -241,100 +272,12 @@ unsafe fn in_bytes(frame: *mut u8, at: c_int) -> *const u8 {
     }
 }
 
-/// The items that the generator gave which was asked last, until the page is full or somebody wants to
-/// know. To write one down must take next to no time, and so must it to hand over a full page.
-struct Page {
-    /// Which generator, as in [`Asking`]: all zero for none.
-    generator: Cell<usize>,
-    caller: Cell<usize>,
-    at: Cell<usize>,
-    /// A box's memory for [`PAGE_SIZE`] items, of which the first `count` are there; null for none yet.
-    items: Cell<*mut Py<PyAny>>,
-    count: Cell<usize>,
-}
-
-/// So many items are written down before they are handed over.
-pub const PAGE_SIZE: usize = 256;
-
-// SAFETY: it is only touched with the GIL held, and no code of the program's runs meanwhile.
-unsafe impl Sync for Page {}
-
-static PAGE: Page = Page {
-    generator: Cell::new(0),
-    caller: Cell::new(0),
-    at: Cell::new(0),
-    items: Cell::new(null_mut()),
-    count: Cell::new(0),
-};
-
-impl Page {
-    #[inline(always)]
-    fn is_of(&self, asking: Asking) -> bool {
-        self.generator.get() == asking.generator
-            && self.at.get() == asking.at
-            && self.caller.get() == asking.caller
-    }
-
-    /// Turns it, taken before, into an empty one.
-    fn begin(&self, asking: Asking) {
-        if self.items.get().is_null() {
-            let memory = Box::into_raw(Box::<[Py<PyAny>]>::new_uninit_slice(PAGE_SIZE));
-            self.items.set(memory.cast());
-        }
-        self.count.set(0);
-        self.generator.set(asking.generator);
-        self.caller.set(asking.caller);
-        self.at.set(asking.at);
-    }
-
-    /// What is on it; it is nobody's then. The memory goes with the items if they fill it.
-    fn take(&self, _py: Python<'_>) -> Vec<Py<PyAny>> {
-        self.generator.set(0);
-        let memory = self.items.get();
-        if memory.is_null() {
-            return Vec::new();
-        }
-        let count = self.count.replace(0);
-        // SAFETY: the memory is a box's, which nobody else has, and so many items have been written to
-        // it, each a reference of its own; they are given up here, and so is the memory of a full one.
-        unsafe {
-            if count == PAGE_SIZE {
-                self.items.set(null_mut());
-                return Box::from_raw(slice_from_raw_parts_mut(memory, count)).into_vec();
-            }
-            let mut items: Vec<Py<PyAny>> = Vec::with_capacity(count);
-            items.as_mut_ptr().copy_from_nonoverlapping(memory, count);
-            items.set_len(count);
-            items
-        }
-    }
-
-    /// Writes an item down.
-    ///
-    /// # Safety
-    /// The page has begun, and is not full; the object is live.
-    #[inline(always)]
-    unsafe fn note(&self, item: *mut ffi::PyObject) {
-        let count = self.count.get();
-        // SAFETY: as the caller promises; a `Py` is a pointer to an object, and owns a reference.
-        unsafe {
-            ffi::Py_INCREF(item);
-            self.items
-                .get()
-                .cast::<*mut ffi::PyObject>()
-                .add(count)
-                .write(item);
-        }
-        self.count.set(count + 1);
-    }
-}
-
 /// Hands over what is on the page.
 pub fn turn_page(py: Python<'_>) {
-    let generator = PAGE.generator.get();
+    let source = PAGE.source();
     let items = PAGE.take(py);
     if !items.is_empty() {
-        watcher().gave(py, generator, items);
+        watcher().gave(py, source, items);
     }
 }
 
@@ -345,61 +288,138 @@ pub fn let_go(py: Python<'_>, items: Vec<Py<PyAny>>) {
     }
 }
 
-/// A generator is over: what it gave is of no interest any more.
-fn end(py: Python<'_>, generator: usize) {
+/// A source is over: what it gave is of no interest any more.
+fn end(py: Python<'_>, source: usize) {
     let raised = PyErr::take(py);
-    let given = match PAGE.generator.get() == generator {
+    let given = match PAGE.source() == source {
         true => PAGE.take(py),
         false => Vec::new(),
     };
-    watcher().ended(py, generator);
+    watcher().ended(py, source);
     let_go(py, given);
     if let Some(raised) = raised {
         raised.restore(py);
     }
 }
 
-/// Whether what the generator gives is being written down.
+/// Whether what the source gives is being written down.
 #[inline(always)]
 pub(super) fn is_noted(asking: Asking) -> bool {
     PAGE.is_of(asking)
 }
 
-/// Whether the watcher wants to know what the generator gives that is asked.
+/// What a source does that is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Does {
+    /// It gives its first item.
+    Begins,
+    /// It gives one, perhaps the first.
+    GoesOn,
+    /// It has an exception thrown into it.
+    Throws,
+}
+
+/// A caller whose C code asks a source in C, which may ask others for what it gives: a link of a list whose links
+/// lie on the C stack. Threads take turns, so that it is linked both ways.
+struct Inside {
+    caller: usize,
+    /// What whoever asks holds.
+    source: *mut ffi::PyObject,
+    older: *mut Inside,
+    newer: *mut Inside,
+}
+
+/// The newest link. Only touched with the GIL held.
+static INSIDE: AtomicPtr<Inside> = AtomicPtr::new(null_mut());
+
+/// Asks a source in C for its next item; what it asks itself is of no interest.
+///
+/// # Safety
+/// It is an object that whoever asks holds. The GIL is held, before and after.
+pub(super) unsafe fn inside<T>(asking: Asking, ask: impl FnOnce() -> T) -> T {
+    let older = INSIDE.load(Ordering::Relaxed);
+    let mut link = Inside {
+        caller: asking.caller,
+        source: asking.source as *mut ffi::PyObject,
+        older,
+        newer: null_mut(),
+    };
+    let here: *mut Inside = &mut link;
+    // SAFETY: the links are on the stacks of activations that have not returned; the GIL is held at every
+    // change of the list.
+    unsafe {
+        if let Some(mut older) = NonNull::new(older) {
+            older.as_mut().newer = here;
+        }
+        INSIDE.store(here, Ordering::Relaxed);
+        let asked = ask();
+        let Inside { older, newer, .. } = here.read();
+        match NonNull::new(newer) {
+            Some(mut newer) => newer.as_mut().older = older,
+            None => INSIDE.store(older, Ordering::Relaxed),
+        }
+        if let Some(mut older) = NonNull::new(older) {
+            older.as_mut().newer = newer;
+        }
+        asked
+    }
+}
+
+/// The source in C that a caller's C code asks.
+fn source_inside(caller: usize) -> Option<*mut ffi::PyObject> {
+    let mut link = INSIDE.load(Ordering::Relaxed);
+    // SAFETY: as above.
+    while let Some(inside) = unsafe { link.as_ref() } {
+        if inside.caller == caller {
+            return Some(inside.source);
+        }
+        link = inside.older;
+    }
+    None
+}
+
+/// The source in C that a caller's C code asks, if what it gives is written down.
+pub fn source_asked<'py>(py: Python<'py>, caller: RunningFrame<'py>) -> Option<Bound<'py, PyAny>> {
+    let source = source_inside(caller.id())?;
+    // SAFETY: whoever asks holds it, and has not returned.
+    unsafe { Bound::from_borrowed_ptr_or_opt(py, source) }
+}
+
+/// Whether the watcher wants to know what the source gives that is asked.
 #[inline(never)]
-pub(super) fn enter(asking: Asking, throw: bool) -> bool {
+pub(super) fn enter(asking: Asking, does: Does) -> bool {
+    if source_inside(asking.caller).is_some() {
+        return false;
+    }
     match watcher().known(asking) {
-        Some(wanted) if !throw => wanted,
-        _ => look(asking, throw),
+        Some(wanted) if does == Does::GoesOn || !wanted && does == Does::Begins => wanted,
+        _ => look(asking, does),
     }
 }
 
 #[cold]
-fn look(asking: Asking, throw: bool) -> bool {
+fn look(asking: Asking, does: Does) -> bool {
     // SAFETY: an evaluator is called with the GIL held.
     let py = unsafe { Python::assume_attached() };
     let looked = catch_unwind(AssertUnwindSafe(|| {
-        if throw {
-            end(py, asking.generator);
+        if does != Does::GoesOn {
+            // Another one of before, perhaps, which had the same address.
+            end(py, asking.source);
+        }
+        if does == Does::Throws {
             return false;
         }
-        // SAFETY: both are live, and cannot return while we run.
-        let (generator, current) = unsafe {
-            (
-                RunningFrame::from_raw(asking.generator as *mut c_void),
-                RunningFrame::from_raw(asking.caller as *mut c_void),
-            )
-        };
-        let caller = current.filter(|frame| frame.or_below() == current);
-        let (Some(generator), Some(caller)) = (generator, caller) else {
+        // SAFETY: the caller is live, and cannot return while we run.
+        let current = unsafe { RunningFrame::from_raw(asking.caller as *mut c_void) };
+        let Some(caller) = current.filter(|frame| frame.or_below() == current) else {
             return false;
         };
-        learn(caller) == Some(false) && watcher().wants(py, asking, generator, caller)
+        learn(caller) == Some(false) && watcher().wants(py, asking, does == Does::Begins, caller)
     }));
     looked.unwrap_or(false)
 }
 
-/// Learns what the caller's opcode is; whether it asks its generator itself. `None` if that is not known,
+/// Learns what the caller's opcode is; whether it asks its source itself. `None` if that is not known,
 /// or if we look at another one: to look takes Python code, whose generators are of no interest.
 fn learn(caller: RunningFrame<'_>) -> Option<bool> {
     if LOOKS.replace(true) {
@@ -423,48 +443,52 @@ fn learn(caller: RunningFrame<'_>) -> Option<bool> {
     learnt
 }
 
-/// Writes down what came: an item, or tells the watcher that it was the end or an exception.
+/// Writes an item down that a source has given, to whom [`running`] is now.
 ///
 /// # Safety
-/// The result is what the evaluator gave for the frame of this generator, which somebody holds who is on
-/// the stack, and the GIL is held.
+/// The object is live, and the GIL is held.
 #[inline(always)]
-pub(super) unsafe fn leave(generator: *mut c_void, result: *mut ffi::PyObject) {
+pub(super) unsafe fn note(source: usize, item: *mut ffi::PyObject) {
     // SAFETY: as the caller promises; the page gets a reference of its own, at a place that it has.
     unsafe {
-        if result.is_null() || !is_suspended(generator.cast()) {
-            return over(generator as usize);
+        if PAGE.source() != source || PAGE.is_full() {
+            turn_to(source);
         }
-        if PAGE.generator.get() != generator as usize || PAGE.count.get() >= PAGE_SIZE {
-            turn_to(generator);
-        }
-        PAGE.note(result);
+        PAGE.note(item);
     }
 }
 
-/// Another page, for this generator.
+/// Another page, for this source.
 ///
 /// # Safety
-/// As above.
+/// The GIL is held.
 #[cold]
-unsafe fn turn_to(generator: *mut c_void) {
-    // SAFETY: as the caller promises: whoever asked is what the thread runs again.
-    let (py, asking) = unsafe { (Python::assume_attached(), asked_by(null_mut(), generator)) };
+unsafe fn turn_to(source: usize) {
+    // SAFETY: as the caller promises; whoever asked stands at an instruction.
+    let (py, asking) = unsafe {
+        let asking = running().map(|caller| Asking {
+            source,
+            caller: caller.as_ptr() as usize,
+            at: opcode_of(caller.as_ptr()) as usize,
+        });
+        (Python::assume_attached(), asking)
+    };
     turn_page(py);
     // With nobody there, which cannot be, it is nobody's page.
     PAGE.begin(asking.unwrap_or(Asking {
-        generator: 0,
+        source: 0,
         caller: 0,
         at: 0,
     }));
 }
 
+/// A source has come to its end, or has failed.
 #[cold]
-fn over(generator: usize) {
+pub(super) fn over(source: usize) {
     // SAFETY: an evaluator is called with the GIL held.
     let py = unsafe { Python::assume_attached() };
     // What is not noted is missed when the program is to move, and nowhere else.
-    let _panicked = catch_unwind(AssertUnwindSafe(|| end(py, generator)));
+    let _panicked = catch_unwind(AssertUnwindSafe(|| end(py, source)));
 }
 
 /// Whether a generator's frame has come to a yield, and waits there.
@@ -472,7 +496,7 @@ fn over(generator: usize) {
 /// # Safety
 /// The frame is live, and so is its generator.
 #[inline(always)]
-unsafe fn is_suspended(frame: *const u8) -> bool {
+pub(super) unsafe fn is_suspended(frame: *const u8) -> bool {
     // SAFETY: as the caller promises; a frame with an owner byte lies inside its generator.
     unsafe {
         match (CURRENT.frame.owner, CURRENT.generator.frame) {

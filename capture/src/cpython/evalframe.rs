@@ -1,18 +1,20 @@
 //! The PEP 523 function: putting ours in, calling on, taking it out again.
 //!
 //! Two C functions can stand in CPython's place. `record` looks at one pointer of each frame and
-//! at the room on the stack, and calls on; only two kinds of frame make it stop, for what is known
-//! nowhere else: that of an `__init__`, for the instance that is being made, and that of a generator
-//! which C code asks for its items, for those it has given. `resume` is there only while a stack is
+//! at the room on the stack, and calls on; only few kinds of frame make it stop, for what is known
+//! nowhere else: that of an `__init__`, for the instance that is being made, and those of a generator
+//! and of a `__next__` which C code asks for items, for those that were given. `resume` is there only while a stack is
 //! brought back to life, and offers each frame that starts to a [`Resumer`]. Both call on whatever
 //! function was set before.
 
-pub use super::asked::{let_go, turn_page, Asking, Watcher, PAGE_SIZE};
+use super::asked::{self, Does};
+pub use super::asked::{let_go, source_asked, turn_page, Asking, Watcher};
 use super::ffi::PyInterpreterState_Get;
 use super::frame::RunningFrame;
+pub use super::page::PAGE_SIZE;
 use super::signature::{self, address_of, Evaluator};
 use super::stack_room::{self, stack_pointer};
-use super::{asked, codeobject, slot, CURRENT};
+use super::{codeobject, map_items, slot, CURRENT};
 use core::ffi::{c_int, c_void};
 use core::ptr::{null_mut, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
@@ -47,6 +49,9 @@ pub enum InstallError {
     /// CPython does not tell its opcodes.
     #[error("the opcodes cannot be read: {0}")]
     Opcodes(#[from] PyErr),
+    /// `map` or `filter` is not what it was when this was built.
+    #[error("a built-in type of this interpreter has another layout than pyteleport was made for")]
+    Layout,
 }
 
 /// What is wanted and what is there. Written with the GIL held, which orders it; atomics only
@@ -69,8 +74,10 @@ static CALL_ON: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 /// ours was set first.
 static TARGET: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
-/// The interned string `__init__`, compared by address with each frame's name.
+/// The interned strings `__init__` and `__next__`, compared by address with each frame's name.
 static INIT_NAME: AtomicUsize = AtomicUsize::new(0);
+/// See [`INIT_NAME`].
+static NEXT_NAME: AtomicUsize = AtomicUsize::new(0);
 
 /// How things stand with the eval-frame function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,9 +104,11 @@ pub fn set_recording(
     recording: bool,
 ) -> Result<(), InstallError> {
     if recording && INIT_NAME.load(Ordering::Relaxed) == 0 {
-        let name = pyo3::types::PyString::intern(py, "__init__");
-        // Interned strings that nobody holds go; this one has to stay.
-        INIT_NAME.store(name.into_ptr() as usize, Ordering::Relaxed);
+        for (name, kept) in [("__init__", &INIT_NAME), ("__next__", &NEXT_NAME)] {
+            let name = pyo3::types::PyString::intern(py, name);
+            // Interned strings that nobody holds go; these have to stay.
+            kept.store(name.into_ptr() as usize, Ordering::Relaxed);
+        }
     }
     if recording {
         // Asked for while generators are looked at, when its own import would have some.
@@ -110,6 +119,7 @@ pub fn set_recording(
     if recording != RECORDING.load(Ordering::Relaxed) {
         asked::begin(py, watcher);
     }
+    map_items::watch(py, recording)?;
     let before = RECORDING.swap(recording, Ordering::Relaxed);
     apply(py).inspect_err(|_| RECORDING.store(before, Ordering::Relaxed))
 }
@@ -207,15 +217,31 @@ unsafe fn record(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_i
     // of that are alive with it, and the offsets are those of the checked layout.
     unsafe {
         stack_room::grant_all(thread.cast());
+        record_granted(thread, frame, throw)
+    }
+}
+
+/// The same where CPython's budget of calls is set.
+#[inline(always)]
+unsafe fn record_granted(
+    thread: *mut ffi::PyThreadState,
+    frame: *mut c_void,
+    throw: c_int,
+) -> *mut ffi::PyObject {
+    // SAFETY: as above.
+    unsafe {
         if asked::is_of_generator(frame) {
             return record_generator(thread, frame, throw);
         }
         let code = frame.cast::<u8>().add(CURRENT.frame.code).cast::<usize>().read();
         let code = slot::pointer(code) as *mut u8;
         let name = code.add(CURRENT.code_object.name).cast::<usize>().read();
-        match name == INIT_NAME.load(Ordering::Relaxed) {
-            true => record_init(thread, frame, throw),
-            false => call_on(thread, frame, throw),
+        if name == INIT_NAME.load(Ordering::Relaxed) {
+            record_init(thread, frame, throw)
+        } else if name == NEXT_NAME.load(Ordering::Relaxed) {
+            record_next(thread, frame, throw)
+        } else {
+            call_on(thread, frame, throw)
         }
     }
 }
@@ -227,10 +253,13 @@ unsafe fn record_generator(
     frame: *mut c_void,
     throw: c_int,
 ) -> *mut ffi::PyObject {
-    // SAFETY: passed on unchanged.
+    // SAFETY: passed on unchanged; who is asked by a frame has that waiting at an instruction.
     unsafe {
-        match asked::asked_by_c(thread, frame) {
-            Some(asking) if throw == 0 && asked::is_noted(asking) => record_noted(thread, frame),
+        let caller = asked::caller_of(thread, frame);
+        match caller.and_then(|caller| asked::asked_by_c(caller, frame as usize)) {
+            Some(asking) if throw == 0 && asked::is_noted(asking) && !asked::begins(frame) => {
+                record_noted(thread, frame)
+            }
             Some(asking) => record_asked(thread, frame, throw, asking.caller, asking.at),
             None => call_on(thread, frame, throw),
         }
@@ -247,14 +276,18 @@ unsafe extern "C" fn record_asked(
     at: usize,
 ) -> *mut ffi::PyObject {
     let asking = Asking {
-        generator: frame as usize,
+        source: frame as usize,
         caller,
         at,
     };
-    let is_watched = asked::enter(asking, throw != 0);
     // SAFETY: passed on unchanged.
     unsafe {
-        match is_watched {
+        let does = match throw {
+            0 if asked::begins(frame) => Does::Begins,
+            0 => Does::GoesOn,
+            _ => Does::Throws,
+        };
+        match asked::enter(asking, does) {
             true => record_noted(thread, frame),
             false => call_on(thread, frame, throw),
         }
@@ -268,12 +301,42 @@ unsafe extern "C" fn record_noted(thread: *mut ffi::PyThreadState, frame: *mut c
     // evaluator has returned: it lies in a generator, or is an object, which whoever asks holds.
     unsafe {
         let result = call_on(thread, frame, 0);
-        asked::leave(frame, result);
+        match !result.is_null() && asked::is_suspended(frame.cast()) {
+            true => asked::note(frame as usize, result),
+            false => asked::over(frame as usize),
+        }
         result
     }
 }
 
-/// The stack is used as far as it should be, or it is another one than that of the call before.
+/// A `__next__`, whose iterator C code may ask.
+#[inline(never)]
+unsafe extern "C" fn record_next(
+    thread: *mut ffi::PyThreadState,
+    frame: *mut c_void,
+    throw: c_int,
+) -> *mut ffi::PyObject {
+    // SAFETY: as for a generator. The first local is its first argument, here the iterator, of which only the
+    // address is used; without one there is memory of the frame's or behind it all the same.
+    unsafe {
+        let first = frame.cast::<u8>().add(CURRENT.frame.slots).cast::<usize>().read();
+        let source = slot::pointer(first);
+        let caller = asked::caller_of(thread, frame);
+        let asking = caller.and_then(|caller| asked::asked_by_c(caller, source));
+        let is_noted =
+            asking.is_some_and(|asking| asked::is_noted(asking) || asked::enter(asking, Does::GoesOn));
+        let result = call_on(thread, frame, throw);
+        match (is_noted, result.is_null()) {
+            (true, false) => asked::note(source, result),
+            (true, true) => asked::over(source),
+            _ => {}
+        }
+        result
+    }
+}
+
+/// The stack is used as far as it should be, or by another segment, or it is another one than that of the
+/// call before.
 ///
 /// A C function, which does not unwind: it is left to by a jump.
 #[cold]
@@ -282,17 +345,25 @@ unsafe extern "C" fn record_at_end(
     frame: *mut c_void,
     throw: c_int,
 ) -> *mut ffi::PyObject {
-    if !stack_room::is_left_on_this(stack_pointer()) {
+    if stack_room::is_left_on_this(stack_pointer()) {
         // SAFETY: passed on unchanged.
-        let further = unsafe { stack_room::call_on_further(record_granted, thread, frame, throw) };
-        if let Some(result) = further {
-            return result;
-        }
+        let result = unsafe { record_elsewhere(thread, frame, throw) };
         stack_room::is_left_on_this(stack_pointer());
+        // SAFETY: as above.
+        unsafe { stack_room::grant(thread.cast()) };
+        return result;
+    }
+    // SAFETY: passed on unchanged.
+    let further = unsafe { stack_room::call_on_further(record_elsewhere, thread, frame, throw) };
+    stack_room::is_left_on_this(stack_pointer());
+    if let Some(result) = further {
+        // SAFETY: as above.
+        unsafe { stack_room::grant(thread.cast()) };
+        return result;
     }
     if stack_room::is_left_for_the_last(stack_pointer()) {
         // SAFETY: passed on unchanged.
-        return unsafe { record_granted(thread, frame, throw) };
+        return unsafe { record_elsewhere(thread, frame, throw) };
     }
     // SAFETY: the GIL is held; a frame that an exception is thrown into runs nothing of its own
     // unless it is a suspended generator, whose handlers then have the reserve.
@@ -303,8 +374,8 @@ unsafe extern "C" fn record_at_end(
     }
 }
 
-/// What is noted of an `__init__` does no harm for others.
-unsafe extern "C" fn record_granted(
+/// With as much of the budget as the stack has room for.
+unsafe extern "C" fn record_elsewhere(
     thread: *mut ffi::PyThreadState,
     frame: *mut c_void,
     throw: c_int,
@@ -312,10 +383,7 @@ unsafe extern "C" fn record_granted(
     // SAFETY: passed on unchanged.
     unsafe {
         stack_room::grant(thread.cast());
-        match asked::is_of_generator(frame) {
-            true => record_generator(thread, frame, throw),
-            false => record_init(thread, frame, throw),
-        }
+        record_granted(thread, frame, throw)
     }
 }
 

@@ -29,6 +29,10 @@ const PER_CALL: usize = 1 << 10;
 /// less than this or what CPython's budget stands for.
 const LEAST_FOR_C: usize = 2 << 20;
 
+/// After so much more of a stack CPython's budget is set anew when a call returns: each call gives back on
+/// its return what it was charged, which the calls inside of it were not.
+const SEGMENT: usize = 128 << 10;
+
 /// What CPython itself needs to look at a stack (`_PyOS_MIN_STACK_SIZE`; 3.14 and later).
 const LEAST_MEASURED: usize = 48 << 10;
 
@@ -149,14 +153,19 @@ pub(super) fn is_left(here: usize) -> bool {
 }
 
 /// Whether there is room at this address of the calling thread's stack, which is the one that is
-/// looked at from now on.
+/// looked at from now on: as far as it should be used, and no further than one segment.
 #[inline(never)]
 pub(super) fn is_left_on_this(here: usize) -> bool {
     let Some(stack) = Stack::of(here) else {
         return true;
     };
-    LOW.store(stack.low(), Ordering::Relaxed);
-    SPAN.store(stack.top.saturating_sub(stack.low()), Ordering::Relaxed);
+    let segment = match CURRENT.thread.c_stack {
+        CStack::Counted(_) => SEGMENT,
+        CStack::CountedWithAll | CStack::Measured => usize::MAX,
+    };
+    let low = stack.low().max(here.saturating_sub(segment));
+    LOW.store(low, Ordering::Relaxed);
+    SPAN.store(stack.top.saturating_sub(low), Ordering::Relaxed);
     FLOOR.store(stack.floor(), Ordering::Relaxed);
     here > stack.low()
 }

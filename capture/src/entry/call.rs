@@ -156,6 +156,7 @@ pub(super) fn explain_call<'py>(
         | Passage::AgainCached(_)
         | Passage::Repeat
         | Passage::Either { .. }
+        | Passage::Item { .. }
         | Passage::Import
             if caller.instruction.op == Op::CallFunctionEx && !unpacked_holds(caller)? =>
         {

@@ -1,14 +1,17 @@
-//! C code that collects what a generator gives, and can be run again over the same items.
+//! C code that collects what a source gives, a generator say, and can be run again over the same items.
 //!
 //! It asks for all of them, does nothing else meanwhile that the program could see, and lets go of what
 //! it has when it is given up: so nobody can tell that it has run twice, as long as the items themselves
-//! have no part in it. `consumed` has what the generator has given.
+//! have no part in it. `consumed` has what the source has given.
 
 use super::call::{has_keyword_names, CallOperands};
 use super::{Callee, Caller, Explained, Refusal};
-use crate::boundary::{is_builtin, is_python_class, name_of};
+use crate::boundary::{self, is_builtin, is_python_class, name_of, Passage};
 use crate::code::Op;
-use crate::consumed::{given_by, Given};
+use crate::consumed::given_to;
+use crate::cpython::evalframe::source_asked;
+use crate::cpython::fields;
+use crate::cpython::objects::lookup_on_type;
 use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyList, PyModule, PyTuple, PyType};
@@ -60,6 +63,27 @@ impl Consumer {
         Some(Self { work, place, name })
     }
 
+    /// The source, if it is what asks the callee for an item.
+    fn source<'py>(
+        &self,
+        caller: &Caller<'_, 'py>,
+        callee: &Callee<'py>,
+    ) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
+        // What is asked, as far as that is written down; what an iterator's `__next__` was called with.
+        let asked = match callee.frame.generator() {
+            Some(generator) => Some(generator),
+            None => source_asked(caller.py, caller.frame),
+        };
+        let asked = asked.map_or_else(
+            || Ok(callee.parameters()?.passed(0)),
+            |asked| Ok::<_, PyErr>(Some(asked)),
+        )?;
+        // The instruction may have taken it off its stack (3.14 and later).
+        let asked = asked.filter(|asked| caller.lies_at(self.place, asked));
+        let index = caller.expected.checked_sub(self.place + 1);
+        Ok(asked.or_else(|| caller.operand(index?)))
+    }
+
     /// Whether it does the same over these items again.
     fn can_repeat(&self, items: &[Py<PyAny>], py: Python<'_>) -> bool {
         let mut items = items.iter().map(|item| item.bind(py));
@@ -69,7 +93,10 @@ impl Consumer {
             Work::Adds => items.all(is_number),
             Work::Compares => {
                 let items: Vec<_> = items.collect();
-                items.iter().all(|item| is_number(item))
+                // Complex numbers cannot be compared.
+                items
+                    .iter()
+                    .all(|item| is_number(item) && !is_builtin(item, "complex"))
                     || ["str", "bytes"]
                         .iter()
                         .any(|kind| items.iter().all(|item| is_builtin(item, kind)))
@@ -151,44 +178,102 @@ fn is_plain(object: &Bound<'_, PyAny>) -> bool {
         || object.cast_exact::<PyTuple>().is_ok_and(of_plain)
 }
 
-/// A generator that such C code asks: the code runs again, over what it was given and then over the
-/// generator. `None` if it is nothing of the kind.
+/// A source that such C code asks: the code runs again, over what it was given and then over the source.
+/// `None` if it is nothing of the kind.
 pub(super) fn explain_consumer<'py>(
     caller: &Caller<'_, 'py>,
     callee: &Callee<'py>,
 ) -> Result<Option<Explained>, Refusal> {
-    let (Some(generator), Some(consumer)) = (callee.frame.generator(), Consumer::of(caller)) else {
+    let py = caller.py;
+    let Some(consumer) = Consumer::of(caller) else {
         return Ok(None);
     };
-    let given = given_by(caller.py, callee.frame, caller.frame);
-    // Where it runs again already, the generator is inside of what was put in its place.
-    let is_repeated = given.as_ref().is_some_and(|given| given.is_repeated);
-    if !is_repeated && !caller.lies_at(consumer.place, &generator) {
+    let mut given = given_to(py, caller.frame);
+    // Where it runs again already, the source is inside of what was put in its place.
+    let repeated = given.as_mut().and_then(|given| given.repeated.take());
+    let source = match repeated {
+        Some(repeated) => Some(repeated.into_bound(py)),
+        None => consumer.source(caller, callee)?,
+    };
+    let Some(source) = source else { return Ok(None) };
+    let passage = match boundary::next_item(py, &source, callee) {
+        Ok(Some(passage)) => passage,
+        Err(Refusal::Python(error)) => return Err(error.into()),
+        _ => return Ok(None),
+    };
+    // What other iterators give is noted nowhere.
+    let is_noted = callee.belongs_to(&source)
+        || callee.is_method(&source, "__next__")
+        || ["map", "filter"].iter().any(|kind| is_builtin(&source, kind));
+    if !is_noted {
         return Ok(None);
     }
-    let Some(Given { items, .. }) = given else {
+    let given = given.filter(|given| given.is_from(&source));
+    let Some(items) = given.and_then(|given| given.items) else {
         let name = consumer.name;
         return Err(Refusal::Boundary(format!(
             "{name}, which can be followed after install_hook() only"
         )));
     };
-    if !consumer.can_repeat(&items, caller.py) {
+    let kind = source.get_type();
+    let tells_length = || {
+        let tells = |name| lookup_on_type(&kind, name).is_some();
+        is_python_class(&kind) && (tells("__length_hint__") || tells("__len__"))
+    };
+    if caller.instruction.op == Op::UnpackEx && tells_length() {
+        // It is asked when the last of the targets gets its list.
+        return Err(Refusal::Boundary(
+            consumer.name + ", which asks how many items there are",
+        ));
+    }
+    if !consumer.can_repeat(&items, py) {
         return Err(Refusal::Boundary(format!(
             "{}, over items of the program's own kind",
             consumer.name
         )));
     }
-    let items = PyList::new(caller.py, items)?;
-    let chain = caller.py.import("itertools")?.getattr("chain")?;
-    let source = chain.call1((&items, generator))?.unbind();
+    let items = PyList::new(py, items)?;
+    let over = chained(&items, &source)?;
+    let (items, kept) = (items.into_any().unbind(), source.unbind());
+    let entry = match passage {
+        Passage::Again => LiveEntry::AgainOver { items, source: kept },
+        Passage::Value => LiveEntry::Item {
+            items,
+            source: Some(kept),
+            decides: None,
+        },
+        Passage::Either { when, value } => LiveEntry::Item {
+            items,
+            source: Some(kept),
+            decides: Some((when, value)),
+        },
+        _ => return Ok(None),
+    };
     let explained = match consumer.place == caller.depth {
         // The unpacking has taken it off the stack (3.14 and later).
         true => Explained::with(LiveEntry::Again, caller.depth),
         false => caller.again()?,
     };
     Ok(Some(Explained {
-        entry: LiveEntry::AgainOver(items.into_any().unbind()),
-        given_back: Some((consumer.place, source)),
+        entry,
+        given_back: Some((consumer.place, over.unbind())),
         ..explained
     }))
+}
+
+/// An iterator over these items and then over a source, which is not asked for an iterator again.
+pub(super) fn chained<'py>(
+    items: &Bound<'py, PyList>,
+    source: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = items.py();
+    let itertools = py.import("itertools")?;
+    let mut source = source.clone();
+    if boundary::kind_of(&source)?.is_none() {
+        // One that gives what another gives, whose own `__iter__` is not the program's.
+        let through = itertools.getattr("islice")?.call1(((), py.None()))?;
+        fields::write(&through, "it", Some(source))?;
+        source = through;
+    }
+    itertools.getattr("chain")?.call1((items, source))
 }

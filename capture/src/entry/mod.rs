@@ -15,6 +15,7 @@ mod matching;
 pub(crate) mod operation;
 pub(crate) mod operator;
 mod print;
+mod reduce;
 mod signal;
 mod unpacking;
 
@@ -168,6 +169,11 @@ impl<'py> Caller<'_, 'py> {
             Passage::Repeat => self.with_operands(LiveEntry::Repeat),
             Passage::AgainCached(cache) => self.with_operands(LiveEntry::AgainCached(cache)),
             Passage::Either { when, value } => self.with_operands(LiveEntry::Either { when, value }),
+            Passage::Item { items, decides } => self.with_operands(LiveEntry::Item {
+                items,
+                source: None,
+                decides,
+            }),
             Passage::Import => self.with_operands(LiveEntry::Import),
             Passage::Imported => self.without_operands(LiveEntry::Imported, self.below_result()),
             Passage::Rest(entry) => self.without_operands(entry, self.below_result()),
@@ -310,7 +316,10 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
         return explain_inlined(caller, callee);
     }
     let explained = match explain_from_c(caller, callee) {
-        Err(refusal) => consumer::explain_consumer(caller, callee)?.ok_or(refusal)?,
+        Err(refusal) => match consumer::explain_consumer(caller, callee)? {
+            Some(explained) => explained,
+            None => reduce::explain_reduce(caller, callee)?.ok_or(refusal)?,
+        },
         Ok(explained) => explained,
     };
     if caller.dangles.get() {
@@ -512,8 +521,15 @@ fn explain_collection<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
     let Some(source) = caller.operand(0) else {
         return Err(Refusal::Unexplained);
     };
-    match boundary::next_item(caller.py, &source, callee)? {
-        Some(Passage::Again) => caller.again(),
+    let into = (caller.instruction.op == Op::ListExtend)
+        .then(|| caller.operand(caller.instruction.arg as usize))
+        .flatten();
+    let passage = match into {
+        Some(list) => boundary::collected_into(&list, &source, callee)?,
+        None => boundary::next_item(caller.py, &source, callee)?,
+    };
+    match passage {
+        Some(passage @ (Passage::Again | Passage::Item { .. })) => caller.explained(callee, passage),
         _ => operation::explain_operation(caller, callee),
     }
 }

@@ -92,6 +92,9 @@ pub(super) fn explain_operation<'py>(
     let Some(object) = object else {
         return explain_unpacking(caller, callee);
     };
+    if is_asked_twice(op, &object) {
+        return Err(refusal(op, &object));
+    }
     if methods.iter().any(|method| callee.is_method(&object, method))
         || is_class_item(callee, &object, methods)
     {
@@ -143,7 +146,9 @@ pub(crate) fn is_class_item(callee: &Callee<'_>, object: &Bound<'_, PyAny>, meth
 fn explain_unpacking<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
     let receiver = callee.parameters()?.passed(0);
     let receiver = receiver.filter(|receiver| callee.is_method(receiver, "__iter__"));
-    match (caller.instruction.op, receiver) {
+    let op = caller.instruction.op;
+    let receiver = receiver.filter(|receiver| !is_asked_twice(op, receiver));
+    match (op, receiver) {
         (Op::UnpackSequence | Op::UnpackEx, Some(receiver)) => caller.again_with(receiver),
         // Whatever gives the items, some of which are in C by now.
         (op @ (Op::UnpackSequence | Op::UnpackEx), None) => {
@@ -151,6 +156,12 @@ fn explain_unpacking<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Res
         }
         _ => Err(Refusal::Unexplained),
     }
+}
+
+/// Whether nothing tells which time the `__iter__` of an object is asked: targets with a star go on with a
+/// list of the iterator, which makes an iterator of that as well.
+fn is_asked_twice(op: Op, object: &Bound<'_, PyAny>) -> bool {
+    op == Op::UnpackEx && lookup_on_type(&object.get_type(), "__next__").is_some()
 }
 
 /// `INTRINSIC_UNARY_POSITIVE`, what `+` is from 3.12 on.

@@ -1,0 +1,179 @@
+//! `functools.reduce`, while it calls a function of the program.
+//!
+//! What it has come to so far is what the function was called with, and is of no use any more: it goes on from
+//! the function's result, with what its iterator has left. That iterator is the operand itself, or one that
+//! it has made of it, which is in C alone; but such iterators are known to the garbage collector, and if there
+//! is only one over this very object, it is that one.
+
+use super::call::{has_keyword_names, CallOperands};
+use super::consumer::chained;
+use super::{Callee, Caller, Explained, Refusal};
+use crate::boundary::{self, is_builtin, Passage};
+use crate::cpython::objects::function_of_method;
+use crate::waiting::LiveEntry;
+use pyo3::prelude::*;
+use pyo3::types::{PyFunction, PyList, PyRange, PyTuple};
+
+/// Iterators that run nothing of the program's, beside generators, whose frames stand between.
+const PLAIN_ITERATORS: [&str; 16] = [
+    "generator",
+    "list_iterator",
+    "list_reverseiterator",
+    "tuple_iterator",
+    "set_iterator",
+    "dict_keyiterator",
+    "dict_valueiterator",
+    "dict_itemiterator",
+    "dict_reversekeyiterator",
+    "dict_reversevalueiterator",
+    "dict_reverseitemiterator",
+    "str_iterator",
+    "str_ascii_iterator",
+    "bytes_iterator",
+    "range_iterator",
+    "longrange_iterator",
+];
+
+/// How deep iterators may be nested.
+const MAX_NESTED: usize = 64;
+
+/// What `reduce` makes an iterator of that the garbage collector knows.
+const CONTAINERS: [&str; 7] = ["list", "tuple", "set", "frozenset", "dict", "str", "bytes"];
+
+/// The function of a `reduce`; `None` if it is nothing of the kind.
+pub(super) fn explain_reduce<'py>(
+    caller: &Caller<'_, 'py>,
+    callee: &Callee<'py>,
+) -> Result<Option<Explained>, Refusal> {
+    let py = caller.py;
+    let Some(operands) = CallOperands::of(caller)? else {
+        return Ok(None);
+    };
+    let reduce = py.import("_functools")?.getattr("reduce")?;
+    if !operands.callable.is(&reduce) || operands.keywords > 0 || has_keyword_names(caller) {
+        return Ok(None);
+    }
+    let (function, source, has_initial) = match operands.arguments.as_slice() {
+        [function, source] => (function, source, false),
+        [function, source, _initial] => (function, source, true),
+        _ => return Ok(None),
+    };
+    match boundary::passage(py, function, &[], callee) {
+        Ok(Passage::Value) => {}
+        Err(Refusal::Python(error)) => return Err(error.into()),
+        _ => return Ok(None),
+    }
+    let Some(left) = left_of(source, function, callee)? else {
+        return Ok(None);
+    };
+    let place = caller.expected.checked_sub(1 + usize::from(has_initial));
+    let place = place.ok_or(Refusal::Depth)?;
+    let (entry, left) = match has_initial {
+        true => (LiveEntry::OnTop, left),
+        false => {
+            let items = PyList::empty(py);
+            let left = chained(&items, &left)?;
+            let items = items.into_any().unbind();
+            let entry = LiveEntry::Item {
+                items,
+                source: None,
+                decides: None,
+            };
+            (entry, left)
+        }
+    };
+    Ok(Some(Explained {
+        entry,
+        given_back: Some((place, left.unbind())),
+        ..caller.again()?
+    }))
+}
+
+/// The iterator over what is left of a `reduce`'s operand, if it is to be had.
+fn left_of<'py>(
+    source: &Bound<'py, PyAny>,
+    function: &Bound<'py, PyAny>,
+    callee: &Callee<'py>,
+) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
+    if is_plain_iterator(source, MAX_NESTED)? {
+        return Ok(Some(source.clone()));
+    }
+    if let Ok(range) = source.cast_exact::<PyRange>() {
+        return left_of_range(range, function, callee);
+    }
+    if CONTAINERS.iter().any(|kind| is_builtin(source, kind)) {
+        return Ok(only_iterator_over(source)?);
+    }
+    Ok(None)
+}
+
+/// Whether to ask an iterator for its next item runs nothing of the program's but a generator.
+fn is_plain_iterator(iterator: &Bound<'_, PyAny>, nested: usize) -> PyResult<bool> {
+    let Some(kind) = boundary::kind_of(iterator)?.filter(|_| nested > 0) else {
+        return Ok(false);
+    };
+    if kind != "chain" {
+        return Ok(PLAIN_ITERATORS.contains(&kind.as_str()));
+    }
+    // It has the one that it is at, and one over a tuple of all.
+    for kept in boundary::kept_by(iterator.py(), iterator)? {
+        let all = match boundary::kind_of(&kept)?.as_deref() {
+            Some("tuple_iterator") => boundary::kept_by(kept.py(), &kept)?,
+            _ => vec![kept],
+        };
+        for one in all {
+            let several = one
+                .cast_exact::<PyTuple>()
+                .map_or(vec![one.clone()], |all| all.iter().collect());
+            for one in several {
+                let is_container = CONTAINERS.iter().any(|kind| is_builtin(&one, kind));
+                if !is_container && !is_plain_iterator(&one, nested - 1)? {
+                    return Ok(false);
+                }
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// A range's numbers differ: the one that the function was called with tells where it is.
+fn left_of_range<'py>(
+    range: &Bound<'py, PyRange>,
+    function: &Bound<'py, PyAny>,
+    callee: &Callee<'py>,
+) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
+    let bound = usize::from(function_of_method(function).is_some());
+    if bound == 0 && !function.is_exact_instance_of::<PyFunction>() {
+        return Ok(None);
+    }
+    let Some(number) = callee.parameters()?.argument(bound + 1) else {
+        return Ok(None);
+    };
+    if !is_builtin(&number, "int") {
+        return Ok(None);
+    }
+    let next: isize = range.call_method1("index", (number,))?.extract::<isize>()? + 1;
+    let slice = pyo3::types::PySlice::new(range.py(), next, isize::MAX, 1);
+    Ok(Some(range.get_item(slice)?.try_iter()?.into_any()))
+}
+
+/// The one iterator over a container that there is.
+fn only_iterator_over<'py>(container: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let gc = container.py().import("gc")?;
+    if gc.call_method0("get_freeze_count")?.extract::<usize>()? > 0 {
+        return Ok(None); // what is frozen is not looked at
+    }
+    let kind = container.try_iter()?.get_type();
+    let referrers = gc.call_method1("get_referrers", (container,))?;
+    let mut found = Vec::new();
+    for referrer in referrers.try_iter()? {
+        let referrer = referrer?;
+        if referrer.get_type().is(&kind) {
+            found.push(referrer);
+        }
+    }
+    Ok(match found.len() {
+        1 => found.pop(),
+        _ => None,
+    })
+}
