@@ -11,6 +11,7 @@ use core::mem::{align_of, offset_of, size_of};
 use core::ptr::{addr_of, null};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use pyo3::ffi;
+use std::sync::OnceLock;
 
 /// The words with which every object begins.
 #[repr(C)]
@@ -82,6 +83,17 @@ fn head_at(address: usize) -> Option<Head> {
 
 /// Whether the word at this address can be read.
 fn is_mapped(address: usize) -> bool {
+    /// No memory is ever mapped there.
+    const NOWHERE: usize = size_of::<Head>();
+    static COPIES_FIRST: OnceLock<bool> = OnceLock::new();
+    match COPIES_FIRST.get_or_init(|| !is_copied(NOWHERE)) {
+        true => is_copied(address),
+        false => is_in_mapped_page(address),
+    }
+}
+
+/// Whether the kernel can copy the word at this address.
+fn is_copied(address: usize) -> bool {
     const NO_ACTION: usize = usize::MAX;
     // SAFETY: the kernel copies a signal set of one word, or fails where there is none (EFAULT), before it
     // finds that it is to do nothing known with it (EINVAL).
@@ -95,6 +107,16 @@ fn is_mapped(address: usize) -> bool {
         )
     };
     failed == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
+}
+
+/// Whether memory is mapped, for whatever stands in the kernel's place and looks at the action before it
+/// copies the set, as QEMU does.
+fn is_in_mapped_page(address: usize) -> bool {
+    const LEAST_PAGE: usize = 4096;
+    let page = address & !(LEAST_PAGE - 1);
+    // SAFETY: the call reads nothing, and fails where there is no memory; without write-back pending
+    // of private memory it has no effect.
+    unsafe { libc::msync(page as *mut _, LEAST_PAGE, libc::MS_ASYNC) == 0 }
 }
 
 #[cfg(test)]
