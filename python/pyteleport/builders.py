@@ -8,7 +8,9 @@ from __future__ import annotations
 from _weakref import ref as Ref
 from types import CellType, CodeType, FunctionType, MethodType
 
-from . import _native, classes
+from . import _native, classes, imports
+
+__builtins__ = imports.BUILTINS
 
 
 def nothing(*_ignored):

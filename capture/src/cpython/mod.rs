@@ -22,6 +22,7 @@ pub mod frame;
 mod further_stack;
 pub mod generator;
 pub mod lifecycle;
+pub mod modules;
 pub mod objects;
 mod signature;
 pub mod slot;
@@ -127,6 +128,10 @@ pub struct OperandLayout {
     pub iterator_words: usize,
     /// How far the number of the name is shifted in LOAD_ATTR's argument.
     pub attribute_shift: u32,
+    /// How many bits below the name the argument of `IMPORT_NAME` has.
+    pub import_shift: u32,
+    /// A `defaultdict` leaves what its function has set the key to meanwhile, and asks no `__setitem__`.
+    pub keeps_what_is_set: bool,
     /// How far the number of the operator is shifted in COMPARE_OP's argument.
     pub compare_shift: u32,
     /// Whether CPython looks for signals behind a conditional jump that was taken.
