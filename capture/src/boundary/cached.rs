@@ -3,11 +3,11 @@
 //! Called again, it looks once more, does not find them, and calls on. If it finds them, what it wraps has
 //! called it with the same arguments meanwhile.
 
-use super::{has_own_hash, name_of, passage, Passage};
+use super::{has_own_hash, is_exactly, is_python_class, name_of, passage, Passage};
 use crate::cpython::fields;
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyString, PyTuple, PyType};
 
 /// A call of a cache, as far as it is known where the cache is.
 pub(crate) struct CachedCall {
@@ -43,6 +43,31 @@ pub(super) fn through_cache<'py>(
         })),
         _ => Err(Refusal::Boundary(name_of(cache))),
     }
+}
+
+/// Whether a type has a method that is a cache of what the callee runs: the cache has called it, though nothing on
+/// the stack may show that.
+pub(crate) fn is_kept_by_cache(object: &Bound<'_, PyAny>, callee: &Callee<'_>) -> PyResult<bool> {
+    for class in object.get_type().mro().iter() {
+        let Some(names) = own_namespace(&class)? else {
+            continue;
+        };
+        for value in names.values() {
+            let is_cache = is_exactly(value.py(), &value, "functools", "_lru_cache_wrapper")?;
+            if is_cache && fields::read(&value, "func")?.is_some_and(|function| callee.is(&function)) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// What a class that the program has made defines.
+fn own_namespace<'py>(class: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let class = class.cast::<PyType>()?;
+    let namespace = is_python_class(class).then(|| class.getattr("__dict__")?.call_method0("copy"));
+    let namespace = namespace.transpose()?;
+    Ok(namespace.and_then(|namespace| namespace.cast_into().ok()))
 }
 
 impl CachedCall {

@@ -10,7 +10,7 @@ mod cached;
 mod driving;
 mod iterators;
 
-pub(crate) use cached::CachedCall;
+pub(crate) use cached::{is_kept_by_cache, CachedCall};
 pub(crate) use driving::{driven, is_first_hook};
 pub(crate) use iterators::next_item;
 

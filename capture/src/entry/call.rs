@@ -302,6 +302,9 @@ fn is_receiver<'py>(
     let found = &operands.callable;
     let parameters = callee.parameters()?;
     let is_passed = |index| parameters.argument(index).is_some_and(|passed| passed.is(found));
+    if boundary::is_kept_by_cache(found, callee)? {
+        return Ok(false);
+    }
     if is_passed(0) {
         return arguments_agree(caller, operands, callee, 1);
     }
