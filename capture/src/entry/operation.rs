@@ -251,6 +251,7 @@ fn explain_slice<'py>(
     let Some(container) = caller.operand(2) else {
         return Err(Refusal::Unexplained);
     };
+    let container = behind_proxy(&container)?.unwrap_or(container);
     if !callee.is_method(&container, method) {
         return Err(Refusal::Boundary(boundary::operation(
             &caller.instruction.op.name().to_lowercase(),
