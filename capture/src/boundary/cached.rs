@@ -49,10 +49,12 @@ pub(super) fn through_cache<'py>(
 /// the stack may show that.
 pub(crate) fn is_kept_by_cache(object: &Bound<'_, PyAny>, callee: &Callee<'_>) -> PyResult<bool> {
     for class in object.get_type().mro().iter() {
-        let Some(names) = own_namespace(&class)? else {
+        if !is_python_class(class.cast::<PyType>()?) {
             continue;
-        };
-        for value in names.values() {
+        }
+        // Nothing of the program runs meanwhile.
+        for value in class.getattr("__dict__")?.call_method0("values")?.try_iter()? {
+            let value = value?;
             let is_cache = is_exactly(value.py(), &value, "functools", "_lru_cache_wrapper")?;
             if is_cache && fields::read(&value, "func")?.is_some_and(|function| callee.is(&function)) {
                 return Ok(true);
@@ -60,14 +62,6 @@ pub(crate) fn is_kept_by_cache(object: &Bound<'_, PyAny>, callee: &Callee<'_>) -
         }
     }
     Ok(false)
-}
-
-/// What a class that the program has made defines.
-fn own_namespace<'py>(class: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let class = class.cast::<PyType>()?;
-    let namespace = is_python_class(class).then(|| class.getattr("__dict__")?.call_method0("copy"));
-    let namespace = namespace.transpose()?;
-    Ok(namespace.and_then(|namespace| namespace.cast_into().ok()))
 }
 
 impl CachedCall {
