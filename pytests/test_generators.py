@@ -404,7 +404,13 @@ def test_an_iterables_generator_that_is_in_c_alone(refused, expression, hook):
 
 
 @pytest.mark.parametrize(
-    "expression", ["[n for n in it]", "any(n > 9 for n in it)", "[*iter(it)]", "next(iter(it))"]
+    "expression",
+    [
+        "[n for n in it]",
+        "any(n > 9 for n in it)",
+        "(lambda items: items.extend(iter(it)) or items)([])",
+        "next(iter(it))",
+    ],
 )
 def test_an_iterables_generator_that_is_at_hand(same, expression):
     same(TREE.format(expression).replace("HOP", "hop") + "        hop()\n")
