@@ -130,8 +130,6 @@ pub struct OperandLayout {
     pub attribute_shift: u32,
     /// How many bits below the name the argument of `IMPORT_NAME` has.
     pub import_shift: u32,
-    /// A `defaultdict` leaves what its function has set the key to meanwhile, and asks no `__setitem__`.
-    pub keeps_what_is_set: bool,
     /// How far the number of the operator is shifted in COMPARE_OP's argument.
     pub compare_shift: u32,
     /// Whether CPython looks for signals behind a conditional jump that was taken.

@@ -51,7 +51,6 @@ pub const LAYOUT: Layout = Layout {
     operands: OperandLayout {
         iterator_words: 2,
         import_shift: 2, // whether it is lazy
-        keeps_what_is_set: true,
         ..v3_14::LAYOUT.operands
     },
     generator: GeneratorLayout {

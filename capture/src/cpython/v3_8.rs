@@ -140,7 +140,6 @@ pub const LAYOUT: Layout = Layout {
         iterator_words: 1,
         attribute_shift: 0,
         import_shift: 0,
-        keeps_what_is_set: false,
         compare_shift: 0,
         signals_behind_jumps: false, // a jump that was not taken comes to the same place
         notes_set_name: false,

@@ -2,8 +2,8 @@
 
 use super::Next;
 use crate::tail::check_initialized;
+use capture::cpython::modules::import;
 use capture::cpython::objects::lookup_on_type;
-use capture::cpython::CURRENT;
 use capture::rest::{MissingRest, MissingStep};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -25,11 +25,11 @@ pub(super) fn step<'py>(
             rest.made.take().ok_or_else(none_such)?
         }
         // What was there first.
-        MissingStep::Stored if CURRENT.operands.keeps_what_is_set => return Ok(Next::Done(result)),
+        MissingStep::Stored if keeps_what_is_set(py)? => return Ok(Next::Done(result)),
         MissingStep::Stored => return Ok(Next::Done(rest.made.take().ok_or_else(none_such)?)),
     };
     rest.made = Some(made.clone());
-    let called = match CURRENT.operands.keeps_what_is_set {
+    let called = match keeps_what_is_set(py)? {
         true => lookup_on_type(&py.get_type::<PyDict>(), "setdefault"),
         false => lookup_on_type(&rest.items.get_type(), "__setitem__"),
     };
@@ -40,4 +40,14 @@ pub(super) fn step<'py>(
         arguments: PyTuple::new(py, [&rest.items, &rest.key, &made])?,
         keywords: None,
     })
+}
+
+/// Whether a `defaultdict` leaves what its function has set the key to meanwhile, and asks no `__setitem__`, as 3.14
+/// and 3.15 do. Such a change may come with any micro version, so it is tried, with nothing but C code.
+fn keeps_what_is_set(py: Python<'_>) -> PyResult<bool> {
+    let tried = import(py, "_collections")?.getattr("defaultdict")?.call0()?;
+    let partial = import(py, "_functools")?.getattr("partial")?;
+    let sets = partial.call1((tried.getattr("__setitem__")?, 0, true))?;
+    tried.setattr("default_factory", sets)?;
+    Ok(!tried.get_item(0)?.is_none())
 }
