@@ -6,6 +6,15 @@ The script is run as it is, and once more with moves, one fresh process after an
 exit status and the number of points it came by are compared. It tells how many moves were made, and how many
 refused and where: there the program goes on in the process it is in.
 
+Any script will do, with its arguments behind it; so will its own modules, which have points as it has, but not
+those that are installed. It runs in this Python, which needs nothing but pyteleport:
+
+    "$(tools/venv python3)" pytests/chain.py --moves 50 --at line path/to/script.py --its-own arguments
+
+N is chosen for at least as many moves as are asked for. A script that comes by fewer points, as one without a
+loop does with --at loop, moves at each of them. Where it reads a clock or random numbers, it is bound to differ;
+the order of sets is the same in all processes.
+
 Ends with 0 if all is the same, 1 and the difference if not, 2 if it was called wrongly, and 3 if all is
 the same, but not one move was made.
 """
@@ -84,7 +93,7 @@ def chain(
     straight = straight or run_straight(runner, script, args, **options)
     counted = counted or run_points(runner, script, args, at, **dict(options, hook=False))
     points = points_of(counted) or 0
-    every = every or max(1, -(-points // moves))
+    every = every or max(1, points // moves)
     moved = run_points(runner, script, args, at, every, **options)
     found = Chain(straight, moved, every, points)
     if counted.stdout != straight.stdout:
@@ -111,7 +120,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--every", type=int, metavar="N", help="move at each Nth point")
-    which.add_argument("--moves", type=int, default=20, help="choose N for about this many moves (20)")
+    which.add_argument(
+        "--moves", type=int, default=20, help="choose N for this many moves, or somewhat more (20)"
+    )
     parser.add_argument("--at", choices=AT, default="function", help="what has a point (function)")
     parser.add_argument("--hook", action="store_true", help="in the recording mode")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The fixtures: `move` runs a program that moves, `same` compares it with itself not moving."""
+"""The fixtures: `move` runs a program that moves, `same` and `refused` compare it with itself not moving."""
 
 import functools
 import signal
@@ -26,3 +26,9 @@ def move(tmp_path):
 def same(move):
     """same(source, ...) runs a program straight and moving, and asserts that one can't tell."""
     return functools.partial(harness.same, move)
+
+
+@pytest.fixture
+def refused(move):
+    """refused(source, ...) asserts that attempt() changes nothing in a program, and gives what refusals say."""
+    return functools.partial(harness.refused, move)

@@ -175,6 +175,40 @@ def same(run, source, ways=("local",), hooks=("armed", "recording"), singles=Fal
     return moved
 
 
+def refused(run, source, flags=(), **options):
+    """Runs a program straight and with its attempts to move, all of which are refused; what the refusals say."""
+    straight = run.straight(source, **options)
+    assert straight.returncode == 0, straight.stderr
+    assert straight.hops, "the program never called attempt()"
+    tried = run(source, flags=flags, **options)
+    assert tried.returncode == 0, tried.stderr
+    assert (tried.stdout, tried.stderr) == (straight.stdout, straight.stderr)
+    assert tried.ended_in == "home"
+    texts = [text for what, text in tried.told if what == "refused"]
+    assert len(texts) == straight.hops, f"{len(texts)} of {straight.hops} refused: {texts}"
+    unexpected = [text for text in texts if not text.startswith("BoundaryError: ")]
+    assert not unexpected, unexpected
+    return texts
+
+
+# Who drives coroutines by hand: a program's beginning.
+DRIVER = """
+import inspect, sys, types
+@types.coroutine
+def pause(value=None):
+    return (yield value)
+def drive(coro, *answers):
+    answers = list(answers)
+    value = None
+    try:
+        while True:
+            print("yields", coro.send(value))
+            value = answers.pop(0) if answers else None
+    except StopIteration as stop:
+        return stop.value
+"""
+
+
 def release_of(python):
     """The release of an interpreter, "3.N"."""
     words = "import sys; print('%d.%d' % sys.version_info[:2])"

@@ -2,23 +2,11 @@
 
 import sys
 
+import harness
 import pytest
 
-# A trampoline, and awaitables of all kinds.
-DRIVER = """
-import inspect, sys, types
-@types.coroutine
-def pause(value=None):
-    return (yield value)
-def drive(coro, *answers):
-    answers = list(answers)
-    value = None
-    try:
-        while True:
-            print("yields", coro.send(value))
-            value = answers.pop(0) if answers else None
-    except StopIteration as stop:
-        return stop.value
+# Awaitables of all kinds.
+HELPERS = """
 class Awaitable:
     def __init__(self, *values):
         self.values = values
@@ -70,7 +58,7 @@ def print_traceback():
 
 
 def with_driver(source):
-    return "\n" + DRIVER.strip() + source
+    return harness.DRIVER + HELPERS.strip() + source
 
 
 def test_awaits_of_all_kinds(same):

@@ -1,21 +1,9 @@
 """Async generators: suspended, on the stack, and what their methods give."""
 
+import harness
 import pytest
 
-DRIVER = """
-import inspect, sys, types
-@types.coroutine
-def pause(value=None):
-    return (yield value)
-def drive(coro, *answers):
-    answers = list(answers)
-    value = None
-    try:
-        while True:
-            print("yields", coro.send(value))
-            value = answers.pop(0) if answers else None
-    except StopIteration as stop:
-        return stop.value
+HELPERS = """
 def state(it):
     if sys.version_info >= (3, 12):
         return inspect.getasyncgenstate(it)
@@ -49,7 +37,7 @@ async def numbers(n=3):
 
 
 def with_driver(source):
-    return "\n" + DRIVER.strip() + source
+    return harness.DRIVER + HELPERS.strip() + source
 
 
 def test_async_for(same):

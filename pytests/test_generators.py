@@ -367,3 +367,50 @@ def test_generator_methods_and_names_are_kept(same):
         hop()
         print(g.__name__, g.__qualname__, g.gi_code is named.__code__, g.gi_frame.f_lineno - named.__code__.co_firstlineno)
     """)
+
+
+# Objects whose `__iter__` is a generator function: it has been called, and what runs is what it made.
+TREE = """
+        class Tree:
+            def __init__(self, *parts):
+                self.parts = parts
+            def __iter__(self):
+                for part in self.parts:
+                    if type(part) is Tree:
+                        yield from part
+                    else:
+                        yield HOP(part)
+        it = Tree(Tree(3, 1), 2, Tree(), Tree(Tree(5)))
+        print({})
+"""
+
+# The generator is in C alone; one that is given by itself is followed in the recording mode (test_recording.py).
+COLLECTED = [
+    "list(it)",
+    "sum(it)",
+    "sorted(it)",
+    "max(it)",
+    "[*it]",
+    "{*it}",
+    "list.extend([], it)",
+    "print(*it)",
+]
+
+
+@pytest.mark.parametrize("hook", [(), ("-X", "teleport")], ids=["armed", "recording"])
+@pytest.mark.parametrize("expression", COLLECTED)
+def test_an_iterables_generator_that_is_in_c_alone(refused, expression, hook):
+    refused(TREE.format(expression).replace("HOP", "attempt"), flags=hook)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "[n for n in it]",
+        "any(n > 9 for n in it)",
+        "(lambda items: items.extend(iter(it)) or items)([])",
+        "next(iter(it))",
+    ],
+)
+def test_an_iterables_generator_that_is_at_hand(same, expression):
+    same(TREE.format(expression).replace("HOP", "hop") + "        hop()\n")

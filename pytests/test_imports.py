@@ -226,6 +226,140 @@ def test_the_programs_own_finder_and_loader(same):
     """)
 
 
+# So that each run reads the source of a module.
+UNCACHED = {"PYTHONDONTWRITEBYTECODE": "1"}
+
+OWN_IMPORTS = {
+    "a function": "def importer(name, *others): return hop(real(hop(name), *others))",
+    "with keywords": "def importer(*args, **keywords): hop(); module = real(*args, **keywords); hop(); return module",
+    "a method": """class Importer:
+            def method(self, *args): hop(); return hop(real(*args))
+        importer = Importer().method""",
+    "a callable object": """class Importer:
+            def __call__(self, *args): hop(); return hop(real(*args))
+        importer = Importer()""",
+    "one that makes modules": """def importer(name, *others):
+            if name in sys.modules:
+                return hop(sys.modules[name])
+            module = sys.modules[name] = types.ModuleType(hop(name))
+            module.VALUE, module.other = 1, lambda: 2
+            return hop(module)""",
+}
+
+
+@pytest.mark.parametrize("importer", OWN_IMPORTS.values(), ids=OWN_IMPORTS)
+def test_the_programs_own_import(same, modules, importer):
+    """It is asked for what the program imports, and for nothing that a move imports."""
+    modules(
+        made="VALUE = hop(1)\nimport made_too\ndef other(): return hop(2)",
+        made_too="VALUE = hop(3)\nfrom made import VALUE as OTHER",
+    )
+    same(
+        f"""
+        import builtins, sys, types
+        names = []
+        real = builtins.__import__
+        {importer}
+        def telling(name, *args, **keywords):
+            names.append(name)
+            return (importer if name.startswith("made") else real)(name, *args, **keywords)
+        builtins.__import__ = telling
+        import made
+        from made import VALUE, other
+        import made_too as too
+        print(made.VALUE, VALUE, hop(other()), too.VALUE, __import__("made") is made)
+        def f():
+            import colorsys
+            return hop(colorsys.__name__)
+        print(f(), builtins.__import__ is telling)
+        builtins.__import__ = real
+        print(names)
+        hop()
+    """,
+        env=UNCACHED,
+    )
+
+
+def test_an_import_of_another_namespace(same):
+    same("""
+        import types
+        def importer(name, *others):
+            return hop(types.SimpleNamespace(x=hop(5), name=name))
+        names = {"__builtins__": {"__import__": importer}}
+        exec("import one as first\\nfrom two import x, name", names)
+        print(names["first"].name, names["x"], names["name"])
+        hop()
+    """)
+
+
+def test_an_import_that_c_code_asks_for_is_refused(refused, modules):
+    modules(made="VALUE = 1")
+    texts = refused(
+        """
+        import builtins
+        real = builtins.__import__
+        def importer(name, *others):
+            if name == "_io":
+                attempt()
+            return real(name, *others)
+        builtins.__import__ = importer
+        import made
+        print(made.VALUE)
+        builtins.__import__ = real
+    """,
+        env=UNCACHED,
+    )
+    assert all("open_code" in text for text in texts), texts
+
+
+LAZY = {
+    "import": "lazy import one\nprint('before')\nprint(one.VALUE, one.other())",
+    "from import": "lazy from one import VALUE, other\nprint('before')\nprint(VALUE, other())",
+    "of a package": "lazy import pack.part\nprint('before')\nprint(pack.part.VALUE)",
+    "in another module": "import two\nprint('before')\nprint(two.f())",
+    "that fails": "lazy import failing\ntry: failing\nexcept ImportError as error: print(repr(error), repr(error.__cause__))",
+}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="new in 3.15")
+@pytest.mark.parametrize("name", LAZY)
+def test_a_module_that_is_loaded_by_a_lazy_import_is_refused(refused, modules, name):
+    """C code has to put the module, or an error of its own, in its place: any name may lead there."""
+    modules(
+        one="attempt = __import__('__main__').attempt\nVALUE = attempt(1)\ndef other(): return 2",
+        two="lazy import one\ndef f(): return one.VALUE",
+        failing="__import__('__main__').attempt()\nraise ImportError('failed')",
+        **{"pack/__init__": "VALUE = 3", "pack/part": "from one import VALUE"},
+    )
+    texts = refused("\n" + LAZY[name] + "\n")
+    assert all("_find_and_load" in text for text in texts), texts
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="new in 3.15")
+def test_a_lazy_import_that_is_needed_before_the_move(same, modules):
+    modules(one="VALUE = 1\ndef other(): return hop(2)")
+    same("\nlazy import one\nprint(one.VALUE)\nhop()\nprint(one.other())\nhop()\n")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="new in 3.15")
+def test_a_lazy_import_that_is_not_needed_yet_does_not_move(move, modules):
+    modules(one="VALUE = 1")
+    run = move("""
+        lazy import one
+        try:
+            teleport()
+        except UnmovableError as refusal:
+            print(refusal)
+        trail("refused")
+        print(one.VALUE)
+    """)
+    assert run.returncode == 0, run.stderr
+    assert "__main__ → one (lazy_import) cannot move: " in run.stdout
+    assert "use it before the move" in run.stdout
+    assert run.stdout.endswith("\n1\n")
+    assert run.ended_in == "home"
+
+
 def test_a_module_run_with_m(move, modules):
     modules(tool="print('tool', __name__, hop(1))")
     (move.folder / "started.py").write_text("")

@@ -1,5 +1,6 @@
 """Operators, comparisons, containers, matching, unpacking, printing: what a statement asks of the program's objects."""
 
+import re
 import sys
 
 import pytest
@@ -331,26 +332,18 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_was_asked_before_is_not_asked_again(move, name):
+def test_what_was_asked_before_is_not_asked_again(refused, name):
     expression, words = REFUSED[name]
-    source = f"""{CONTAINERS}
-        import re
-        refusals = []
-        def hop(value=None):
-            try:
-                teleport()
-            except BoundaryError as refusal:
-                refusals.append(str(refusal))
-            trail("tried")
-            return value
+    texts = refused(f"""{CONTAINERS}
+        hop = attempt
         def equal(self, other):
-            hop()
+            attempt()
             return self.n == getattr(other, "n", other)
         Equal.__eq__ = equal
-        Equal.__lt__ = lambda self, other: hop(self.n) < other.n
+        Equal.__lt__ = lambda self, other: attempt(self.n) < other.n
         class Mapping:
             def keys(self): return ["a", "b"]
-            def __getitem__(self, key): return hop(key)
+            def __getitem__(self, key): return attempt(key)
         def unpack(items):
             a, b, c = items
             return a, b, c
@@ -358,14 +351,8 @@ def test_what_was_asked_before_is_not_asked_again(move, name):
             a, *b = items
             return a, b
         print({expression})
-        print(len(refusals) > 0, set(bool(re.search({words!r}, r)) for r in refusals), refusals[:1], file=sys.stderr)
-    """
-    straight = move.straight(source)
-    run = move(source)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout == straight.stdout
-    assert run.ended_in == "home"
-    assert run.stderr.startswith("True {True}"), run.stderr
+    """)
+    assert all(re.search(words, text) for text in texts), texts
 
 
 MATCHING = """

@@ -68,6 +68,16 @@ pub enum CaptureError {
         callee: Box<Site>,
     },
 
+    /// The capture of a program, or its arrival, has called something that is to be moved.
+    #[error(
+        "{callee} was called by pyteleport, which is capturing the program or bringing it back: nothing else can \
+         be moved meanwhile; make the call that moves the program outside of it"
+    )]
+    Meanwhile {
+        /// What has been called.
+        callee: Box<Site>,
+    },
+
     /// The instance that an `__init__` makes is not known.
     #[error(
         "the instance made by {callee} cannot be told: the function binds its first parameter anew; \

@@ -4,6 +4,7 @@ use crate::code::{Instruction, Peek, Stacks};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::Generator;
+use crate::cpython::modules::import;
 use crate::cpython::objects::{is_cell, lookup_on_type};
 use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::HandledValues;
@@ -437,7 +438,7 @@ pub fn call_with_stand_ins<'py>(function: &Bound<'py, PyFunction>) -> PyResult<B
         let iterator = name.eq(".0")?;
         if iterator && is_async {
             // It may be asked by `for` or by `async for`.
-            return py.import("pyteleport.generators")?.getattr("FIRST");
+            return import(py, "pyteleport.generators")?.getattr("FIRST");
         }
         Ok(if iterator {
             PyTuple::empty(py).into_any()

@@ -171,6 +171,29 @@ pub fn read_stack<'py>(
     })
 }
 
+/// The refusal of a capture that is asked for while another one, or an arrival, has not come to its end.
+pub fn meanwhile<'py>(py: Python<'py>, ours: impl Fn(&RunningFrame<'py>) -> bool) -> CaptureError {
+    let mut next = ThreadState::current(py).frame();
+    let mut called = None;
+    while let Some(frame) = next {
+        match (ours(&frame), called) {
+            (false, _) => called = Some(frame),
+            (true, Some(_)) => break,
+            (true, None) => {}
+        }
+        next = frame.back();
+    }
+    let Some(called) = called else {
+        return CaptureError::NoFrame;
+    };
+    match CodeInfo::of(&called.code()) {
+        Ok(info) => CaptureError::Meanwhile {
+            callee: Box::new(site_of(called, &info)),
+        },
+        Err(error) => error.into(),
+    }
+}
+
 /// Whether CPython runs nothing of the program's after this frame but what it does at exit: the body of the main
 /// module, or the function that `python -m` finds that with.
 fn begins_program(outermost: &Read<'_>) -> bool {

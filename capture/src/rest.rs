@@ -155,3 +155,56 @@ impl<'py> PrintRest<'py> {
         })
     }
 }
+
+/// How far a `defaultdict` has come with a key that it lacks: what has just returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingStep {
+    /// Its function: the result is what the key is set to.
+    Called,
+    /// The `__init__` of that, which its function, a class, has made.
+    Initialized,
+    /// The `__setitem__` of the dictionary.
+    Stored,
+}
+
+impl MissingStep {
+    const ALL: [Self; 3] = [Self::Called, Self::Initialized, Self::Stored];
+
+    /// The step of this number.
+    pub fn numbered(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+}
+
+/// [`Rest::Missing`].
+pub struct MissingRest<'py> {
+    /// The dictionary.
+    pub items: Bound<'py, PyAny>,
+    /// The key.
+    pub key: Bound<'py, PyAny>,
+    /// What the key is set to, if that is there already.
+    pub made: Option<Bound<'py, PyAny>>,
+}
+
+impl<'py> MissingRest<'py> {
+    /// As an entry of the frame that asks the dictionary.
+    pub fn entry(&self, py: Python<'py>, step: MissingStep) -> PyResult<LiveEntry> {
+        let made = PyTuple::new(py, &self.made)?;
+        Ok(LiveEntry::Rest {
+            rest: Rest::Missing,
+            step: step as u8,
+            with: (&self.items, &self.key, made).into_pyobject(py)?.unbind(),
+        })
+    }
+
+    /// From what has travelled.
+    pub fn of(with: &Bound<'py, PyTuple>) -> PyResult<Self> {
+        let (items, key, made): (_, _, Bound<'py, PyAny>) = with.extract()?;
+        let made = made.cast_into::<PyTuple>()?;
+        Ok(Self {
+            items,
+            key,
+            made: made.get_item(0).ok(),
+        })
+    }
+}

@@ -136,6 +136,8 @@ pub enum Rest {
     Operator,
     /// `print`: `(texts that are left, file, whether it is flushed)`.
     Print,
+    /// A `defaultdict` that lacks a key: `(dictionary, key, what it is set to, in a tuple, or an empty one)`.
+    Missing,
 }
 
 impl Entry {

@@ -4,11 +4,13 @@ use crate::errors::{morph_error, payload_error, raise, transport_error};
 use crate::evaluator::{run, Arrival};
 use crate::graph::{GraphSource, Input};
 use crate::identity::{build_identity, hello};
+use crate::meanwhile::Meanwhile;
 use crate::times;
 use capture::consumed::Consumed;
 use capture::cpython::buffer::filled_bytearray;
 use capture::cpython::evalframe;
 use capture::cpython::lifecycle::{around_fork, end_process, leave, make_room_for, Ended};
+use capture::cpython::modules::import;
 use capture::morph::{self, Objects};
 use capture::payload::PayloadReader;
 use pyo3::prelude::*;
@@ -31,6 +33,7 @@ const MANY_FRAMES: usize = 500;
 
 /// Reads a payload to its end and makes everything in it.
 fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyAny>>) -> PyResult<Decoded> {
+    let _meanwhile = Meanwhile::begin();
     let failed = |error| payload_error(py, error);
     let started = std::time::Instant::now();
     let mut reader = py.detach(|| PayloadReader::open(input, total)).map_err(failed)?;
@@ -46,9 +49,7 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
         buffers.append(array.map_err(failed)?)?;
     }
     let source = Bound::new(py, GraphSource::new(reader.into_graph().map_err(failed)?))?;
-    let decoded = py
-        .import("pyteleport.graph")?
-        .call_method1("decode", (&source, &buffers));
+    let decoded = import(py, "pyteleport.graph")?.call_method1("decode", (&source, &buffers));
     if let Some(failure) = source.borrow().take_failure() {
         return Err(failed(failure));
     }
@@ -93,6 +94,7 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
 
 /// Gives the program its surroundings back; everything that can fail has been tried after this.
 fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
+    let _meanwhile = Meanwhile::begin();
     decoded.late.bind(py).call_method0("give_back")?;
     evalframe::set_recording(py, &Consumed, decoded.recording)
         .map_err(|error| raise(py, "ResumeError", error.to_string()))
@@ -124,7 +126,7 @@ fn report(py: Python<'_>, error: &PyErr) -> bool {
     let reported = value
         // Up to 3.11 the interpreter keeps it beside the exception until somebody catches that.
         .setattr("__traceback__", error.traceback(py))
-        .and_then(|()| py.import("pyteleport.sources"))
+        .and_then(|()| import(py, "pyteleport.sources"))
         .and_then(|sources| sources.call_method1("print_exception_like_python", (value,)))
         .and_then(|reported| reported.extract::<bool>());
     // If that failed: the program's own exception is the one to be seen, and Python prints it
@@ -146,6 +148,7 @@ fn report(py: Python<'_>, error: &PyErr) -> bool {
 pub fn resume_file(file: &Bound<'_, PyAny>, value: Py<PyAny>) -> PyResult<()> {
     let py = file.py();
     crate::install::ready(py)?;
+    Meanwhile::refuse(py)?;
     let mut raised = None;
     let decoded = if file.hasattr("read")? {
         let slot = Arc::new(Mutex::new(None));
@@ -251,11 +254,11 @@ fn receive_program(py: Python<'_>, fd: i32, inode: Option<u64>) -> Result<(Decod
         }
     };
     py.detach(|| receiver.hello(&ours))?;
-    let prepared = py.import("pyteleport.arrival").and_then(|arrival| {
+    let prepared = import(py, "pyteleport.arrival").and_then(|arrival| {
         if inode.is_some() {
             arrival.call_method0("renew_surroundings")?;
         }
-        py.import("pyteleport.graph")
+        import(py, "pyteleport.graph")
     });
     let arriving = py.detach(|| receiver.offer())?;
     let length = arriving.payload_len();

@@ -3,8 +3,10 @@
 use crate::encode::encode;
 use crate::errors::transport_error;
 use crate::identity::hello;
+use crate::meanwhile::Meanwhile;
 use crate::times::{self, timed};
 use capture::cpython::lifecycle::replace_process;
+use capture::cpython::modules::import;
 use capture::payload::PayloadWriter;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -29,6 +31,7 @@ pub fn depart(
     extras: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
     crate::install::ready(py)?;
+    Meanwhile::refuse(py)?;
     times::clear();
     let command = shell.map(receive_command).transpose()?;
     let mut calls = Calls::default();
@@ -38,11 +41,11 @@ pub fn depart(
     };
 
     // What was printed so far comes before whatever the way there prints.
-    py.import("pyteleport.streams")?.call_method0("flush_streams")?;
+    import(py, "pyteleport.streams")?.call_method0("flush_streams")?;
     let peer = timed("spawn", || py.detach(|| spawn(&argv, command.as_ref())));
     let mut peer = peer.map_err(|error| transport_error(py, error))?;
     // The peer starts meanwhile.
-    py.import("pyteleport.graph")?;
+    import(py, "pyteleport.graph")?;
     let (ours, check) = hello(py)?;
     let greeted = timed("hello", || {
         py.detach(|| peer.hello(&ours, check, &mut || calls.signalled()))
@@ -136,9 +139,8 @@ fn become_pump(py: Python<'_>, arguments: Vec<OsString>) -> ! {
 
 /// The interpreter and the script of the pump.
 fn pump_command(py: Python<'_>) -> PyResult<(OsString, OsString)> {
-    let python = py.import("sys")?.getattr("executable")?.extract::<OsString>()?;
-    let package = py
-        .import("pyteleport")?
+    let python = import(py, "sys")?.getattr("executable")?.extract::<OsString>()?;
+    let package = import(py, "pyteleport")?
         .getattr("__file__")?
         .extract::<PathBuf>()?;
     Ok((python, package.with_file_name("_pump.py").into_os_string()))
@@ -160,6 +162,7 @@ pub fn pump(py: Python<'_>, arguments: Vec<OsString>) -> PyResult<()> {
 #[pyfunction]
 pub fn dump(py: Python<'_>, path: PathBuf, extras: &Bound<'_, PyDict>, trailer: &[u8]) -> PyResult<()> {
     crate::install::ready(py)?;
+    Meanwhile::refuse(py)?;
     times::clear();
     let encoded = encode(py, extras)?;
     let kept = Kept {
@@ -192,6 +195,7 @@ impl PayloadSource for Kept<'_> {
 pub fn dump_to(file: &Bound<'_, PyAny>, extras: &Bound<'_, PyDict>, trailer: &[u8]) -> PyResult<()> {
     let py = file.py();
     crate::install::ready(py)?;
+    Meanwhile::refuse(py)?;
     times::clear();
     let encoded = encode(py, extras)?;
     let mut out = PythonFile { file, raised: None };

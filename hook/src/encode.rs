@@ -3,11 +3,13 @@
 use crate::errors::{capture_error, payload_error, raise};
 use crate::graph::{GraphSink, Piece};
 use crate::identity::{build_identity, host};
+use crate::meanwhile::Meanwhile;
 use crate::times::timed;
 use capture::cpython::buffer::HeldBuffer;
 use capture::cpython::codeobject::slot_names_of;
 use capture::cpython::evalframe;
 use capture::cpython::frame::RunningFrame;
+use capture::cpython::modules::import;
 use capture::cpython::thread::ThreadState;
 use capture::payload::{Header, PayloadWriter};
 use capture::read::{frame_objects, read_stack, Place};
@@ -93,6 +95,7 @@ impl Encoded {
 /// Nothing of the program is changed, whatever comes out.
 pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
     refuse_threads(py)?;
+    let _meanwhile = Meanwhile::begin();
     let captured = timed("capture", || read_stack(py, is_ours)).map_err(|error| capture_error(py, error))?;
     let running = PyDict::new(py);
     for (index, frame) in captured.frames.iter().enumerate() {
@@ -115,8 +118,7 @@ pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
     extras.set_item("times", crate::times::last_move_times(py)?)?;
     let sink = Bound::new(py, GraphSink::default())?;
     let buffers = timed("encode", || {
-        py.import("pyteleport.graph")?
-            .call_method1("encode", (capture, &sink, extras))
+        import(py, "pyteleport.graph")?.call_method1("encode", (capture, &sink, extras))
     })?;
     let buffers = buffers
         .try_iter()?
@@ -146,7 +148,7 @@ fn raw_of<'py>(buffer: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 /// Whether a frame is one of pyteleport's.
-fn is_ours(frame: &RunningFrame<'_>) -> bool {
+pub fn is_ours(frame: &RunningFrame<'_>) -> bool {
     let name = frame.globals().get_item("__name__");
     let name = name.and_then(|name| name.cast_into::<PyString>().map_err(PyErr::from));
     name.is_ok_and(|name| {
@@ -173,7 +175,7 @@ fn refuse_threads(py: Python<'_>) -> PyResult<()> {
 }
 
 fn thread_names(py: Python<'_>) -> PyResult<Vec<String>> {
-    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+    let modules = import(py, "sys")?.getattr("modules")?.cast_into::<PyDict>()?;
     let Some(threading) = modules.get_item("threading")? else {
         return Ok(Vec::new());
     };
@@ -189,7 +191,7 @@ fn thread_names(py: Python<'_>) -> PyResult<Vec<String>> {
 }
 
 fn program(py: Python<'_>) -> PyResult<String> {
-    let argv = py.import("sys")?.getattr_opt("argv")?;
+    let argv = import(py, "sys")?.getattr_opt("argv")?;
     let first = argv.and_then(|argv| argv.get_item(0).ok());
     Ok(first.and_then(|first| first.extract().ok()).unwrap_or_default())
 }

@@ -1,5 +1,6 @@
 //! Rust errors as the exceptions of `pyteleport.errors`; the only place that names both.
 
+use capture::cpython::modules::import;
 use capture::payload::PayloadError;
 use capture::{CaptureError, MorphError};
 use pyo3::prelude::*;
@@ -8,7 +9,7 @@ use transport::TransportError;
 
 /// An exception class of `pyteleport.errors`, with a message.
 pub fn raise(py: Python<'_>, class: &str, message: String) -> PyErr {
-    let made = py.import("pyteleport.errors").and_then(|errors| {
+    let made = import(py, "pyteleport.errors").and_then(|errors| {
         let class = errors.getattr(class)?;
         class.call1((message,))
     });
@@ -24,7 +25,8 @@ pub fn capture_error(py: Python<'_>, error: CaptureError) -> PyErr {
         CaptureError::Python(error) => error,
         CaptureError::Boundary { .. }
         | CaptureError::Unexplained { .. }
-        | CaptureError::CalledByInterpreter { .. } => raise(py, "BoundaryError", error.to_string()),
+        | CaptureError::CalledByInterpreter { .. }
+        | CaptureError::Meanwhile { .. } => raise(py, "BoundaryError", error.to_string()),
         _ => raise(py, "CaptureError", error.to_string()),
     }
 }

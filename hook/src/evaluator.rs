@@ -20,6 +20,7 @@ use capture::consumed;
 use capture::cpython::evalframe::{self, Next, Resumer};
 use capture::cpython::fields;
 use capture::cpython::frame::RunningFrame;
+use capture::cpython::modules::import;
 use capture::cpython::objects::{eval_code, set_traceback_frame};
 use capture::cpython::thread::ThreadState;
 use capture::morph::{self, Objects, Prepared, Start};
@@ -104,14 +105,14 @@ fn abandon(py: Python<'_>) {
     let collecting = RESUME.take().is_some_and(|resume| resume.collecting);
     if collecting {
         // It was there when it was paused.
-        let _there = py.import("gc").and_then(|gc| gc.call_method0("enable"));
+        let _there = import(py, "gc").and_then(|gc| gc.call_method0("enable"));
     }
 }
 
 /// Stops the collection of garbage; whether there was any.
 fn pause_collector(py: Python<'_>) -> bool {
     let pause = || -> PyResult<bool> {
-        let gc = py.import("gc")?;
+        let gc = import(py, "gc")?;
         let collecting = gc.call_method0("isenabled")?.extract()?;
         gc.call_method0("disable")?;
         Ok(collecting)

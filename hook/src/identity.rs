@@ -1,12 +1,13 @@
 //! Which interpreter this is.
 
+use capture::cpython::modules::import;
 use capture::payload::BuildIdentity;
 use pyo3::prelude::*;
 use transport::Hello;
 
 /// The identity of the running interpreter and of this build.
 pub fn build_identity(py: Python<'_>) -> PyResult<BuildIdentity> {
-    let sys = py.import("sys")?;
+    let sys = import(py, "sys")?;
     let implementation = sys.getattr("implementation")?;
     let tag = implementation.getattr("cache_tag")?.extract::<Option<String>>()?;
     let flags = sys.getattr("abiflags")?.extract::<String>()?;
@@ -60,7 +61,7 @@ pub fn hello(py: Python<'_>) -> PyResult<(Hello, impl FnOnce(&Hello) -> Result<(
 
 /// The name of this machine.
 pub fn host(py: Python<'_>) -> PyResult<String> {
-    py.import("posix")?
+    import(py, "posix")?
         .call_method0("uname")?
         .getattr("nodename")?
         .extract()

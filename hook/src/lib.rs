@@ -15,6 +15,7 @@ mod generators;
 mod graph;
 mod identity;
 mod install;
+mod meanwhile;
 mod patches;
 mod rest;
 mod tail;

@@ -5,6 +5,7 @@
 
 mod class;
 mod import;
+mod missing;
 mod operator;
 mod print;
 
@@ -52,6 +53,7 @@ pub fn finish<'py>(
             Rest::Class => class::step(step, &with, value)?,
             Rest::Operator => operator::step(&with, value)?,
             Rest::Print => print::step(step, &with, value)?,
+            Rest::Missing => missing::step(step, &with, value)?,
         };
         let (entry, called, arguments, keywords) = match next {
             Next::Done(value) => return Ok(value.unbind()),

@@ -1,10 +1,15 @@
-"""Stands in for pyperf: a benchmark is run, and what came out of it is printed, not how long it took."""
+"""Stands in for pyperf: a benchmark is run, and what came out of it is printed, not how long it took.
+
+The variable REPEATS says how often.
+"""
 
 import argparse
 import hashlib
+import os
 import sys
 
 LOOPS = 1
+REPEATS = int(os.environ.get("REPEATS", "1"))
 
 
 def perf_counter():
@@ -76,15 +81,18 @@ class Runner:
         print(name, digest(result), digest(values), flush=True)
 
     def bench_func(self, name, func, *args, **_options):
-        self._print(name, func(*args))
+        for _ in range(REPEATS):
+            self._print(name, func(*args))
 
     def bench_time_func(self, name, func, *args, **_options):
-        self._print(name, type(func(LOOPS, *args)))  # a time, by whatever clock
+        for _ in range(REPEATS):
+            self._print(name, type(func(LOOPS, *args)))  # a time, by whatever clock
 
     def bench_async_func(self, name, func, *args, **_options):
-        coroutine = func(*args)
-        try:
-            while True:  # as a loop does that has nothing else to do
-                assert coroutine.send(None) is None
-        except StopIteration as end:
-            self._print(name, end.value)
+        for _ in range(REPEATS):
+            coroutine = func(*args)
+            try:
+                while True:  # as a loop does that has nothing else to do
+                    assert coroutine.send(None) is None
+            except StopIteration as end:
+                self._print(name, end.value)

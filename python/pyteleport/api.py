@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from . import _native
+from . import _native, imports
+
+__builtins__ = imports.BUILTINS
 
 # Kept lazy: `os` and `sys` are there at start-up, everything else is imported when it is needed.
 

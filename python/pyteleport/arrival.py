@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from . import imports
+
+__builtins__ = imports.BUILTINS
+
 
 def receive(arguments):
     """Receives a program and goes on with it; returns an exit status only if none came.

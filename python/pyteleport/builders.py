@@ -9,7 +9,9 @@ import sys
 from _weakref import ref as Ref
 from types import CellType, CodeType, FunctionType, MethodType
 
-from . import _native, classes
+from . import _native, classes, imports
+
+__builtins__ = imports.BUILTINS
 
 
 def nothing(*_ignored):

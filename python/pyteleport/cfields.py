@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import sys
 
-from . import classes
+from . import classes, imports
 from ._native import read_field, write_field
+
+__builtins__ = imports.BUILTINS
 
 # ------------------------------------------------------------------------------------ lru_cache
 

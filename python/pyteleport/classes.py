@@ -17,6 +17,10 @@ from types import (
     WrapperDescriptorType,
 )
 
+from . import imports
+
+__builtins__ = imports.BUILTINS
+
 HEAP_TYPE = 1 << 9
 _MADE_WITH_CLASS = (GetSetDescriptorType, MemberDescriptorType)
 _SHARED = ("__dict__", "__weakref__")  # one descriptor for all classes, `object`'s, from 3.15 on

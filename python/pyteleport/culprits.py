@@ -5,7 +5,10 @@ This is the slow way, taken only by a capture that is refused.
 
 from __future__ import annotations
 
+from . import imports
 from .errors import CaptureError, UnmovableError
+
+__builtins__ = imports.BUILTINS
 
 _CLOSE = "close it before the move, or leave it out"
 _REASONS = {
@@ -19,6 +22,7 @@ _REASONS = {
     "Popen": "a child process stays with its parent; wait for its end before the move",
     "PyCapsule": "it holds an address of this process; leave it out",
     "HASH": "its state is out of reach; keep the bytes and hash them after the move",
+    "lazy_import": "what it stands for is not loaded yet; use it before the move",
     "ScandirIterator": "an open folder stays with its process; make a list of it before the move",
 }
 

@@ -11,7 +11,9 @@ import io
 import os
 from stat import S_ISCHR, S_ISFIFO, S_ISREG, S_ISSOCK
 
-from . import _native
+from . import _native, imports
+
+__builtins__ = imports.BUILTINS
 
 _EDGE = 4096
 

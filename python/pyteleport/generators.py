@@ -9,7 +9,9 @@ from __future__ import annotations
 import sys
 from types import AsyncGeneratorType, CellType, CoroutineType, FunctionType, GeneratorType
 
-from . import _native
+from . import _native, imports
+
+__builtins__ = imports.BUILTINS
 
 # ------------------------------------------------------------------------- building, at the peer
 

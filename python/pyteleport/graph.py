@@ -22,8 +22,10 @@ import gc
 import sys
 from types import FunctionType
 
-from . import _native, builders, classes, exceptions, files, generators, modules, runtime, streams
+from . import _native, builders, classes, exceptions, files, generators, imports, modules, runtime, streams
 from .errors import PayloadError, ResumeError, TeleportError
+
+__builtins__ = imports.BUILTINS
 
 # How much deeper than the program itself the C pickler may nest: a fraction of the C stack, even
 # when reducers of the program recurse all that way.

@@ -10,7 +10,10 @@ import sys
 from sys import getrefcount
 from types import MemberDescriptorType
 
+from . import imports
 from .classes import HEAP_TYPE, attribute, is_by_name, read_namespace, read_order
+
+__builtins__ = imports.BUILTINS
 
 # ------------------------------------------------------------------------- building, at the peer
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import itertools
 
-from . import instances
+from . import imports, instances
 from ._native import read_field, read_fields, write_field, write_fields
 from .builders import NoItems
 from .errors import ResumeError
+
+__builtins__ = imports.BUILTINS
 
 # ------------------------------------------------------------------------- building, at the peer
 

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import sys
 
+from . import imports
+
+__builtins__ = imports.BUILTINS
+
 # What every logger has; anything else was put there by the program.
 _FIELDS = ("level", "propagate", "disabled", "filters", "handlers")
 _MADE = frozenset((*_FIELDS, "name", "parent", "manager", "root", "_cache"))

@@ -33,7 +33,9 @@ from types import (
     WrapperDescriptorType,
 )
 
-from . import _native, builders, classes, exceptions, files, generators, instances
+from . import _native, builders, classes, exceptions, files, generators, imports, instances
+
+__builtins__ = imports.BUILTINS
 
 _SINCE_3_10 = sys.version_info >= (3, 10)
 _SINCE_3_11 = sys.version_info >= (3, 11)

@@ -13,8 +13,10 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _native, changes, files, hooks, modules, sources, streams
+from . import _native, changes, files, hooks, imports, modules, sources, streams
 from .sources import when_imported
+
+__builtins__ = imports.BUILTINS
 
 # -------------------------------------------------------------------------------------- early
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 
-from . import modules
+from . import imports, modules
+
+__builtins__ = imports.BUILTINS
 
 # File name → bytes: what came with the program.
 carried = {}

@@ -3,13 +3,14 @@
 
 use super::iterators::{collected, collected_into, is_iterator, next_item};
 use super::{is_builtin, is_exactly, is_python_class, made_by_metaclass, made_class, passage, Passage};
-use crate::cpython::objects::lookup_on_type;
+use crate::cpython::objects::{behind_proxy, lookup_on_type};
 use crate::entry::import::passage_of_import;
-use crate::entry::operation::{attribute, is_class_item, missing_item, Access};
+use crate::entry::missing::made_item;
+use crate::entry::operation::{attribute, is_class_item, missing_item, missing_key, Access};
 use crate::entry::operator::{binary, Operator, DIVMOD};
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyDict, PyString, PyType};
 
 /// What a function or a type in C asks its first operand for, before it does anything else.
 const ASKS_FIRST: &[(&str, &[&str])] = &[
@@ -53,6 +54,8 @@ const ASKS_FIRST: &[(&str, &[&str])] = &[
 fn asks_first<'py>(name: &str, operands: &[Bound<'py, PyAny>], callee: &Callee<'py>) -> Option<Passage> {
     let (_, methods) = ASKS_FIRST.iter().find(|(function, _)| *function == name)?;
     let (first, others) = operands.split_first()?;
+    let behind = behind_proxy(first).ok()?;
+    let first = behind.as_ref().unwrap_or(first);
     let is_asked = |operand| methods.iter().any(|method| callee.is_method(operand, method));
     // If others have the same method they may be the one that is asked now.
     (is_asked(first) && !others.iter().any(is_asked)).then_some(Passage::Again)
@@ -196,6 +199,9 @@ pub(super) fn through_operator<'py>(
     let Some((first, rest)) = operands.split_first() else {
         return Ok(None);
     };
+    let behind = behind_proxy(first)?;
+    let operand = first;
+    let first = behind.as_ref().unwrap_or(operand);
     let asked: &[&str] = match name {
         "call" => return passage(py, first, rest, callee).map(Some),
         "getitem" if !callee.is_method(first, "__getitem__") && !rest.is_empty() => {
@@ -207,6 +213,10 @@ pub(super) fn through_operator<'py>(
         "setitem" => &["__setitem__"],
         "delitem" => &["__delitem__"],
         "contains" => &["__contains__", "__iter__"],
+        "length_hint" => match lookup_on_type(&first.get_type(), "__len__") {
+            Some(_) => &["__len__"],
+            None => &["__length_hint__"],
+        },
         "neg" => &["__neg__"],
         "pos" => &["__pos__"],
         "invert" | "inv" => &["__invert__"],
@@ -215,7 +225,7 @@ pub(super) fn through_operator<'py>(
         "not" | "truth" => &["__bool__", "__len__"],
         _ => {
             return match (Operator::named(name), rest) {
-                (Some(operator), [second, ..]) => binary(callee, (first, second), &operator),
+                (Some(operator), [second, ..]) => binary(callee, (operand, second), &operator),
                 _ => Ok(None),
             };
         }
@@ -235,8 +245,12 @@ pub(super) fn through_method<'py>(
 ) -> Result<Option<Passage>, Refusal> {
     let first = operands.first();
     Ok(match name {
-        "__getitem__" if callee.is_method(owner, "__missing__") => match first {
-            Some(key) => missing_item(py, owner, key, callee)?,
+        "__getitem__" if owner.is_instance_of::<PyDict>() && !is_hashed(owner) => match first {
+            Some(key) => missing_key(py, owner, key, callee)?,
+            None => None,
+        },
+        "__missing__" => match first {
+            Some(key) => made_item(py, owner, key, callee)?,
             None => None,
         },
         // The key is asked for its hash before anything else.
@@ -309,15 +323,22 @@ pub(super) fn through_object<'py>(
         callable.call_method0("__reduce__")?.get_item(1)?.extract()
     };
     if is_exactly(py, callable, "operator", "methodcaller")? {
-        // With keyword arguments it says so in another form.
-        let name = parts(callable)?.into_iter().next();
+        // With keyword arguments it is made by a partial that has the name.
+        let made_by = callable.call_method0("__reduce__")?.get_item(0)?;
+        let name = match is_exactly(py, &made_by, "functools", "partial")? {
+            true => made_by.getattr("args")?.get_item(0).ok(),
+            false => parts(callable)?.into_iter().next(),
+        };
         let name = name.and_then(|name| name.extract::<String>().ok());
         let found = name.filter(|name| callee.is_method(first, name));
         return Ok(found.map(|_| Passage::Value));
     }
     if is_exactly(py, callable, "operator", "itemgetter")? {
-        let one = parts(callable)?.len() == 1 && callee.is_method(first, "__getitem__");
-        return Ok(one.then_some(Passage::Again));
+        return match parts(callable)?.as_slice() {
+            [_] if callee.is_method(first, "__getitem__") => Ok(Some(Passage::Again)),
+            [key] => missing_item(py, first, key, callee),
+            _ => Ok(None),
+        };
     }
     if is_exactly(py, callable, "operator", "attrgetter")? {
         return match parts(callable)?.as_slice() {

@@ -4,6 +4,7 @@
 use super::{is_python_class, passage, type_name, Passage};
 use crate::cpython::fields;
 use crate::cpython::generator::Generator;
+use crate::cpython::modules::import;
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
 
@@ -43,7 +44,7 @@ pub(crate) fn is_first_hook<'py>(object: &Bound<'py, PyAny>, callee: &Callee<'py
         return Ok(false);
     }
     let py = object.py();
-    let hooks = py.import("sys")?.call_method0("get_asyncgen_hooks")?;
+    let hooks = import(py, "sys")?.call_method0("get_asyncgen_hooks")?;
     let hook = hooks.getattr("firstiter")?;
     Ok(matches!(
         passage(py, &hook, core::slice::from_ref(object), callee),

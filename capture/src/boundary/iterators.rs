@@ -5,6 +5,7 @@
 //! had: the item that a function is asked about is its argument.
 
 use super::{is_builtin, is_python_class, passage, Passage};
+use crate::cpython::modules::import;
 use crate::cpython::objects::function_of_method;
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
@@ -207,7 +208,7 @@ pub(crate) fn kind_of(iterator: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     let name = kind.name()?.to_string();
     let is_known = is_own
         || module.eq("itertools")? && {
-            let found = iterator.py().import("itertools")?.getattr_opt(&name)?;
+            let found = import(iterator.py(), "itertools")?.getattr_opt(&name)?;
             found.is_some_and(|found| found.is(&kind))
         };
     Ok(is_known.then_some(name))
@@ -218,8 +219,7 @@ pub(crate) fn kept_by<'py>(
     py: Python<'py>,
     iterator: &Bound<'py, PyAny>,
 ) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    let kept: Vec<Bound<'py, PyAny>> = py
-        .import("gc")?
+    let kept: Vec<Bound<'py, PyAny>> = import(py, "gc")?
         .call_method1("get_referents", (iterator,))?
         .extract()?;
     let kind = iterator.get_type();

@@ -6,19 +6,21 @@
 //! is refused by name.
 
 mod builtins;
+mod cached;
 mod driving;
 mod iterators;
 
+pub(crate) use cached::{is_kept_by_cache, CachedCall};
 pub(crate) use driving::{driven, is_first_hook};
 pub(crate) use iterators::{collected_into, kept_by, kind_of, next_item};
 
 use crate::cpython::evalframe::recorded_instance;
-use crate::cpython::fields;
-use crate::cpython::objects::{function_of_method, is_called_as_type, lookup_on_type};
+use crate::cpython::modules::import;
+use crate::cpython::objects::{behind_proxy, function_of_method, is_called_as_type, lookup_on_type};
 use crate::entry::{Callee, Refusal};
 use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyFunction, PyModule, PyType};
+use pyo3::types::{PyCFunction, PyDict, PyFunction, PyModule, PyType};
 
 /// How a call leads to the frame above it.
 pub(crate) enum Passage {
@@ -35,7 +37,9 @@ pub(crate) enum Passage {
     /// The frame is that of a generator which is being closed, perhaps for the sake of those that
     /// delegate to it.
     Closed,
-    /// The same, through this cache of `functools.lru_cache`, which has counted the call.
+    /// `functools.lru_cache` has called what it wraps, in a call like this.
+    Cached(CachedCall),
+    /// The call can be made again through this cache, which has counted it.
     AgainCached(Py<PyAny>),
     /// Importlib imports a module for the call, which is made again once that is there.
     Import,
@@ -85,6 +89,7 @@ pub(crate) fn passage<'py>(
 ) -> Result<Passage, Refusal> {
     let mut callable = callable.clone();
     let mut operands = operands.to_vec();
+    let keywords = PyDict::new(py);
     for _ in 0..MAX_WRAPPERS {
         if callee.is(&callable) && !is_python_instance(&callable) {
             return Ok(Passage::Value);
@@ -95,9 +100,15 @@ pub(crate) fn passage<'py>(
         } else if is_exactly(py, &callable, "functools", "partial")? {
             let bound: Vec<Bound<'py, PyAny>> = callable.getattr("args")?.extract()?;
             operands.splice(0..0, bound);
+            let added = callable.getattr("keywords")?;
+            for (name, value) in added.cast::<PyDict>().map_err(PyErr::from)? {
+                if !keywords.contains(&name)? {
+                    keywords.set_item(name, value)?;
+                }
+            }
             callable = callable.getattr("func")?;
         } else if is_exactly(py, &callable, "functools", "_lru_cache_wrapper")? {
-            return through_cache(py, &callable, &operands, callee);
+            return cached::through_cache(&callable, &operands, &keywords, callee);
         } else if let Ok(class) = callable.cast::<PyType>() {
             return match builtins::through_type(class, &operands, callee) {
                 Some(passage) => Ok(passage),
@@ -105,6 +116,8 @@ pub(crate) fn passage<'py>(
             };
         } else if let Some(passed_on) = through_builtin(py, &callable, &operands, callee)? {
             return Ok(passed_on);
+        } else if let Some(behind) = behind_proxy(&callable)? {
+            callable = behind;
         } else if let Some(call) = python_call(&callable) {
             operands.insert(0, callable);
             callable = call;
@@ -116,28 +129,6 @@ pub(crate) fn passage<'py>(
         }
     }
     Err(Refusal::Boundary(name_of(&callable)))
-}
-
-/// A function that `functools.lru_cache` wraps: called again, it looks once more for what the
-/// arguments are worth, does not find it, and calls on.
-fn through_cache<'py>(
-    py: Python<'py>,
-    cache: &Bound<'py, PyAny>,
-    operands: &[Bound<'py, PyAny>],
-    callee: &Callee<'py>,
-) -> Result<Passage, Refusal> {
-    for operand in operands {
-        if has_own_hash(operand)? {
-            return Err(Refusal::Boundary(
-                name_of(cache) + ", a cache that asks an argument of the program for its hash",
-            ));
-        }
-    }
-    let function = fields::read(cache, "func")?.ok_or(Refusal::Unexplained)?;
-    match passage(py, &function, operands, callee)? {
-        Passage::Value => Ok(Passage::AgainCached(cache.clone().unbind())),
-        _ => Err(Refusal::Boundary(name_of(cache))),
-    }
 }
 
 /// Whether the program computes the hash of an object, or of what is in it.
@@ -357,7 +348,7 @@ pub(crate) fn is_exactly(
     if kind.name()? != name {
         return Ok(false);
     }
-    Ok(kind.is(&py.import(module)?.getattr(name)?))
+    Ok(kind.is(&import(py, module)?.getattr(name)?))
 }
 
 /// Whether an object is a function that a `def` or a `lambda` made.

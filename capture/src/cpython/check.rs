@@ -6,6 +6,7 @@
 
 use super::ffi::{_PyRuntime, PyInterpreterState_Get};
 use super::frame::Address;
+use super::modules::import;
 use super::thread::ThreadState;
 use super::{
     codeobject, Activation, CurrentFrame, Depth, EvalFrame, Executing, GeneratorFrame, Instruction, Layout,
@@ -65,7 +66,7 @@ pub fn interpreter(py: Python<'_>) -> Result<(), CheckError> {
 
 /// What the interpreter says of itself.
 fn build(py: Python<'_>, layout: &Layout) -> Result<(), CheckError> {
-    let sys = py.import("sys")?;
+    let sys = import(py, "sys")?;
     let name = sys
         .getattr("implementation")?
         .getattr("name")?
@@ -244,8 +245,7 @@ fn running(
 ) -> Result<(), CheckError> {
     let thread = ThreadState::current(py);
     let state = Address::new(thread.raw().cast()).ok_or_else(|| wrong("the thread state"))?;
-    let limit = py
-        .import("sys")?
+    let limit = import(py, "sys")?
         .call_method0("getrecursionlimit")?
         .extract::<c_int>()?;
     let (count, stored) = match layout.thread.recursion {

@@ -1,5 +1,6 @@
 //! What is known of a code object, worked out once and kept with it.
 
+use super::modules::import;
 use super::CURRENT;
 use crate::code::{slot_names, CodeError, CodeFacts, OpcodeModule, OpcodeTable, StackEffect};
 use core::ffi::{c_int, c_void};
@@ -136,7 +137,7 @@ pub fn opcode_table(py: Python<'_>) -> PyResult<&'static OpcodeTable> {
 /// number on do), and the caches are listed by number on 3.11 and 3.12, by name after, not at all before.
 /// Numbers beyond a byte are the compiler's own and never in code.
 fn read_opcode_table(py: Python<'_>) -> PyResult<OpcodeTable> {
-    let module = py.import("opcode")?;
+    let module = import(py, "opcode")?;
     let bytes_of = |numbers: Bound<'_, PyAny>| -> PyResult<Vec<u8>> {
         let numbers = numbers.extract::<Vec<u32>>()?;
         Ok(numbers

@@ -8,6 +8,7 @@
 
 use super::ffi;
 use super::frame::Address;
+use super::modules::import;
 use super::CURRENT;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi as py_ffi;
@@ -278,7 +279,7 @@ fn static_kind(kind: &Bound<'_, PyType>) -> Option<&'static str> {
 fn is_the_c_type(kind: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
     let py = kind.py();
     let made_by =
-        |module: &str, maker: &str| -> PyResult<Bound<'_, PyAny>> { py.import(module)?.getattr(maker) };
+        |module: &str, maker: &str| -> PyResult<Bound<'_, PyAny>> { import(py, module)?.getattr(maker) };
     let one = match name {
         "_lru_cache_wrapper" => return Ok(kind.is(&made_by("_functools", name)?)),
         // Nobody can make or subclass one of these, they hang in a cache's ring.

@@ -1,5 +1,6 @@
 //! The end of the interpreter, as `python script.py` has it (Modules/main.c).
 
+use super::modules::import;
 use super::{CStack, CURRENT};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::ffi;
@@ -60,7 +61,7 @@ pub fn end_process(py: Python<'_>, ended: Ended) -> ! {
 /// if the collection that ends the interpreter cleared that first. Which comes first depends on
 /// where in memory's order `__main__` was made: here it is younger than what the peer had imported.
 fn keep_types(py: Python<'_>) {
-    let modules = py.import("sys").and_then(|sys| sys.getattr("modules"));
+    let modules = import(py, "sys").and_then(|sys| sys.getattr("modules"));
     let itertools = modules.and_then(|modules| modules.get_item("itertools"));
     if let Ok(links) = itertools.and_then(|itertools| itertools.getattr("_tee_dataobject")) {
         core::mem::forget(links.unbind());

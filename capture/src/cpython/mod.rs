@@ -23,6 +23,7 @@ mod further_stack;
 pub mod generator;
 pub mod lifecycle;
 mod map_items;
+pub mod modules;
 pub mod objects;
 mod page;
 mod signature;
@@ -129,6 +130,8 @@ pub struct OperandLayout {
     pub iterator_words: usize,
     /// How far the number of the name is shifted in LOAD_ATTR's argument.
     pub attribute_shift: u32,
+    /// How many bits below the name the argument of `IMPORT_NAME` has.
+    pub import_shift: u32,
     /// How far the number of the operator is shifted in COMPARE_OP's argument.
     pub compare_shift: u32,
     /// Whether CPython looks for signals behind a conditional jump that was taken.

@@ -5,6 +5,7 @@
 
 use super::ffi::{_PyType_Lookup, PyFrame_New, PyInterpreterState_Get, PyMethod_Function, PyMethod_Type};
 use super::frame::Address;
+use super::modules::import;
 use super::thread::ThreadState;
 use super::{Atexit, CURRENT};
 use core::ffi::{c_int, c_void};
@@ -108,7 +109,7 @@ pub fn text_newline<'py>(stream: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'p
 
 /// The type must be the C one itself or a Python subclass of it, which begins alike.
 fn check_type(object: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
-    let kind = object.py().import("_io")?.getattr(name)?;
+    let kind = import(object.py(), "_io")?.getattr(name)?;
     if object.is_instance(&kind)? {
         return Ok(());
     }
@@ -150,7 +151,7 @@ pub fn atexit_entries(py: Python<'_>) -> PyResult<Vec<AtexitEntry<'_>>> {
     let interpreter = Address::new(interpreter.cast()).expect("there is an interpreter");
     let (array, count): (*mut *mut c_void, c_int) = match CURRENT.atexit {
         Atexit::ModuleState => {
-            let module = py.import("atexit")?;
+            let module = import(py, "atexit")?;
             // SAFETY: the module is live; its state is a struct that begins with the two fields.
             let state = unsafe { ffi::PyModule_GetState(module.as_ptr()) };
             let Some(state) = Address::new(state) else {
@@ -213,7 +214,7 @@ const WEAK_OBJECT: usize = 16;
 pub fn behind_proxy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = object.py();
     let kind = object.get_type();
-    let weakref = py.import("_weakref")?;
+    let weakref = import(py, "_weakref")?;
     if !kind.is(weakref.getattr("ProxyType")?) && !kind.is(weakref.getattr("CallableProxyType")?) {
         return Ok(None);
     }

@@ -50,6 +50,7 @@ pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 15 },
     operands: OperandLayout {
         iterator_words: 2,
+        import_shift: 2, // whether it is lazy
         ..v3_14::LAYOUT.operands
     },
     generator: GeneratorLayout {

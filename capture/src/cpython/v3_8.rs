@@ -139,6 +139,7 @@ pub const LAYOUT: Layout = Layout {
         above_exit: 6, // the exception and the one handled before, three values each
         iterator_words: 1,
         attribute_shift: 0,
+        import_shift: 0,
         compare_shift: 0,
         signals_behind_jumps: false, // a jump that was not taken comes to the same place
         notes_set_name: false,

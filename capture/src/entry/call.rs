@@ -150,6 +150,13 @@ pub(super) fn explain_call<'py>(
         Err(_) => Passage::Value,
         Ok(passage) => passage,
     };
+    let passage = match passage {
+        Passage::Cached(call) => match keyword_arguments(caller)? {
+            Some(given) => call.meaning(&given, operands.keywords)?,
+            None => return Err(unpacked(callable)),
+        },
+        passage => passage,
+    };
     match passage {
         // What was unpacked for the call lies in C, and what is left on the stack may dangle.
         Passage::Again
@@ -160,9 +167,7 @@ pub(super) fn explain_call<'py>(
         | Passage::Import
             if caller.instruction.op == Op::CallFunctionEx && !unpacked_holds(caller)? =>
         {
-            Err(Refusal::Boundary(
-                boundary::name_of(callable) + " called with unpacked arguments",
-            ))
+            Err(unpacked(callable))
         }
         Passage::Print => {
             let positional = operands.arguments.len() - operands.keywords;
@@ -188,6 +193,11 @@ pub(super) fn explain_call<'py>(
             })
         }
     }
+}
+
+/// The refusal of a call that would have to be made again.
+fn unpacked(callable: &Bound<'_, PyAny>) -> Refusal {
+    Refusal::Boundary(boundary::name_of(callable) + " called with unpacked arguments")
 }
 
 /// Whether the callee may be what gives the items of something that is unpacked.
@@ -293,6 +303,9 @@ fn is_receiver<'py>(
     let found = &operands.callable;
     let parameters = callee.parameters()?;
     let is_passed = |index| parameters.argument(index).is_some_and(|passed| passed.is(found));
+    if boundary::is_kept_by_cache(found, callee)? {
+        return Ok(false);
+    }
     if is_passed(0) {
         return arguments_agree(caller, operands, callee, 1);
     }

@@ -10,6 +10,7 @@ use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, Passage};
 use crate::code::Op;
 use crate::cpython::codeobject::CodeInfo;
+use crate::cpython::modules::import;
 use crate::cpython::objects::{is_called_as_type, lookup_on_type};
 use crate::parameters::Parameters;
 use crate::rest::{ClassRest, ClassStep};
@@ -243,7 +244,7 @@ pub(super) fn names_left<'py>(
         return Err(lost());
     };
     let own = namespace_of(made)?;
-    let referrers = py.import("gc")?.call_method1("get_referrers", (&told,))?;
+    let referrers = import(py, "gc")?.call_method1("get_referrers", (&told,))?;
     let mut found = Vec::new();
     for referrer in referrers.try_iter()? {
         let Ok(names) = referrer?.cast_into_exact::<PyDict>() else {
@@ -272,7 +273,7 @@ pub(super) fn names_left<'py>(
 
 /// The dictionary of a class.
 fn namespace_of<'py>(class: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let gc = class.py().import("gc")?;
+    let gc = import(class.py(), "gc")?;
     let view = class
         .py()
         .get_type::<PyType>()

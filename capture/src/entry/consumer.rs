@@ -11,6 +11,7 @@ use crate::code::Op;
 use crate::consumed::given_to;
 use crate::cpython::evalframe::source_asked;
 use crate::cpython::fields;
+use crate::cpython::modules::import;
 use crate::cpython::objects::lookup_on_type;
 use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
@@ -117,7 +118,7 @@ fn called<'py>(caller: &Caller<'_, 'py>, operands: &CallOperands<'py>) -> Option
     let count = operands.arguments.len();
     if let Ok(class) = callable.cast_exact::<PyType>() {
         if class.getattr("__module__").ok()?.eq("collections").ok()? {
-            let is_deque = class.is(&caller.py.import("collections").ok()?.getattr("deque").ok()?);
+            let is_deque = class.is(&import(caller.py, "collections").ok()?.getattr("deque").ok()?);
             return is_deque.then_some((Work::Keeps, 0));
         }
         if !class.getattr("__module__").ok()?.eq("builtins").ok()? || is_python_class(class) {
@@ -267,7 +268,7 @@ pub(super) fn chained<'py>(
     source: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = items.py();
-    let itertools = py.import("itertools")?;
+    let itertools = import(py, "itertools")?;
     let mut source = source.clone();
     if boundary::kind_of(&source)?.is_none() {
         // One that gives what another gives, whose own `__iter__` is not the program's.

@@ -7,11 +7,13 @@
 
 use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, Passage};
+use crate::cpython::modules::import;
+use crate::cpython::CURRENT;
 use pyo3::prelude::*;
 
 /// How the C code of an import leads to the callee; `None` if it does not.
 pub(crate) fn passage_of_import(py: Python<'_>, callee: &Callee<'_>) -> PyResult<Option<Passage>> {
-    let importlib = py.import("_frozen_importlib")?;
+    let importlib = import(py, "_frozen_importlib")?;
     let is = |name: &str| {
         let found = importlib.getattr_opt(name)?;
         Ok::<_, PyErr>(found.is_some_and(|function| callee.is(&function)))
@@ -35,7 +37,9 @@ pub(super) fn explain_import<'py>(
         return caller.explained(callee, passage);
     }
     let refusal = || Refusal::Boundary("the import".into());
-    let name = caller.name(caller.instruction.arg).ok_or_else(refusal)?;
+    let name = caller
+        .name(caller.instruction.arg >> CURRENT.operands.import_shift)
+        .ok_or_else(refusal)?;
     let builtins = caller.frame.globals().get_item("__builtins__")?;
     let import = match boundary::is_module(&builtins) {
         true => builtins.getattr("__import__")?,

@@ -12,6 +12,7 @@ mod cleanup;
 mod consumer;
 pub(crate) mod import;
 mod matching;
+pub(crate) mod missing;
 pub(crate) mod operation;
 pub(crate) mod operator;
 mod print;
@@ -183,7 +184,9 @@ impl<'py> Caller<'_, 'py> {
                 self.without_operands(LiveEntry::Rest { rest, step: 0, with }, self.below_result())
             }
             Passage::Names(made) => class::explain_names(self, callee, made.into_bound(self.py)),
-            Passage::Closed | Passage::Class | Passage::Print => Err(Refusal::Unexplained),
+            Passage::Cached(_) | Passage::Closed | Passage::Class | Passage::Print => {
+                Err(Refusal::Unexplained)
+            }
             Passage::Sent(driver) => self.without_operands(LiveEntry::Sent(driver), self.below_result()),
         }
     }
@@ -257,9 +260,11 @@ impl<'py> Callee<'py> {
         Parameters::of(self.frame, self.code.cast()?)
     }
 
-    /// Whether it runs the code of this Python function.
+    /// Whether a call of this Python function has entered it. A call of a generator function makes a generator,
+    /// whose frame runs later.
     pub fn is(&self, function: &Bound<'py, PyAny>) -> bool {
-        function.getattr("__code__").is_ok_and(|code| code.is(&self.code))
+        let is_its_code = |code: Bound<'py, PyAny>| code.is(&self.code);
+        self.frame.generator().is_none() && function.getattr("__code__").is_ok_and(is_its_code)
     }
 
     /// Whether it is asked for the truth of `object`.

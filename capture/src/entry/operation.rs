@@ -1,10 +1,11 @@
 //! Operators, subscripts, attributes, truth, formatting: what a type's methods are asked for.
 
+use super::missing::{asks_key_twice, missing_item_of};
 use super::operator::{binary, Operator};
 use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, Passage};
 use crate::code::Op;
-use crate::cpython::objects::{behind_proxy, lookup_on_type};
+use crate::cpython::objects::{behind_proxy, lookup_on_type, own_attributes};
 use crate::cpython::CURRENT;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
@@ -92,6 +93,7 @@ pub(super) fn explain_operation<'py>(
     let Some(object) = object else {
         return explain_unpacking(caller, callee);
     };
+    let object = behind_proxy(&object)?.unwrap_or(object);
     if is_asked_twice(op, &object) {
         return Err(refusal(op, &object));
     }
@@ -103,8 +105,7 @@ pub(super) fn explain_operation<'py>(
     explain_key(caller, callee).map_err(|_| refusal(op, &object))
 }
 
-/// A dictionary that lacks a key asks its `__missing__`, whose answer it gives; that of a `defaultdict` calls
-/// a function, and can do so again unless it would ask the key something.
+/// A dictionary that lacks a key asks its `__missing__`, whose answer it gives.
 pub(crate) fn missing_item<'py>(
     py: Python<'py>,
     items: &Bound<'py, PyAny>,
@@ -117,22 +118,20 @@ pub(crate) fn missing_item<'py>(
     if !own.zip(of_dict).is_some_and(|(own, dict)| own.is(&dict)) {
         return Ok(None);
     }
+    missing_key(py, items, key, callee)
+}
+
+/// The same where it is a dictionary's own `__getitem__` that is asked.
+pub(crate) fn missing_key<'py>(
+    py: Python<'py>,
+    items: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyAny>,
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
     if callee.is_method(items, "__missing__") {
         return Ok(Some(Passage::Value));
     }
-    if !kind.getattr("__module__")?.eq("collections")? || boundary::has_own_hash(key)? {
-        return Ok(None);
-    }
-    let Some(factory) = items
-        .getattr_opt("default_factory")?
-        .filter(|factory| !factory.is_none())
-    else {
-        return Ok(None);
-    };
-    Ok(match boundary::passage(py, &factory, &[], callee) {
-        Ok(Passage::Value) => Some(Passage::Again),
-        _ => None,
-    })
+    missing_item_of(py, items, key, callee)
 }
 
 /// Whether a class is asked for its `__class_getitem__`.
@@ -202,6 +201,13 @@ fn explain_key<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Ex
         }
         _ => return Err(other()),
     };
+    let items = match op {
+        Op::BinarySubscr | Op::BinaryOp => caller.operand(1),
+        _ => None,
+    };
+    if items.map_or(Ok(false), |items| asks_key_twice(&items))? {
+        return Err(other());
+    }
     match key {
         Some(key) if callee.is_method(&key, "__hash__") => caller.again(),
         _ => Err(other()),
@@ -256,6 +262,7 @@ fn explain_slice<'py>(
     let Some(container) = caller.operand(2) else {
         return Err(Refusal::Unexplained);
     };
+    let container = behind_proxy(&container)?.unwrap_or(container);
     if !callee.is_method(&container, method) {
         return Err(Refusal::Boundary(boundary::operation(
             &caller.instruction.op.name().to_lowercase(),
@@ -377,21 +384,35 @@ pub(crate) fn attribute<'py>(
         return Ok(Some(Passage::Again));
     }
     let kind = object.get_type();
-    let mut found = vec![match boundary::is_builtin(object, "super") {
+    let of_type = match boundary::is_builtin(object, "super") {
         true => lookup_behind(object, name)?,
         false => lookup_on_type(&kind, name),
-    }];
-    if let (Access::Get, Ok(class)) = (access, object.cast::<PyType>()) {
-        // A class has attributes of its own, which may be descriptors too.
-        found.push(lookup_on_type(class, name));
-    }
-    let found: Vec<_> = found.into_iter().flatten().collect();
-    for found in &found {
+    };
+    // A class has attributes of its own, which may be descriptors too.
+    let of_class = match object.cast::<PyType>() {
+        Ok(class) if access == Access::Get => lookup_on_type(class, name),
+        _ => None,
+    };
+    // What lies beside the type's attribute: the callee may have put it there, and it would be found instead.
+    let is_kept = match object.is_instance_of::<PyType>() {
+        true => of_class.is_some(),
+        false => own_attributes(object).is_some_and(|own| own.contains(name).unwrap_or(false)),
+    };
+    let has_hook = lookup_on_type(&kind, "__getattr__").is_some();
+    for (found, may_be_hidden) in [(&of_type, is_kept), (&of_class, false)] {
+        let Some(found) = found else { continue };
         let getter = boundary::is_builtin(found, "property")
             .then(|| found.getattr(part))
             .transpose()?;
         if getter.is_some_and(|getter| callee.is(&getter)) || callee.is_method(found, accessor) {
-            return Ok(Some(Passage::Again));
+            let is_first = ["__set__", "__delete__"]
+                .iter()
+                .any(|method| lookup_on_type(&found.get_type(), method).is_some());
+            return Ok(match access == Access::Get && may_be_hidden && !is_first {
+                false => Some(Passage::Again),
+                // An AttributeError would have the other one asked.
+                true => (!has_hook).then_some(Passage::Value),
+            });
         }
     }
     if access == Access::Get {
@@ -399,10 +420,11 @@ pub(crate) fn attribute<'py>(
             .then(|| object.getattr("__dict__")?.get_item("__getattr__"))
             .and_then(Result::ok);
         if callee.is_method(object, "__getattr__") || of_module.is_some_and(|hook| callee.is(&hook)) {
-            // Something that was asked before has failed, and may be the program's own; the callee
-            // has the last word.
+            // Something that was asked before has failed, and may be the program's own, or is there by now;
+            // the callee has the last word.
             let hooked = lookup_on_type(&kind, hook).is_some_and(|hook| boundary::is_python_function(&hook));
-            return Ok(Some(match found.is_empty() && !hooked {
+            let is_missing = of_type.is_none() && of_class.is_none() && !is_kept;
+            return Ok(Some(match is_missing && !hooked {
                 true => Passage::Again,
                 false => Passage::Value,
             }));

@@ -7,7 +7,7 @@
 use super::{Callee, Refusal};
 use crate::boundary::{is_python_function, Passage};
 use crate::code::{Instruction, Op};
-use crate::cpython::objects::lookup_on_type;
+use crate::cpython::objects::{behind_proxy, lookup_on_type};
 use crate::cpython::CURRENT;
 use crate::snapshot::Rest;
 use crate::waiting::LiveEntry;
@@ -205,6 +205,13 @@ fn attempts<'py>(
     Ok(tried)
 }
 
+/// Whether the left operand's method is one of the program's.
+fn asks_program(left: &Bound<'_, PyAny>, operator: &Operator) -> bool {
+    let in_place = format!("__i{}", &operator.method[2..]);
+    let mut names = [operator.method, &in_place].into_iter();
+    names.any(|name| lookup_on_type(&left.get_type(), name).is_some_and(|found| is_python_function(&found)))
+}
+
 /// A binary operator or a comparison of `left` and `right`; `None` if it does not lead to the callee.
 pub(crate) fn binary<'py>(
     callee: &Callee<'py>,
@@ -212,6 +219,15 @@ pub(crate) fn binary<'py>(
     operator: &Operator,
 ) -> Result<Option<Passage>, Refusal> {
     let py = left.py();
+    let behind = (behind_proxy(left)?, behind_proxy(right)?);
+    let stands_for_other = behind.0.is_some() || behind.1.is_some();
+    let (left, right) = match &behind {
+        // A weak proxy on the left asks for the same operator between what both stand for; one on the right
+        // does that only if the left operand does not know.
+        (Some(left), behind) => (left, behind.as_ref().unwrap_or(right)),
+        (None, Some(behind)) if !asks_program(left, operator) => (left, behind),
+        _ => (left, right),
+    };
     let mut tried = attempts(left, right, operator)?;
     if operator.method == "__ne__" {
         // Whoever has none asks `__eq__`.
@@ -260,7 +276,12 @@ pub(crate) fn binary<'py>(
         };
         !operator.is_comparison && (of(&left.get_type()) || of(&right.get_type()))
     });
-    if inverts || in_c || !tried.iter().all(Attempt::is_plain) || operator.sign == "divmod()" {
+    if inverts
+        || in_c
+        || stands_for_other
+        || !tried.iter().all(Attempt::is_plain)
+        || operator.sign == "divmod()"
+    {
         return Err(refusal());
     }
     let left_over = tried[at + 1..]

@@ -6,6 +6,7 @@
 use super::call::keyword_arguments;
 use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary;
+use crate::cpython::modules::import;
 use crate::rest::{PrintRest, PrintStep};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -25,7 +26,7 @@ pub(super) fn explain_print<'py>(
     let options = keyword_arguments(caller)?.ok_or_else(lost)?;
     let file = match option(&options, "file")? {
         Some(file) => file,
-        None => py.import("sys")?.getattr("stdout")?,
+        None => import(py, "sys")?.getattr("stdout")?,
     };
     let text = |name: &str, usual: &str| {
         let given = option(&options, name)?;

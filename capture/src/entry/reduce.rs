@@ -9,6 +9,7 @@ use super::call::{has_keyword_names, CallOperands};
 use super::consumer::chained;
 use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, is_builtin, Passage};
+use crate::cpython::modules::import;
 use crate::cpython::objects::function_of_method;
 use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
@@ -49,7 +50,7 @@ pub(super) fn explain_reduce<'py>(
     let Some(operands) = CallOperands::of(caller)? else {
         return Ok(None);
     };
-    let reduce = py.import("_functools")?.getattr("reduce")?;
+    let reduce = import(py, "_functools")?.getattr("reduce")?;
     if !operands.callable.is(&reduce) || operands.keywords > 0 || has_keyword_names(caller) {
         return Ok(None);
     }
@@ -159,7 +160,7 @@ fn left_of_range<'py>(
 
 /// The one iterator over a container that there is.
 fn only_iterator_over<'py>(container: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let gc = container.py().import("gc")?;
+    let gc = import(container.py(), "gc")?;
     if gc.call_method0("get_freeze_count")?.extract::<usize>()? > 0 {
         return Ok(None); // what is frozen is not looked at
     }

@@ -7,24 +7,32 @@
 
 use super::{Callee, Caller, Explained, Refusal};
 use crate::code::Op;
+use crate::cpython::modules::import;
 use crate::cpython::CURRENT;
 use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
+use pyo3::types::PyInt;
 
 /// Whether the callee is what the program has set for the signal that it was called with.
 pub(super) fn is_handler<'py>(py: Python<'py>, callee: &Callee<'py>) -> PyResult<bool> {
     // A method has its receiver first.
     let parameters = callee.parameters()?;
-    let mut passed = (0..2).filter_map(|index| parameters.passed(index)?.extract::<i32>().ok());
+    let mut passed = (0..2).filter_map(|index| {
+        let passed = parameters.passed(index)?;
+        // Of anything else, code of the program would make a number.
+        passed
+            .is_instance_of::<PyInt>()
+            .then(|| passed.extract::<i32>().ok())?
+    });
     let Some(number) = passed.next() else {
         return Ok(false);
     };
     // Loaded long ago by whoever has set a handler.
-    let modules = py.import("sys")?.getattr("modules")?;
+    let modules = import(py, "sys")?.getattr("modules")?;
     if !modules.contains("_signal")? {
         return Ok(false);
     }
-    let Ok(handler) = py.import("_signal")?.call_method1("getsignal", (number,)) else {
+    let Ok(handler) = import(py, "_signal")?.call_method1("getsignal", (number,)) else {
         return Ok(false);
     };
     let function = handler.getattr_opt("__func__")?.unwrap_or(handler);

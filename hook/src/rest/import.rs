@@ -1,5 +1,6 @@
 //! The traceback of an exception that leaves an import.
 
+use capture::cpython::modules::import;
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 
@@ -24,8 +25,7 @@ pub fn hide_importlib(py: Python<'_>, error: PyErr) -> PyErr {
 
 fn trim<'py>(py: Python<'py>, error: &PyErr) -> PyResult<Option<Bound<'py, PyAny>>> {
     let first = error.traceback(py).map(Bound::into_any);
-    if py
-        .import("sys")?
+    if import(py, "sys")?
         .getattr("flags")?
         .getattr("verbose")?
         .is_truthy()?
