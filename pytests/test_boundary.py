@@ -17,15 +17,14 @@ INSIDE = {
     "tuple": "tuple(iter(callee(n) for n in [1, 2]))",
     "join": "''.join(str(callee(n)) for n in [1, 2])",
     "sub": "re.sub('[ab]', lambda m: str(callee(m.group())), 'aXb')",
-    "reduce": "functools.reduce(lambda a, b: a + callee(b), [1, 2, 3])",
     "dict": "dict((n, callee(n)) for n in [1, 2])",
     "sorted with __lt__": "[x.n for x in sorted([Less(2), Less(1)])]",
     "dumps": "json.dumps([Less(1)], default=lambda x: callee(x.n))",
 }
 
 
-# What the recording mode can follow: test_recording.py.
-FOLLOWED = {"sum", "list", "tuple", "join", "dict"}
+# What the recording mode can follow: test_recording.py, test_sources.py.
+FOLLOWED = {"map", "sum", "list", "tuple", "join", "dict"}
 
 ARMED = [(name, ()) for name in INSIDE]
 RECORDING = [(name, ("-X", "teleport")) for name in INSIDE if name not in FOLLOWED]
