@@ -85,8 +85,9 @@ fn head_at(address: usize) -> Option<Head> {
 fn is_mapped(address: usize) -> bool {
     /// No memory is ever mapped there.
     const NOWHERE: usize = size_of::<Head>();
-    static COPIES_FIRST: OnceLock<bool> = OnceLock::new();
-    match COPIES_FIRST.get_or_init(|| !is_copied(NOWHERE)) {
+    static HERE: AtomicUsize = AtomicUsize::new(0);
+    static TELLS: OnceLock<bool> = OnceLock::new();
+    match TELLS.get_or_init(|| is_copied(addr_of!(HERE) as usize) && !is_copied(NOWHERE)) {
         true => is_copied(address),
         false => is_in_mapped_page(address),
     }
@@ -109,8 +110,7 @@ fn is_copied(address: usize) -> bool {
     failed == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
 }
 
-/// Whether memory is mapped, for whatever stands in the kernel's place and looks at the action before it
-/// copies the set, as QEMU does.
+/// Whether memory is mapped, for whatever stands in the kernel's place and does otherwise, as QEMU does.
 fn is_in_mapped_page(address: usize) -> bool {
     const LEAST_PAGE: usize = 4096;
     let page = address & !(LEAST_PAGE - 1);
