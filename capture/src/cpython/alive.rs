@@ -121,6 +121,7 @@ fn is_in_mapped_page(address: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Words, CURRENT};
     use super::*;
 
     #[test]
@@ -131,6 +132,9 @@ mod tests {
         assert!(!looks_alive(8)); // not mapped
         assert!(!looks_alive(usize::MAX - 7));
         assert!(!looks_alive(words.as_ptr() as usize));
-        assert!(looks_alive(addr_of!(ffi::PyLong_Type) as usize));
+        // Later releases keep flags beside the count, and do not ask.
+        if CURRENT.frame.words == Words::Pointers {
+            assert!(looks_alive(addr_of!(ffi::PyLong_Type) as usize));
+        }
     }
 }
