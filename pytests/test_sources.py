@@ -1,5 +1,7 @@
 """C code that collects from iterators of the program's, `map` or `filter`, and what `reduce` comes to."""
 
+import sys
+
 import pytest
 
 SOURCES = """
@@ -35,6 +37,11 @@ SOURCES = """
 
         def is_odd(x):
             return hop(x) % 2
+
+        def until_two(x):
+            if hop(x) == 2:
+                raise StopIteration
+            return x
 
         def numbers(n):
             for i in range(n):
@@ -94,6 +101,8 @@ COLLECTED = {
     "filter over a generator": "list(filter(is_odd, numbers(4)))",
     "filter without a function": "list(filter(None, numbers(4)))",
     "filter by a lambda": "tuple(filter(lambda x: [] if hop(x) < 2 else 'yes', [1, 2, 3]))",
+    "map that its function ends": "(lambda m: [list(m), list(m)])(map(until_two, [1, 2, 3]))",
+    "filter that its function ends": "[sum(filter(until_two, [1, 2, 3]), 10)]",
     "nested": "list(map(lambda n: sum(map(ten, range(n))), [1, 2, 3]))",
     "recursive": "(lambda f: f(f, 3))(lambda f, n: [hop(n), *list(map(lambda m: f(f, m), range(n)))])",
 }
@@ -150,6 +159,8 @@ def test_reduce_goes_on_from_what_it_has(same, expression):
 @pytest.mark.parametrize(
     "statement",
     [
+        "found.extend(map(until_two, [1, 2]))",
+        "found = [*found, *map(until_two, [1, 2, 3])]" if sys.version_info >= (3, 9) else "found",
         "found.extend(map(ten, [1, 2, 3]))",
         "found.extend(filter(is_odd, [1, 2, 3]))",
     ],

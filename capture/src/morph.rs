@@ -71,14 +71,11 @@ impl Objects {
                 items: own(items)?,
                 source: own(source)?,
             },
-            Entry::Item {
-                items,
-                source,
-                decides,
-            } => LiveEntry::Item {
+            Entry::First(items) => LiveEntry::First(own(items)?),
+            Entry::Item { items, over, decides } => LiveEntry::Item {
                 items: own(items)?,
-                source: match source {
-                    Some(source) => Some(own(source)?),
+                over: match over {
+                    Some((operand, source)) => Some((own(operand)?, own(source)?)),
                     None => None,
                 },
                 decides: match decides {
@@ -272,7 +269,7 @@ fn prepare_frame(
         }
         _ => {}
     }
-    if let Entry::AgainOver { items, .. } | Entry::Item { items, .. } = state.entry {
+    if let Entry::AgainOver { items, .. } | Entry::Item { items, .. } | Entry::First(items) = state.entry {
         objects.typed::<PyList>(py, items, index, "items that were given")?;
     }
     if let Entry::Rest { with, .. } = state.entry {

@@ -371,15 +371,12 @@ fn read_waiting<'py>(
             items: table.id(items.into_bound(py), index, Place::Stack),
             source: table.id(source.into_bound(py), index, Place::Stack),
         },
-        LiveEntry::Item {
-            items,
-            source,
-            decides,
-        } => {
+        LiveEntry::First(items) => Entry::First(table.id(items.into_bound(py), index, Place::Stack)),
+        LiveEntry::Item { items, over, decides } => {
             let mut id = |object: Py<PyAny>| table.id(object.into_bound(py), index, Place::Stack);
             Entry::Item {
                 items: id(items),
-                source: source.map(&mut id),
+                over: over.map(|(operand, source)| (id(operand), id(source))),
                 decides: decides.map(|(when, item)| (when, id(item))),
             }
         }

@@ -74,16 +74,19 @@ pub enum Entry {
         /// The source.
         source: ObjectId,
     },
-    /// C code collects what another source gives, and the result decides on its next item, or is that: it is
-    /// added to a list, and the instruction runs again with its operands.
+    /// C code collects what a source in C gives, and the result decides on its next item, or is that: it is
+    /// added to a list, and the instruction runs again with its operands. A StopIteration ends the source.
     Item {
         /// The list.
         items: ObjectId,
-        /// The source, if the operand is an iterator over the list and then over the source.
-        source: Option<ObjectId>,
+        /// An operand, which is an iterator over the list and then over the source, and the source; without,
+        /// the operand on top is the source, and the list is where the items belong.
+        over: Option<(ObjectId, ObjectId)>,
         /// The item, if the result is not it, and the truth that the result has to have.
         decides: Option<(bool, ObjectId)>,
     },
+    /// The result goes into a list which an operand begins with, and the instruction runs again.
+    First(ObjectId),
     /// The result takes the place of the operand on top, and the instruction runs again.
     OnTop,
     /// The result is the call's, as with `Value`; the callee goes on when None is sent to this object.

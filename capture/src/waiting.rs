@@ -37,11 +37,13 @@ pub enum LiveEntry {
     Item {
         /// The list.
         items: Py<PyAny>,
-        /// What gives the others.
-        source: Option<Py<PyAny>>,
+        /// The operand that is over it and the source, and the source.
+        over: Option<(Py<PyAny>, Py<PyAny>)>,
         /// The item, and the truth that decides on it.
         decides: Option<(bool, Py<PyAny>)>,
     },
+    /// See [`Entry::First`](crate::snapshot::Entry::First).
+    First(Py<PyAny>),
     /// See [`Entry::OnTop`](crate::snapshot::Entry::OnTop).
     OnTop,
     /// See [`Entry::Sent`](crate::snapshot::Entry::Sent).
@@ -91,13 +93,12 @@ impl LiveEntry {
                 items: items.clone_ref(py),
                 source: source.clone_ref(py),
             },
-            Self::Item {
-                items,
-                source,
-                decides,
-            } => Self::Item {
+            Self::First(items) => Self::First(items.clone_ref(py)),
+            Self::Item { items, over, decides } => Self::Item {
                 items: items.clone_ref(py),
-                source: source.as_ref().map(|source| source.clone_ref(py)),
+                over: over
+                    .as_ref()
+                    .map(|(operand, source)| (operand.clone_ref(py), source.clone_ref(py))),
                 decides: decides.as_ref().map(|(when, item)| (*when, item.clone_ref(py))),
             },
             Self::OnTop => Self::OnTop,

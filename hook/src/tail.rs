@@ -4,6 +4,7 @@ use crate::rest;
 use capture::code::{Instruction, Op};
 use capture::consumed;
 use capture::cpython::evalframe::Next;
+use capture::cpython::fields;
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::slot::SlotValue;
 use capture::cpython::thread::ThreadState;
@@ -85,6 +86,11 @@ pub fn finish(
     };
     let imports = matches!(entry, LiveEntry::Import | LiveEntry::Imported);
     let finished = match result {
+        Err(error)
+            if error.is_instance_of::<PyStopIteration>(py) && matches!(entry, LiveEntry::Item { .. }) =>
+        {
+            end_source(py, frame, entry, place).map(|()| place.first)
+        }
         Ok(result) => take(py, frame, result.into_bound(py), entry, place),
         Err(error) if place.loops && error.is_instance_of::<PyStopIteration>(py) => {
             end_loop(py, frame, place).map(|()| place.first)
@@ -161,11 +167,11 @@ fn take(
             push(result);
             return Ok(place.first);
         }
-        LiveEntry::Item {
-            items,
-            source,
-            decides,
-        } => {
+        LiveEntry::First(items) => {
+            items.bind(py).cast::<PyList>()?.append(result)?;
+            return Ok(place.first);
+        }
+        LiveEntry::Item { items, over, decides } => {
             let item = match decides {
                 None => Some(result),
                 // The truth may be asked of a method of the program, below which the frame stands.
@@ -178,7 +184,7 @@ fn take(
             if let Some(item) = item {
                 items.cast::<PyList>()?.append(item)?;
             }
-            if let Some(source) = source {
+            if let Some((_, source)) = over {
                 consumed::repeat(py, source.bind(py), frame, items.extract()?);
             }
             return Ok(place.first);
@@ -207,6 +213,27 @@ pub fn check_initialized(result: &Bound<'_, PyAny>) -> PyResult<()> {
     Err(PyTypeError::new_err(format!(
         "__init__() should return None, not '{kind}'"
     )))
+}
+
+/// Gives C code that collects only the items that it has, or what is exhausted in place of the source that
+/// somebody stopped.
+fn end_source(py: Python<'_>, frame: RunningFrame<'_>, entry: LiveEntry, place: &Place) -> PyResult<()> {
+    match entry {
+        LiveEntry::Item {
+            items,
+            over: Some((operand, _)),
+            ..
+        } => {
+            let all = PyTuple::new(py, [items])?.into_any().try_iter()?.into_any();
+            fields::write(operand.bind(py), "source", Some(all))
+        }
+        _ => {
+            let exhausted = PyTuple::empty(py).into_any().try_iter()?.into_any();
+            frame.pop(place.slots);
+            frame.push(place.slots, SlotValue::Object(exhausted));
+            Ok(())
+        }
+    }
 }
 
 /// Gives a loop an iterator that is exhausted, in place of the one that somebody stopped.

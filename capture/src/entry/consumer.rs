@@ -235,19 +235,16 @@ pub(super) fn explain_consumer<'py>(
     }
     let items = PyList::new(py, items)?;
     let over = chained(&items, &source)?;
-    let (items, kept) = (items.into_any().unbind(), source.unbind());
+    let (items, source) = (items.into_any().unbind(), source.unbind());
+    let item = |items, source, decides| LiveEntry::Item {
+        items,
+        over: Some((over.clone().unbind(), source)),
+        decides,
+    };
     let entry = match passage {
-        Passage::Again => LiveEntry::AgainOver { items, source: kept },
-        Passage::Value => LiveEntry::Item {
-            items,
-            source: Some(kept),
-            decides: None,
-        },
-        Passage::Either { when, value } => LiveEntry::Item {
-            items,
-            source: Some(kept),
-            decides: Some((when, value)),
-        },
+        Passage::Again => LiveEntry::AgainOver { items, source },
+        Passage::Value => item(items, source, None),
+        Passage::Either { when, value } => item(items, source, Some((when, value))),
         _ => return Ok(None),
     };
     let explained = match consumer.place == caller.depth {

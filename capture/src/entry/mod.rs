@@ -172,7 +172,7 @@ impl<'py> Caller<'_, 'py> {
             Passage::Either { when, value } => self.with_operands(LiveEntry::Either { when, value }),
             Passage::Item { items, decides } => self.with_operands(LiveEntry::Item {
                 items,
-                source: None,
+                over: None,
                 decides,
             }),
             Passage::Import => self.with_operands(LiveEntry::Import),

@@ -74,13 +74,7 @@ pub(super) fn explain_reduce<'py>(
         false => {
             let items = PyList::empty(py);
             let left = chained(&items, &left)?;
-            let items = items.into_any().unbind();
-            let entry = LiveEntry::Item {
-                items,
-                source: None,
-                decides: None,
-            };
-            (entry, left)
+            (LiveEntry::First(items.into_any().unbind()), left)
         }
     };
     Ok(Some(Explained {
