@@ -126,6 +126,10 @@ ADD = """
         def add(a, b):
             return hop(a) + b
 
+        def freezing(a, b):
+            __import__("gc").freeze()
+            return hop(a) + b
+
         def rebinding(a, b):
             a = hop(a) + b
             b = None
@@ -177,6 +181,7 @@ def test_what_was_added_to_a_list_stays_there(same, statement):
 
 REFUSED = {
     "which of two iterators over a list": "(lambda xs, i: functools.reduce(add, xs))(*[(x, iter(x)) for x in [[1, 2]]][0])",
+    "reduce after the collector was told to leave out all": "functools.reduce(freezing, [1, 2, 3])",
     "reduce by what map calls as well": "functools.reduce(add, map(add, [1, 2], [3, 4]))",
     "reduce over a generator that hops": "functools.reduce(operator.add, numbers(3))",
     "sorted by a key": "sorted([3, 1, 2], key=ten)",

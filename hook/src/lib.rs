@@ -26,6 +26,13 @@ use pyo3::prelude::*;
 /// The native half of pyteleport.
 #[pymodule]
 mod _native {
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn begin(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        capture::cpython::lifecycle::remember_start(module.py())
+    }
+
     #[pymodule_export]
     use super::arrive::{receive, resume_file};
     #[pymodule_export]

@@ -2,6 +2,7 @@
 
 use super::modules::import;
 use super::{CStack, CURRENT};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -82,6 +83,25 @@ pub fn around_fork<E>(_py: Python<'_>, fork: impl FnOnce() -> Result<bool, E>) -
         _ => unsafe { ffi::PyOS_AfterFork_Parent() },
     }
     forked
+}
+
+/// How many objects the garbage collector left out when we were loaded: 3.12 begins with some.
+static FROZEN: AtomicUsize = AtomicUsize::new(0);
+
+/// How many objects the garbage collector leaves out.
+fn frozen(py: Python<'_>) -> PyResult<usize> {
+    import(py, "gc")?.call_method0("get_freeze_count")?.extract()
+}
+
+/// Remembers how things stood before the program went on.
+pub fn remember_start(py: Python<'_>) -> PyResult<()> {
+    FROZEN.store(frozen(py)?, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Whether the garbage collector was told since to leave objects out (`gc.freeze`).
+pub fn has_frozen(py: Python<'_>) -> PyResult<bool> {
+    Ok(frozen(py)? > FROZEN.load(Ordering::Relaxed))
 }
 
 /// What one resumed frame takes of the C stack, generously: the evaluator's own activation, and

@@ -9,6 +9,7 @@ use super::call::{has_keyword_names, CallOperands};
 use super::consumer::chained;
 use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, is_builtin, Passage};
+use crate::cpython::lifecycle;
 use crate::cpython::modules::import;
 use crate::cpython::objects::function_of_method;
 use crate::waiting::LiveEntry;
@@ -155,7 +156,7 @@ fn left_of_range<'py>(
 /// The one iterator over a container that there is.
 fn only_iterator_over<'py>(container: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let gc = import(container.py(), "gc")?;
-    if gc.call_method0("get_freeze_count")?.extract::<usize>()? > 0 {
+    if lifecycle::has_frozen(container.py())? {
         return Ok(None); // what is frozen is not looked at
     }
     let kind = container.try_iter()?.get_type();
