@@ -228,7 +228,7 @@ fn end_source(py: Python<'_>, frame: RunningFrame<'_>, entry: LiveEntry, place: 
             fields::write(operand.bind(py), "source", Some(all))
         }
         _ => {
-            let exhausted = PyTuple::empty(py).into_any().try_iter()?.into_any();
+            let exhausted = exhausted(py)?;
             frame.pop(place.slots);
             frame.push(place.slots, SlotValue::Object(exhausted));
             Ok(())
@@ -236,9 +236,13 @@ fn end_source(py: Python<'_>, frame: RunningFrame<'_>, entry: LiveEntry, place: 
     }
 }
 
+fn exhausted(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    Ok(PyTuple::empty(py).into_any().try_iter()?.into_any())
+}
+
 /// Gives a loop an iterator that is exhausted, in place of the one that somebody stopped.
 fn end_loop(py: Python<'_>, frame: RunningFrame<'_>, place: &Place) -> PyResult<()> {
-    let exhausted = PyTuple::empty(py).into_any().try_iter()?.into_any();
+    let exhausted = exhausted(py)?;
     for _ in 0..CURRENT.operands.iterator_words {
         frame.pop(place.slots);
     }

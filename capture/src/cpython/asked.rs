@@ -5,6 +5,7 @@
 //! are only looked at: which opcode the caller stands at. What else asks a source is a C function, and may be
 //! one that collects; a [`Watcher`] is told of it.
 
+use super::activations::Activations;
 use super::codeobject::{self, CodeInfo};
 use super::frame::RunningFrame;
 use super::page::PAGE;
@@ -15,7 +16,7 @@ use core::cell::Cell;
 use core::ffi::{c_char, c_int, c_void};
 use core::mem::offset_of;
 use core::ptr::{null_mut, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -308,6 +309,12 @@ pub(super) fn is_noted(asking: Asking) -> bool {
     PAGE.is_of(asking)
 }
 
+/// The same, or whether the watcher wants it to be, of a source that does not tell when it begins.
+#[inline(always)]
+pub(super) fn is_to_be_noted(asking: Asking) -> bool {
+    is_noted(asking) || enter(asking, Does::GoesOn)
+}
+
 /// What a source does that is asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Does {
@@ -319,76 +326,38 @@ pub(super) enum Does {
     Throws,
 }
 
-/// A caller whose C code asks a source in C, which may ask others for what it gives: a link of a list whose links
-/// lie on the C stack. Threads take turns, so that it is linked both ways.
-struct Inside {
-    caller: usize,
-    /// What whoever asks holds.
-    source: *mut ffi::PyObject,
-    older: *mut Inside,
-    newer: *mut Inside,
-}
-
-/// The newest link. Only touched with the GIL held.
-static INSIDE: AtomicPtr<Inside> = AtomicPtr::new(null_mut());
+/// Sources in C that are being asked, which may ask others for what they give.
+static INSIDE: Activations<Asking> = Activations::new();
 
 /// Asks a source in C for its next item; what it asks itself is of no interest.
 ///
 /// # Safety
 /// It is an object that whoever asks holds. The GIL is held, before and after.
 pub(super) unsafe fn inside<T>(asking: Asking, ask: impl FnOnce() -> T) -> T {
-    let older = INSIDE.load(Ordering::Relaxed);
-    let mut link = Inside {
-        caller: asking.caller,
-        source: asking.source as *mut ffi::PyObject,
-        older,
-        newer: null_mut(),
-    };
-    let here: *mut Inside = &mut link;
-    // SAFETY: the links are on the stacks of activations that have not returned; the GIL is held at every
-    // change of the list.
-    unsafe {
-        if let Some(mut older) = NonNull::new(older) {
-            older.as_mut().newer = here;
-        }
-        INSIDE.store(here, Ordering::Relaxed);
-        let asked = ask();
-        let Inside { older, newer, .. } = here.read();
-        match NonNull::new(newer) {
-            Some(mut newer) => newer.as_mut().older = older,
-            None => INSIDE.store(older, Ordering::Relaxed),
-        }
-        if let Some(mut older) = NonNull::new(older) {
-            older.as_mut().newer = newer;
-        }
-        asked
-    }
+    // SAFETY: as the caller promises.
+    unsafe { INSIDE.during(asking, ask) }
 }
 
-/// The source in C that a caller's C code asks.
-fn source_inside(caller: usize) -> Option<*mut ffi::PyObject> {
-    let mut link = INSIDE.load(Ordering::Relaxed);
-    // SAFETY: as above.
-    while let Some(inside) = unsafe { link.as_ref() } {
-        if inside.caller == caller {
-            return Some(inside.source);
-        }
-        link = inside.older;
-    }
-    None
+/// Who asks a source in C by this caller's C code.
+///
+/// # Safety
+/// The GIL is held.
+unsafe fn asking_inside(caller: usize) -> Option<Asking> {
+    // SAFETY: as the caller promises.
+    unsafe { INSIDE.find(|asking| asking.caller == caller) }
 }
 
 /// The source in C that a caller's C code asks, if what it gives is written down.
 pub fn source_asked<'py>(py: Python<'py>, caller: RunningFrame<'py>) -> Option<Bound<'py, PyAny>> {
-    let source = source_inside(caller.id())?;
-    // SAFETY: whoever asks holds it, and has not returned.
-    unsafe { Bound::from_borrowed_ptr_or_opt(py, source) }
+    // SAFETY: the GIL is held; whoever asks holds the object, and has not returned.
+    unsafe { Bound::from_borrowed_ptr_or_opt(py, asking_inside(caller.id())?.source as *mut ffi::PyObject) }
 }
 
 /// Whether the watcher wants to know what the source gives that is asked.
 #[inline(never)]
 pub(super) fn enter(asking: Asking, does: Does) -> bool {
-    if source_inside(asking.caller).is_some() {
+    // SAFETY: an evaluator is called with the GIL held.
+    if unsafe { asking_inside(asking.caller) }.is_some() {
         return false;
     }
     match watcher().known(asking) {
@@ -443,12 +412,16 @@ fn learn(caller: RunningFrame<'_>) -> Option<bool> {
     learnt
 }
 
-/// Writes an item down that a source has given, to whom [`running`] is now.
+/// Writes an item down that a source has given, to whom [`running`] is now; NULL is its end, or that it has
+/// failed.
 ///
 /// # Safety
 /// The object is live, and the GIL is held.
 #[inline(always)]
 pub(super) unsafe fn note(source: usize, item: *mut ffi::PyObject) {
+    if item.is_null() {
+        return over(source);
+    }
     // SAFETY: as the caller promises; the page gets a reference of its own, at a place that it has.
     unsafe {
         if PAGE.source() != source || PAGE.is_full() {
@@ -484,7 +457,7 @@ unsafe fn turn_to(source: usize) {
 
 /// A source has come to its end, or has failed.
 #[cold]
-pub(super) fn over(source: usize) {
+fn over(source: usize) {
     // SAFETY: an evaluator is called with the GIL held.
     let py = unsafe { Python::assume_attached() };
     // What is not noted is missed when the program is to move, and nowhere else.

@@ -3,10 +3,11 @@
 //! Two C functions can stand in CPython's place. `record` looks at one pointer of each frame and
 //! at the room on the stack, and calls on; only few kinds of frame make it stop, for what is known
 //! nowhere else: that of an `__init__`, for the instance that is being made, and those of a generator
-//! and of a `__next__` which C code asks for items, for those that were given. `resume` is there only while a stack is
-//! brought back to life, and offers each frame that starts to a [`Resumer`]. Both call on whatever
-//! function was set before.
+//! and of a `__next__` which C code asks for items, for those that were given. `resume` is there only
+//! while a stack is brought back to life, and offers each frame that starts to a [`Resumer`]. Both call
+//! on whatever function was set before.
 
+use super::activations::Activations;
 use super::asked::{self, Does};
 pub use super::asked::{let_go, source_asked, turn_page, Asking, Watcher};
 use super::ffi::PyInterpreterState_Get;
@@ -16,7 +17,7 @@ use super::signature::{self, address_of, Evaluator};
 use super::stack_room::{self, stack_pointer};
 use super::{codeobject, map_items, slot, CURRENT};
 use core::ffi::{c_int, c_void};
-use core::ptr::{null_mut, NonNull};
+use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use pyo3::exceptions::PySystemError;
 use pyo3::ffi;
@@ -46,9 +47,9 @@ pub enum InstallError {
     /// Somebody has set a function above ours.
     #[error("another eval-frame function was set after pyteleport's and calls it; remove that one first")]
     Covered,
-    /// CPython does not tell its opcodes.
-    #[error("the opcodes cannot be read: {0}")]
-    Opcodes(#[from] PyErr),
+    /// CPython raised an exception, when it was asked for its opcodes say.
+    #[error("this interpreter cannot be looked at: {0}")]
+    Python(#[from] PyErr),
     /// `map` or `filter` is not what it was when this was built.
     #[error("a built-in type of this interpreter has another layout than pyteleport was made for")]
     Layout,
@@ -119,9 +120,13 @@ pub fn set_recording(
     if recording != RECORDING.load(Ordering::Relaxed) {
         asked::begin(py, watcher);
     }
-    map_items::watch(py, recording)?;
     let before = RECORDING.swap(recording, Ordering::Relaxed);
-    apply(py).inspect_err(|_| RECORDING.store(before, Ordering::Relaxed))
+    let applied = apply(py).and_then(|()| map_items::watch(py, recording));
+    applied.inspect_err(|_| {
+        RECORDING.store(before, Ordering::Relaxed);
+        // If it was put in, it is taken out; if it could not be, it is not there.
+        let _covered = apply(py);
+    })
 }
 
 /// Offers every frame that starts to the resumer, the same each time, until [`stop_resuming`].
@@ -191,8 +196,8 @@ unsafe fn call_on(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_
 
 /// The evaluator of the recording mode.
 ///
-/// One comparison of pointers for a frame that is no `__init__`, and one for the stack: it must cost
-/// what CPython charges for any custom evaluator, and no more.
+/// Two comparisons of pointers for a frame that is no `__init__` and no `__next__`, and one for the stack: it
+/// must cost what CPython charges for any custom evaluator, and no more.
 struct Record;
 
 impl Evaluator for Record {
@@ -301,10 +306,9 @@ unsafe extern "C" fn record_noted(thread: *mut ffi::PyThreadState, frame: *mut c
     // evaluator has returned: it lies in a generator, or is an object, which whoever asks holds.
     unsafe {
         let result = call_on(thread, frame, 0);
-        match !result.is_null() && asked::is_suspended(frame.cast()) {
-            true => asked::note(frame as usize, result),
-            false => asked::over(frame as usize),
-        }
+        // What a generator returns in the end is no item.
+        let gives = !result.is_null() && asked::is_suspended(frame.cast());
+        asked::note(frame as usize, if gives { result } else { null_mut() });
         result
     }
 }
@@ -323,13 +327,10 @@ unsafe extern "C" fn record_next(
         let source = slot::pointer(first);
         let caller = asked::caller_of(thread, frame);
         let asking = caller.and_then(|caller| asked::asked_by_c(caller, source));
-        let is_noted =
-            asking.is_some_and(|asking| asked::is_noted(asking) || asked::enter(asking, Does::GoesOn));
+        let is_noted = asking.is_some_and(asked::is_to_be_noted);
         let result = call_on(thread, frame, throw);
-        match (is_noted, result.is_null()) {
-            (true, false) => asked::note(source, result),
-            (true, true) => asked::over(source),
-            _ => {}
+        if is_noted {
+            asked::note(source, result);
         }
         result
     }
@@ -387,17 +388,14 @@ unsafe extern "C" fn record_elsewhere(
     }
 }
 
-/// An `__init__` that runs, and its instance: a link of a list whose links lie on the C stack.
+/// An `__init__` that runs, and its instance.
+#[derive(Clone, Copy)]
 struct Making {
     frame: *mut c_void,
     instance: *mut ffi::PyObject,
-    older: *mut Making,
-    newer: *mut Making,
 }
 
-/// The newest link. Threads take turns, so links need not go in the order they came: the list is
-/// linked both ways. Only touched with the GIL held.
-static NEWEST: AtomicPtr<Making> = AtomicPtr::new(null_mut());
+static MAKING: Activations<Making> = Activations::new();
 
 #[inline(never)]
 unsafe extern "C" fn record_init(
@@ -406,50 +404,21 @@ unsafe extern "C" fn record_init(
     throw: c_int,
 ) -> *mut ffi::PyObject {
     // SAFETY: the first local of a frame that starts is its first argument, here the instance, and
-    // whoever called `__init__` keeps it alive until we return. The links are on the stacks of
-    // activations that have not returned; the GIL is held at every change of the list.
+    // whoever called `__init__` keeps it alive until we return. The GIL is held.
     unsafe {
         let first = frame.cast::<u8>().add(CURRENT.frame.slots).cast::<usize>().read();
         let instance = slot::pointer(first) as *mut ffi::PyObject;
-        let older = NEWEST.load(Ordering::Relaxed);
-        let mut link = Making {
-            frame,
-            instance,
-            older,
-            newer: null_mut(),
-        };
-        let here: *mut Making = &mut link;
-        if let Some(mut older) = NonNull::new(older) {
-            older.as_mut().newer = here;
-        }
-        NEWEST.store(here, Ordering::Relaxed);
-        let result = call_on(thread, frame, throw);
-        let Making { older, newer, .. } = here.read();
-        match NonNull::new(newer) {
-            Some(mut newer) => newer.as_mut().older = older,
-            None => NEWEST.store(older, Ordering::Relaxed),
-        }
-        if let Some(mut older) = NonNull::new(older) {
-            older.as_mut().newer = newer;
-        }
-        result
+        MAKING.during(Making { frame, instance }, || call_on(thread, frame, throw))
     }
 }
 
 /// The instance that the `__init__` of this frame was entered with, if that was recorded.
 pub fn recorded_instance<'py>(py: Python<'py>, frame: RunningFrame<'py>) -> Option<Bound<'py, PyAny>> {
-    let mut link = NEWEST.load(Ordering::Relaxed);
-    // SAFETY: the links are alive and do not change while the GIL is held, see `record_init`; so is
-    // the instance, as the `__init__` has not returned.
+    // SAFETY: the GIL is held, and the instance is alive, as the `__init__` has not returned.
     unsafe {
-        while let Some(making) = link.as_ref() {
-            if making.frame == frame.address.raw() {
-                return Bound::from_borrowed_ptr_or_opt(py, making.instance);
-            }
-            link = making.older;
-        }
+        let making = MAKING.find(|making| making.frame == frame.address.raw())?;
+        Bound::from_borrowed_ptr_or_opt(py, making.instance)
     }
-    None
 }
 
 /// The evaluator while a stack is brought back to life.

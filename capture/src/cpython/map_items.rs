@@ -5,7 +5,7 @@
 //! down what comes as it is written down of generators. Types that were derived from them meanwhile keep
 //! ours for good; without the recording mode it only calls on.
 
-use super::asked::{self, Does};
+use super::asked;
 use super::evalframe::InstallError;
 use core::ptr::addr_of_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -64,7 +64,7 @@ pub(super) fn watch(py: Python<'_>, watches: bool) -> Result<(), InstallError> {
             if watches && kind.original().is_null() {
                 let called = py.None().into_bound(py);
                 let type_object = Bound::from_borrowed_ptr(py, ptr::from_mut(type_object).cast());
-                let probe = type_object.call1((&called, ())).map_err(InstallError::Opcodes)?;
+                let probe = type_object.call1((&called, ())).map_err(InstallError::Python)?;
                 if kind.function_of(probe.as_ptr()) != called.as_ptr() {
                     return Err(InstallError::Layout);
                 }
@@ -184,15 +184,11 @@ unsafe fn note_next(kind: &Kind, iterator: *mut ffi::PyObject) -> *mut ffi::PyOb
     // SAFETY: as above; who runs stands at the instruction that asks.
     unsafe {
         let asking = asked::running().and_then(|caller| asked::asked_by_c(caller, source));
-        let noted = asking.filter(|&asking| asked::is_noted(asking) || asked::enter(asking, Does::GoesOn));
-        let Some(asking) = noted else {
+        let Some(asking) = asking.filter(|&asking| asked::is_to_be_noted(asking)) else {
             return kind.next(iterator);
         };
         let result = asked::inside(asking, || kind.next(iterator));
-        match result.is_null() {
-            false => asked::note(source, result),
-            true => asked::over(source),
-        }
+        asked::note(source, result);
         result
     }
 }

@@ -10,6 +10,7 @@
 //! they hang in, [`evalframe`] for the PEP 523 function, [`objects`] and [`fields`] for what is read
 //! of others.
 
+mod activations;
 mod alive;
 mod asked;
 pub mod buffer;

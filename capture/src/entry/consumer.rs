@@ -71,14 +71,11 @@ impl Consumer {
         callee: &Callee<'py>,
     ) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
         // What is asked, as far as that is written down; what an iterator's `__next__` was called with.
-        let asked = match callee.frame.generator() {
-            Some(generator) => Some(generator),
-            None => source_asked(caller.py, caller.frame),
+        let noted = || source_asked(caller.py, caller.frame);
+        let asked = match callee.frame.generator().or_else(noted) {
+            Some(asked) => Some(asked),
+            None => callee.parameters()?.passed(0),
         };
-        let asked = asked.map_or_else(
-            || Ok(callee.parameters()?.passed(0)),
-            |asked| Ok::<_, PyErr>(Some(asked)),
-        )?;
         // The instruction may have taken it off its stack (3.14 and later).
         let asked = asked.filter(|asked| caller.lies_at(self.place, asked));
         let index = caller.expected.checked_sub(self.place + 1);
