@@ -6,7 +6,7 @@ This is the slow way, taken only by a capture that is refused.
 from __future__ import annotations
 
 from . import imports
-from .errors import CaptureError, UnmovableError
+from .errors import UnmovableError
 
 __builtins__ = imports.BUILTINS
 
@@ -60,19 +60,6 @@ def unmovable(culprits, capture, modules, extra_roots):
     return UnmovableError(message, found)
 
 
-def too_deep(capture, modules, extra_roots):
-    """The error for a structure that nests deeper than can be written."""
-    depth, path = 0, "an object out of sight"
-    for label, root in _roots(capture, modules, extra_roots):
-        found = _depth(root, modules)
-        if found > depth:
-            depth, path = found, label
-    return CaptureError(
-        "%s nests too deep to move (about %d objects in one another); "
-        "make it flatter, or leave it out" % (path, depth)
-    )
-
-
 def _roots(capture, modules, extra_roots):
     labels = capture.labels()
     namespaces = {id(vars(module)): name for name, module in modules.by_value.items()}
@@ -106,22 +93,6 @@ def _find(wanted, roots, modules):
                     below.append((path + step, child))
         level = below
     return paths
-
-
-def _depth(root, modules):
-    """How deep the objects below one go, in the order in which they are written."""
-    seen, deepest = set(), 0
-    stack = [iter([("", root)])]
-    while stack:
-        for _step, child in stack[-1]:
-            if id(child) not in seen:
-                seen.add(id(child))
-                stack.append(iter(children(child, modules)))
-                deepest = max(deepest, len(stack))
-                break
-        else:
-            stack.pop()
-    return deepest
 
 
 _ATOMS = (int, float, complex, str, bytes, bytearray, bool, type(None))

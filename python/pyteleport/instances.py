@@ -24,8 +24,8 @@ def make_plain(base, cls, *value):
 
 
 def fill(thing, state):
-    """Fill an instance: its dictionary, its slots, and what its built-in base holds."""
-    _steps, attributes, slots, contents = state
+    """Fill an instance: its dictionary and its slots. What its built-in base holds comes after that."""
+    _steps, attributes, slots = state
     if type(attributes) is tuple:
         object.__setattr__(thing, "__dict__", attributes[0])
     elif attributes:
@@ -33,13 +33,6 @@ def fill(thing, state):
     if slots:
         for name, value in slots.items():
             object.__setattr__(thing, name, value)
-    if contents is not None:
-        if isinstance(thing, dict):
-            dict.update(thing, contents)
-        elif isinstance(thing, list):
-            list.extend(thing, contents)
-        else:
-            set.update(thing, contents)
 
 
 def set_state(thing, state):
@@ -129,8 +122,6 @@ def _taker(pickler, cls):
     ):
         if not cls.__dictoffset__:
             return _take_empty
-        if pickler.flat and find(cls, "__hash__") is _OBJECT["__hash__"]:
-            return _take_open_flat
         return take_open
     if base in _VALUES:
         value = _VALUES[base]
@@ -144,9 +135,12 @@ def _taker(pickler, cls):
     contents = _CONTENTS.get(base)
 
     def take_filled(pickler, thing):
-        state = own_state(pickler, thing, contents)
+        state = own_state(pickler, thing)
+        held = contents(thing) or None if contents is not None else None
         made = make_plain, (base, cls)
-        return made if state is None else (*made, state, None, None, fill)
+        if state is None and held is None:
+            return made
+        return (*made, state, None, held, fill) if base is dict else (*made, state, held, None, fill)
 
     return take_filled
 
@@ -245,27 +239,17 @@ def take_open(pickler, thing):
     cls = type(thing)
     steps = pickler.late_class(cls)
     if getrefcount(state) > _ALONE:
-        return make_plain, (object, cls), (steps, (state,), None, None), None, None, fill
+        return make_plain, (object, cls), (steps, (state,), None), None, None, fill
     if steps:
-        return make_plain, (object, cls), (steps, state, None, None), None, None, fill
+        return make_plain, (object, cls), (steps, state, None), None, None, fill
     return copyreg.__newobj__, (cls,), state or None
-
-
-def _take_open_flat(pickler, thing):
-    made = take_open(pickler, thing)
-    if len(made) > 3 or made[2] is None:
-        return made
-    if id(thing) not in pickler.deferred_ids:
-        pickler.deferred_ids[id(thing)] = thing
-        pickler.deferred.append(("attributes", thing, made[2]))
-    return made[:2]
 
 
 def _take_empty(_pickler, thing):
     return copyreg.__newobj__, (type(thing),)
 
 
-def own_state(pickler, thing, contents=None):
+def own_state(pickler, thing):
     """The state that the Python side of an object holds, or None; with a pickler, its class too."""
     steps = pickler.late_class(type(thing)) if pickler is not None else None
     try:
@@ -283,10 +267,9 @@ def own_state(pickler, thing, contents=None):
                         slots[name] = member.__get__(thing)
                     except AttributeError:
                         continue
-    held = contents(thing) if contents is not None else None
-    if not attributes and not slots and not held and not steps:
+    if not attributes and not slots and not steps:
         return None
-    return steps, attributes or None, slots or None, held or None
+    return steps, attributes or None, slots or None
 
 
 def find(cls, name):

@@ -4,7 +4,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBufferError, PyMemoryError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyByteArray;
+use pyo3::types::{PyByteArray, PyMemoryView};
 use std::ops::Deref;
 
 /// The memory of a bytes-like object, which is kept alive and in place.
@@ -22,6 +22,13 @@ impl HeldBuffer {
         }
         Ok(Self(buffer))
     }
+}
+
+/// Whether the memory of an object may not be written to.
+pub fn is_fixed(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    PyBuffer::<u8>::get(object)
+        .map(|buffer| buffer.readonly())
+        .or_else(|_| PyMemoryView::from(object)?.getattr("readonly")?.extract())
 }
 
 impl Deref for HeldBuffer {

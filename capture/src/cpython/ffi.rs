@@ -39,6 +39,8 @@ extern "C" {
     pub static mut PyFunction_Type: PyTypeObject;
     /// The type of bound methods.
     pub static mut PyMethod_Type: PyTypeObject;
+    /// What offers a buffer to go out of band.
+    pub static mut PyPickleBuffer_Type: PyTypeObject;
     /// The function of a bound method, borrowed.
     pub fn PyMethod_Function(method: *mut PyObject) -> *mut PyObject;
 }

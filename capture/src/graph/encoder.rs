@@ -1,0 +1,116 @@
+//! From objects to records.
+
+use super::memo::ByAddress;
+use super::out::{Output, Piece};
+use super::walk::Walk;
+use pyo3::prelude::*;
+use pyo3::types::{PyAnyMethods, PyTuple, PyType};
+
+/// What the graph's Python side offers the encoder.
+///
+/// `asker` has these methods: `taker_of(class)`, what takes the instances of a class apart, to be called with
+/// the asker and the object and to return what `__reduce_ex__` would; `refuse(object, reason)` and
+/// `failed(object, exception)`, which remember a culprit and return a stand-in's parts; `consumes(object, setter)`,
+/// whether setting the state looks into it.
+pub struct Seam {
+    /// See above.
+    pub asker: Py<PyAny>,
+    /// The taker of instances that are no more than their attributes.
+    pub plain: Py<PyAny>,
+    /// What sets the state of those whose contents only their built-in base knows.
+    pub fill: Py<PyAny>,
+    /// `copyreg.__newobj__`.
+    pub newobj: Py<PyAny>,
+}
+
+/// Writes objects as records. All that was written once is known, across calls.
+pub struct Encoder {
+    pub(super) seam: Seam,
+    pub(super) out: Output,
+    /// The node of an object, or from [`PENDING`] on the place of what is being written.
+    pub(super) memo: ByAddress<u32>,
+    /// What the memo knows must live: else another object might come to lie in its place.
+    pub(super) kept: Vec<Py<PyAny>>,
+    /// When a node was begun, 0 for what has no parts.
+    pub(super) begun: Vec<u32>,
+    pub(super) clock: u32,
+    /// What both ends find by themselves.
+    pub(super) named: ByAddress<Py<PyTuple>>,
+    pub(super) classes: ByAddress<Class>,
+    pub(super) shapes: u32,
+    /// How objects took themselves apart whose writing was put off.
+    pub(super) answers: ByAddress<Py<PyTuple>>,
+    pub(super) buffers: Vec<Py<PyAny>>,
+}
+
+/// From here on numbers in the memo are places.
+pub(super) const PENDING: u32 = 1 << 31;
+
+/// How the instances of a class are written.
+pub(super) enum Class {
+    /// The taker is asked.
+    Asked(Py<PyAny>),
+    /// By their attributes, in these orders, once the first one was asked for.
+    Plain { taker: Py<PyAny>, first: bool, shapes: Vec<Shape> },
+}
+
+/// The names of the attributes of an instance.
+pub(super) struct Shape {
+    pub(super) number: u32,
+    /// Addresses of strings that are kept.
+    pub(super) names: Vec<usize>,
+}
+
+impl Encoder {
+    /// One that has written nothing. `named` are the objects that both ends find, by their addresses.
+    pub fn new(seam: Seam, named: impl IntoIterator<Item = (usize, Py<PyTuple>)>) -> Self {
+        Self {
+            seam,
+            out: Output::default(),
+            memo: ByAddress::default(),
+            kept: Vec::new(),
+            begun: Vec::new(),
+            clock: 0,
+            named: named.into_iter().collect(),
+            classes: ByAddress::default(),
+            shapes: 0,
+            answers: ByAddress::default(),
+            buffers: Vec::new(),
+        }
+    }
+
+    /// Writes an object with all that it refers to.
+    pub fn write(&mut self, root: Bound<'_, PyAny>) -> PyResult<()> {
+        Walk::new(self, root.py()).root(root)
+    }
+
+    /// The records.
+    pub fn take(&mut self) -> Vec<Piece> {
+        self.out.take()
+    }
+
+    /// What travels out of band, in the order of its records.
+    pub fn take_buffers(&mut self) -> Vec<Py<PyAny>> {
+        std::mem::take(&mut self.buffers)
+    }
+
+    /// How the instances of a class are written.
+    pub(super) fn class_of(&mut self, object: &Bound<'_, PyAny>) -> PyResult<&mut Class> {
+        use std::collections::hash_map::Entry;
+        let kind: Bound<'_, PyType> = object.get_type();
+        match self.classes.entry(kind.as_ptr() as usize) {
+            Entry::Occupied(found) => Ok(found.into_mut()),
+            Entry::Vacant(place) => {
+                let asker = self.seam.asker.bind(object.py());
+                let taker = asker.call_method1("taker_of", (&kind,))?;
+                let class = if taker.is(&self.seam.plain) {
+                    Class::Plain { taker: taker.unbind(), first: true, shapes: Vec::new() }
+                } else {
+                    Class::Asked(taker.unbind())
+                };
+                self.kept.push(kind.into_any().unbind());
+                Ok(place.insert(class))
+            }
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! The way through the objects: depth first, with a stack of its own, however deep they nest.
+
+use super::encoder::{Class, Encoder, Shape, PENDING};
+use super::frames::{Fill, Frame, Kind, Late, Parts, NO_NODE};
+use super::out::Operand;
+use crate::cpython::buffer::HeldBuffer;
+use crate::cpython::making::{is_hashed_by_identity, is_interned, references, small_int};
+use crate::cpython::objects::{is_pickle_buffer, own_attributes};
+use crate::payload::records::{put_bytes, put_number, put_signed, Tag};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple,
+};
+
+/// What is at least this long is not copied.
+const HOLD_FROM: usize = 1 << 16;
+/// Texts and bytes that nobody else has stand where they are needed, up to this length.
+const INLINE_TO: usize = 1 << 10;
+/// The references to an object that its container has alone, while we look at it.
+const ALONE: isize = 2;
+/// Instances of one class with more orders of attributes than this are asked.
+const SHAPES: usize = 16;
+
+/// One walk, from one root.
+pub(super) struct Walk<'a, 'py> {
+    pub(super) py: Python<'py>,
+    pub(super) encoder: &'a mut Encoder,
+    /// What is being written, outermost first.
+    pub(super) frames: Vec<Frame<'py>>,
+    /// What is to be visited next, last first: the parts of all these.
+    pub(super) todo: Vec<Bound<'py, PyAny>>,
+    /// What has been visited: the parts of all these.
+    pub(super) operands: Vec<Operand<'py>>,
+    /// Fills that wait until what they look into is whole.
+    pub(super) late: Vec<Late<'py>>,
+    /// Fills that wait until something is made, by when that was begun.
+    pub(super) parked: Vec<(u32, Frame<'py>)>,
+    /// When that was begun which may still be led back to.
+    pub(super) open: Vec<u32>,
+    /// Where the groups begin in which all lead to each other, as far as is known (after Gabow).
+    pub(super) groups: Vec<u32>,
+}
+
+impl<'a, 'py> Walk<'a, 'py> {
+    pub(super) fn new(encoder: &'a mut Encoder, py: Python<'py>) -> Self {
+        Self {
+            py,
+            encoder,
+            frames: Vec::new(),
+            todo: Vec::new(),
+            operands: Vec::new(),
+            late: Vec::new(),
+            parked: Vec::new(),
+            open: Vec::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    /// Goes all the way.
+    pub(super) fn root(mut self, root: Bound<'py, PyAny>) -> PyResult<()> {
+        self.todo.push(root);
+        loop {
+            let base = self.frames.last().map_or(0, |frame| frame.todo);
+            if self.todo.len() > base {
+                if let Some(next) = self.todo.pop() {
+                    self.visit(next)?;
+                }
+            } else if !self.frames.is_empty() {
+                self.finish()?;
+            } else {
+                break;
+            }
+        }
+        self.encoder.out.tag(Tag::End);
+        self.encoder.out.operands(&self.operands)
+    }
+
+    /// Writes an object, or begins to.
+    fn visit(&mut self, object: Bound<'py, PyAny>) -> PyResult<()> {
+        if object.is_exact_instance_of::<PyString>() {
+            return self.text(object.cast_into()?);
+        }
+        if object.is_exact_instance_of::<PyInt>() {
+            return self.int(object);
+        }
+        if object.is_none() {
+            self.operands.push(Operand::None);
+            return Ok(());
+        }
+        if let Ok(value) = object.cast_exact::<PyBool>() {
+            self.operands.push(Operand::Bool(value.is_true()));
+            return Ok(());
+        }
+        if let Ok(float) = object.cast_exact::<PyFloat>() {
+            let value = float.value();
+            if references(&object) == ALONE {
+                self.operands.push(Operand::Float(value));
+            } else if !self.is_known(&object)? {
+                self.encoder.out.tag(Tag::Float);
+                self.encoder.out.bytes.extend_from_slice(&value.to_le_bytes());
+                self.leaf(object);
+            }
+            return Ok(());
+        }
+        if self.is_known(&object)? {
+            return Ok(());
+        }
+        if let Some(name) = self.encoder.named.get(&(object.as_ptr() as usize)) {
+            let name = name.bind(self.py).extract::<Vec<String>>()?;
+            return self.name(object, &name);
+        }
+        if let Ok(tuple) = object.cast_exact::<PyTuple>() {
+            if tuple.is_empty() {
+                self.operands.push(Operand::Empty);
+                return Ok(());
+            }
+            self.begin(Kind::Tuple, &object);
+            self.todo.extend(tuple.iter().rev());
+        } else if object.is_exact_instance_of::<PyDict>() {
+            self.begin(Kind::Dict { sure: true }, &object);
+            self.parts_of_top()?;
+        } else if object.is_exact_instance_of::<PyList>() {
+            self.begin(Kind::List, &object);
+            self.parts_of_top()?;
+        } else if object.is_exact_instance_of::<PySet>() {
+            self.begin(Kind::Set { sure: true }, &object);
+            self.parts_of_top()?;
+        } else if object.is_exact_instance_of::<PyFrozenSet>() {
+            self.begin(Kind::FrozenSet { sure: true }, &object);
+            self.parts_of_top()?;
+        } else {
+            return self.other(object);
+        }
+        Ok(())
+    }
+
+    fn other(&mut self, object: Bound<'py, PyAny>) -> PyResult<()> {
+        if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+            if references(&object) == ALONE && bytes.as_bytes().len() <= INLINE_TO {
+                self.operands.push(Operand::Bytes(bytes.clone()));
+                return Ok(());
+            }
+            self.bytes(Tag::Bytes, &object)?;
+            self.leaf(object);
+        } else if object.is_exact_instance_of::<PyByteArray>() {
+            self.bytes(Tag::ByteArray, &object)?;
+            self.leaf(object);
+        } else if let Ok(complex) = object.cast_exact::<PyComplex>() {
+            let (real, imaginary) = (complex.real(), complex.imag());
+            self.encoder.out.tag(Tag::Complex);
+            self.encoder.out.bytes.extend_from_slice(&real.to_le_bytes());
+            self.encoder.out.bytes.extend_from_slice(&imaginary.to_le_bytes());
+            self.leaf(object);
+        } else if is_pickle_buffer(&object) {
+            let fixed = crate::cpython::buffer::is_fixed(&object)?;
+            let tag = if fixed { Tag::FixedBuffer } else { Tag::Buffer };
+            self.encoder.out.tag(tag);
+            self.encoder.buffers.push(object.clone().unbind());
+            self.leaf(object);
+        } else {
+            return self.instance(object);
+        }
+        Ok(())
+    }
+
+    /// Whether an object was written before, or is being written; then it is an operand now.
+    fn is_known(&mut self, object: &Bound<'py, PyAny>) -> PyResult<bool> {
+        let Some(&found) = self.encoder.memo.get(&(object.as_ptr() as usize)) else {
+            return Ok(false);
+        };
+        if found >= PENDING {
+            self.meet_again((found - PENDING) as usize)?;
+        } else {
+            self.lead_back(self.encoder.begun[found as usize]);
+            self.operands.push(Operand::Node(found));
+        }
+        Ok(true)
+    }
+
+    /// An object leads to one that was begun at this time: all since then lead to each other, if it is still open.
+    pub(super) fn lead_back(&mut self, begun: u32) {
+        if begun == 0 || self.groups.last().is_none_or(|&top| top <= begun) {
+            return;
+        }
+        if self.open.binary_search(&begun).is_ok() {
+            while self.groups.last().is_some_and(|&top| top > begun) {
+                self.groups.pop();
+            }
+        }
+    }
+
+    /// The record of an object without parts has been written.
+    fn leaf(&mut self, object: Bound<'py, PyAny>) {
+        let node = self.make_node(&object, 0);
+        self.operands.push(Operand::Node(node));
+    }
+
+    /// The node that the record just written makes, of this object.
+    pub(super) fn make_node(&mut self, object: &Bound<'py, PyAny>, begun: u32) -> u32 {
+        let encoder = &mut *self.encoder;
+        let node = encoder.out.node();
+        encoder.begun.push(begun);
+        encoder.memo.insert(object.as_ptr() as usize, node);
+        encoder.kept.push(object.clone().unbind());
+        node
+    }
+
+    fn text(&mut self, text: Bound<'py, PyString>) -> PyResult<()> {
+        let interned = is_interned(&text);
+        if !interned && references(&text) == ALONE && text.len()? <= INLINE_TO && text.to_str().is_ok() {
+            self.operands.push(Operand::Text(text));
+            return Ok(());
+        }
+        if self.is_known(&text)? {
+            return Ok(());
+        }
+        let out = &mut self.encoder.out;
+        match text.to_str() {
+            Ok(utf8) => {
+                out.tag(if interned { Tag::Interned } else { Tag::Text });
+                put_bytes(&mut out.bytes, utf8.as_bytes());
+            }
+            Err(_) => {
+                let bytes = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
+                out.tag(Tag::Surrogates);
+                put_bytes(&mut out.bytes, bytes.cast::<PyBytes>()?.as_bytes());
+            }
+        }
+        self.leaf(text.into_any());
+        Ok(())
+    }
+
+    fn int(&mut self, object: Bound<'py, PyAny>) -> PyResult<()> {
+        let small = small_int(&object);
+        if let Some(value) = small {
+            // The smallest are one object everywhere.
+            if (-5..=256).contains(&value) || references(&object) == ALONE {
+                self.operands.push(Operand::Int(value));
+                return Ok(());
+            }
+        }
+        if self.is_known(&object)? {
+            return Ok(());
+        }
+        let out = &mut self.encoder.out;
+        if let Some(value) = small {
+            out.tag(Tag::Int);
+            put_signed(&mut out.bytes, value);
+        } else {
+            let length = object.call_method0("bit_length")?.extract::<usize>()? / 8 + 1;
+            let signed = [("signed", true)];
+            let signed = pyo3::types::IntoPyDict::into_py_dict(signed, self.py)?;
+            let bytes = object.call_method("to_bytes", (length, "little"), Some(&signed))?;
+            out.tag(Tag::BigInt);
+            put_bytes(&mut out.bytes, bytes.cast::<PyBytes>()?.as_bytes());
+        }
+        self.leaf(object);
+        Ok(())
+    }
+
+    fn bytes(&mut self, tag: Tag, object: &Bound<'py, PyAny>) -> PyResult<()> {
+        let out = &mut self.encoder.out;
+        let buffer = HeldBuffer::new(object)?;
+        out.tag(tag);
+        if buffer.len() >= HOLD_FROM {
+            put_number(&mut out.bytes, buffer.len() as u64);
+            out.hold(buffer);
+        } else {
+            put_bytes(&mut out.bytes, &buffer);
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, object: Bound<'py, PyAny>, name: &[String]) -> PyResult<()> {
+        let out = &mut self.encoder.out;
+        out.tag(Tag::Name);
+        put_number(&mut out.bytes, name.len() as u64);
+        for part in name {
+            put_bytes(&mut out.bytes, part.as_bytes());
+        }
+        self.leaf(object);
+        Ok(())
+    }
+
+    /// An instance: by its attributes where that is all, else its taker is asked.
+    fn instance(&mut self, object: Bound<'py, PyAny>) -> PyResult<()> {
+        let address = object.get_type_ptr() as usize;
+        let is_plain = match self.encoder.classes.get(&address) {
+            Some(Class::Plain { first: false, .. }) => true,
+            Some(_) => false,
+            None => {
+                self.encoder.class_of(&object)?;
+                false
+            }
+        };
+        if is_plain && self.plain(&object, address)? {
+            return Ok(());
+        }
+        let py = self.py;
+        let answer = match self.encoder.answers.remove(&(object.as_ptr() as usize)) {
+            Some(answer) => answer.into_bound(py).into_any(),
+            None => {
+                let taker = match self.encoder.class_of(&object)? {
+                    Class::Asked(taker) => taker,
+                    Class::Plain { taker, first, .. } => {
+                        *first = false;
+                        taker
+                    }
+                };
+                let taker = taker.clone_ref(py).into_bound(py);
+                let asked = taker.call1((&self.encoder.seam.asker, &object));
+                asked.or_else(|error| self.failed(&object, error))?
+            }
+        };
+        if answer.is(py.NotImplemented()) {
+            let mut name = vec!["a".to_owned(), object.getattr("__module__")?.extract()?];
+            let path = object.getattr("__qualname__")?.extract::<String>()?;
+            name.extend(path.split('.').map(str::to_owned));
+            return self.name(object, &name);
+        }
+        let parts = match Parts::new(&answer, &self.encoder.seam) {
+            Some(parts) => parts,
+            None => {
+                let reason = format!("its reducer returned {answer:.40?}; leave it out");
+                let stand_in = self.refuse(&object, &reason)?;
+                Parts::new(&stand_in, &self.encoder.seam)
+                    .ok_or_else(|| PyTypeError::new_err("a stand-in without parts"))?
+            }
+        };
+        self.begin(Kind::Make(Box::new(parts)), &object);
+        self.parts_of_top()
+    }
+
+    /// Begins to write an instance by its attributes, if they are nobody else's and have names.
+    fn plain(&mut self, object: &Bound<'py, PyAny>, class: usize) -> PyResult<bool> {
+        let Some(attributes) = own_attributes(object) else {
+            return Ok(false);
+        };
+        if references(&attributes) > ALONE {
+            return Ok(false);
+        }
+        let Ok(attributes) = attributes.cast_exact::<PyDict>() else {
+            return Ok(false);
+        };
+        let Some(shape) = self.shape(object, attributes, class)? else {
+            return Ok(false);
+        };
+        self.begin(Kind::Instance { shape }, object);
+        let base = self.todo.len();
+        self.todo.extend(attributes.iter().map(|(_, value)| value));
+        self.todo[base..].reverse();
+        Ok(true)
+    }
+
+    /// The number of the shape that an instance has.
+    fn shape(
+        &mut self,
+        object: &Bound<'py, PyAny>,
+        attributes: &Bound<'py, PyDict>,
+        class: usize,
+    ) -> PyResult<Option<u32>> {
+        let Some(Class::Plain { shapes, .. }) = self.encoder.classes.get_mut(&class) else {
+            return Ok(None);
+        };
+        let is_this = |shape: &Shape| {
+            shape.names.len() == attributes.len()
+                && attributes
+                    .iter()
+                    .zip(&shape.names)
+                    .all(|((name, _), &address)| name.as_ptr() as usize == address)
+        };
+        if let Some(at) = shapes.iter().position(is_this) {
+            let number = shapes[at].number;
+            if at > 0 {
+                shapes.swap(at, 0);
+            }
+            return Ok(Some(number));
+        }
+        let names: Vec<_> = attributes.iter().map(|(name, _)| name).collect();
+        let are_texts = names.iter().all(|name| name.is_exact_instance_of::<PyString>());
+        if shapes.len() >= SHAPES || !are_texts {
+            return Ok(None);
+        }
+        let kind = object.get_type();
+        match self.encoder.memo.get(&class) {
+            Some(&node) if node < PENDING => self.operands.push(Operand::Node(node)),
+            _ => return Ok(None),
+        }
+        let base = self.operands.len() - 1;
+        let addresses = names.iter().map(|name| name.as_ptr() as usize).collect();
+        for name in names {
+            self.encoder.kept.push(name.clone().unbind());
+            self.text(name.cast_into()?)?;
+        }
+        self.encoder.kept.push(kind.into_any().unbind());
+        let encoder = &mut *self.encoder;
+        encoder.out.tag(Tag::Shape);
+        put_number(&mut encoder.out.bytes, (self.operands.len() - base - 1) as u64);
+        encoder.out.operands(&self.operands[base..])?;
+        self.operands.truncate(base);
+        let number = encoder.shapes;
+        encoder.shapes += 1;
+        if let Some(Class::Plain { shapes, .. }) = encoder.classes.get_mut(&class) {
+            shapes.insert(0, Shape { number, names: addresses });
+        }
+        Ok(Some(number))
+    }
+
+    /// Begins to write an object; its parts are to be put on the stack by whoever calls this.
+    pub(super) fn begin(&mut self, kind: Kind<'py>, object: &Bound<'py, PyAny>) {
+        self.encoder.clock += 1;
+        let begun = self.encoder.clock;
+        self.open.push(begun);
+        self.groups.push(begun);
+        let place = PENDING + self.frames.len() as u32;
+        self.encoder.memo.insert(object.as_ptr() as usize, place);
+        self.frames.push(Frame {
+            kind,
+            object: object.clone(),
+            node: NO_NODE,
+            begun,
+            todo: self.todo.len(),
+            operands: self.operands.len(),
+            quiet: false,
+            nested: false,
+        });
+    }
+
+    /// Puts the parts of the innermost frame on the stack.
+    pub(super) fn parts_of_top(&mut self) -> PyResult<()> {
+        let Some(frame) = self.frames.last_mut() else {
+            return Ok(());
+        };
+        let todo = &mut self.todo;
+        let base = todo.len();
+        let object = &frame.object;
+        match &mut frame.kind {
+            Kind::Tuple => todo.extend(object.cast::<PyTuple>()?.iter()),
+            Kind::List => todo.extend(object.cast::<PyList>()?.iter()),
+            Kind::Dict { sure } => {
+                for (key, value) in object.cast::<PyDict>()?.iter() {
+                    *sure = *sure && is_sure(&key);
+                    todo.push(key);
+                    todo.push(value);
+                }
+            }
+            Kind::Set { sure } => {
+                todo.extend(object.cast::<PySet>()?.iter());
+                *sure = todo[base..].iter().all(is_sure);
+            }
+            Kind::FrozenSet { sure } => {
+                todo.extend(object.cast::<PyFrozenSet>()?.iter());
+                *sure = todo[base..].iter().all(is_sure);
+            }
+            Kind::Instance { .. } => {
+                if let Some(attributes) = own_attributes(object) {
+                    todo.extend(attributes.cast::<PyDict>()?.iter().map(|(_, value)| value));
+                }
+            }
+            Kind::Make(parts) => parts.to_make(todo),
+            Kind::Fill(fill, parts) => {
+                parts.to_fill(*fill, todo);
+                match fill {
+                    Fill::State => {}
+                    Fill::List { sure } => *sure = todo[base..].iter().all(is_sure),
+                    Fill::Dict { sure } => *sure = todo[base..].iter().step_by(2).all(is_sure),
+                }
+            }
+            Kind::Done => {}
+        }
+        todo[base..].reverse();
+        Ok(())
+    }
+
+    /// Remembers that an object cannot travel; what stands for it is made of these parts.
+    pub(super) fn refuse(&self, object: &Bound<'py, PyAny>, reason: &str) -> PyResult<Bound<'py, PyAny>> {
+        let asker = self.encoder.seam.asker.bind(self.py);
+        asker.call_method1("refuse", (object, reason))
+    }
+
+    /// The same where asking it failed.
+    pub(super) fn failed(&self, object: &Bound<'py, PyAny>, error: PyErr) -> PyResult<Bound<'py, PyAny>> {
+        let asker = self.encoder.seam.asker.bind(self.py);
+        asker.call_method1("failed", (object, error.into_value(self.py)))
+    }
+}
+
+/// Whether the hash of a key needs nothing that is set later, and runs no code of the program.
+pub(super) fn is_sure(key: &Bound<'_, PyAny>) -> bool {
+    key.is_exact_instance_of::<PyString>()
+        || key.is_exact_instance_of::<PyInt>()
+        || key.is_exact_instance_of::<PyBytes>()
+        || key.is_exact_instance_of::<PyFloat>()
+        || key.is_none()
+        || key.is_exact_instance_of::<PyBool>()
+        || is_hashed_by_identity(key)
+}
