@@ -3,12 +3,13 @@
 use crate::errors::payload_error;
 use capture::cpython::{fields, objects};
 use capture::graph::{DecodeError, Decoder, Encoder, Piece, Seam};
-use capture::payload::{GraphReader, RecordReader};
+use capture::payload::records::RecordSource;
+use capture::payload::GraphReader;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCode, PyDict, PyString, PyTuple};
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::sync::Mutex;
 
 /// Writes the graph's records.
@@ -49,6 +50,13 @@ impl GraphEncoder {
     fn write(&mut self, root: Bound<'_, PyAny>) -> PyResult<()> {
         self.encoder.write(root)
     }
+
+    /// Takes out what was written: its bytes, and the objects whose buffers travel out of band.
+    fn taken<'py>(&mut self, py: Python<'py>) -> (Bound<'py, PyBytes>, Vec<Py<PyAny>>) {
+        let pieces = self.encoder.take();
+        let bytes: Vec<&[u8]> = pieces.iter().map(Piece::bytes).collect();
+        (PyBytes::new(py, &bytes.concat()), self.encoder.take_buffers())
+    }
 }
 
 impl GraphEncoder {
@@ -67,16 +75,20 @@ impl GraphEncoder {
 pub type Input = Box<dyn Read + Send>;
 
 /// Reads the graph's records.
+///
+/// Args:
+///     records: their bytes.
+///     buffers: those that came out of band.
 #[pyclass]
 pub struct GraphDecoder {
-    decoder: Mutex<Decoder<Input>>,
+    decoder: Mutex<Decoder<Box<dyn RecordSource + Send>>>,
 }
 
 impl GraphDecoder {
     /// The rest of a payload, and the buffers that came before.
     pub fn new(reader: GraphReader<Input>, buffers: Vec<Py<PyAny>>) -> Self {
         Self {
-            decoder: Mutex::new(Decoder::new(RecordReader::new(reader), buffers)),
+            decoder: Mutex::new(Decoder::new(Box::new(reader), buffers)),
         }
     }
 
@@ -88,6 +100,13 @@ impl GraphDecoder {
 
 #[pymethods]
 impl GraphDecoder {
+    #[new]
+    fn of_bytes(records: Vec<u8>, buffers: Vec<Py<PyAny>>) -> Self {
+        Self {
+            decoder: Mutex::new(Decoder::new(Box::new(Cursor::new(records)), buffers)),
+        }
+    }
+
     /// The next object that was written; `find` gets the names of what is found here.
     fn read<'py>(&self, find: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let mut decoder = self

@@ -2,7 +2,7 @@
 
 use crate::cpython::making::{fill_frozenset, interned, new_instance, unfilled_frozenset};
 use crate::cpython::objects::own_attributes;
-use crate::payload::records::{literal, RecordReader, Tag, LITERALS};
+use crate::payload::records::{literal, RecordReader, RecordSource, Tag, LITERALS};
 use crate::payload::PayloadError;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -11,7 +11,6 @@ use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView, PySet,
     PyString, PyTuple,
 };
-use std::io::Read;
 
 /// Why no object came.
 #[derive(Debug)]
@@ -47,8 +46,8 @@ struct Shape {
 }
 
 /// Reads records, and makes what they say.
-pub struct Decoder<R> {
-    records: RecordReader<R>,
+pub struct Decoder<S> {
+    records: RecordReader<S>,
     nodes: Vec<Py<PyAny>>,
     shapes: Vec<Shape>,
     /// The buffers that came out of band, those that are next last.
@@ -60,11 +59,16 @@ const LARGE: usize = 1 << 16;
 /// No more room is made on the word of a count.
 const ROOM: usize = 1 << 16;
 
-impl<R: Read + Send> Decoder<R> {
+impl<S: RecordSource + Send> Decoder<S> {
     /// One that has read nothing. `buffers` came out of band.
-    pub fn new(records: RecordReader<R>, mut buffers: Vec<Py<PyAny>>) -> Self {
+    pub fn new(source: S, mut buffers: Vec<Py<PyAny>>) -> Self {
         buffers.reverse();
-        Self { records, nodes: Vec::new(), shapes: Vec::new(), buffers }
+        Self {
+            records: RecordReader::new(source),
+            nodes: Vec::new(),
+            shapes: Vec::new(),
+            buffers,
+        }
     }
 
     /// How many bytes have not been read.

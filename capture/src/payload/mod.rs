@@ -30,7 +30,6 @@ mod writer;
 
 pub use header::{BuildIdentity, Header};
 pub use reader::{GraphReader, PayloadReader};
-pub use records::RecordReader;
 pub use writer::PayloadWriter;
 
 use std::fmt;

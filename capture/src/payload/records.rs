@@ -165,21 +165,63 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// What records are read from.
+pub trait RecordSource {
+    /// How many bytes are left.
+    fn remaining(&self) -> u64;
+    /// The next bytes, so many if there are.
+    fn read(&mut self, count: usize) -> Result<Vec<u8>, PayloadError>;
+    /// Fills a place as far as there are bytes left; says how far.
+    fn read_into(&mut self, place: &mut [u8]) -> Result<usize, PayloadError>;
+}
+
+impl<R: Read> RecordSource for GraphReader<R> {
+    fn remaining(&self) -> u64 {
+        self.remaining()
+    }
+
+    fn read(&mut self, count: usize) -> Result<Vec<u8>, PayloadError> {
+        self.read(count)
+    }
+
+    fn read_into(&mut self, place: &mut [u8]) -> Result<usize, PayloadError> {
+        self.read_into(place)
+    }
+}
+
+/// Records in memory.
+impl RecordSource for std::io::Cursor<Vec<u8>> {
+    fn remaining(&self) -> u64 {
+        (self.get_ref().len() as u64).saturating_sub(self.position())
+    }
+
+    fn read(&mut self, count: usize) -> Result<Vec<u8>, PayloadError> {
+        let count = count.min(self.remaining() as usize);
+        let mut bytes = vec![0; count];
+        self.read_into(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn read_into(&mut self, place: &mut [u8]) -> Result<usize, PayloadError> {
+        Read::read(self, place).map_err(|source| PayloadError::reading(super::Section::Graph, source))
+    }
+}
+
 /// How much is asked of the payload at once.
 const AHEAD: usize = 256 << 10;
 
 /// Reads records. What it gives is within the bytes that there are, whatever these say.
 #[derive(Debug)]
-pub struct RecordReader<R> {
-    source: GraphReader<R>,
+pub struct RecordReader<S> {
+    source: S,
     /// What was read of it, used up to `at`.
     chunk: Vec<u8>,
     at: usize,
 }
 
-impl<R: Read> RecordReader<R> {
+impl<S: RecordSource> RecordReader<S> {
     /// The graph's records.
-    pub fn new(source: GraphReader<R>) -> Self {
+    pub fn new(source: S) -> Self {
         Self {
             source,
             chunk: Vec::new(),
@@ -293,5 +335,19 @@ impl<R: Read> RecordReader<R> {
             return Err(PayloadError::Graph { what: "it ends too early" });
         }
         Ok(())
+    }
+}
+
+impl<S: RecordSource + ?Sized> RecordSource for Box<S> {
+    fn remaining(&self) -> u64 {
+        (**self).remaining()
+    }
+
+    fn read(&mut self, count: usize) -> Result<Vec<u8>, PayloadError> {
+        (**self).read(count)
+    }
+
+    fn read_into(&mut self, place: &mut [u8]) -> Result<usize, PayloadError> {
+        (**self).read_into(place)
     }
 }
