@@ -33,6 +33,10 @@ extern "C" {
     pub static mut PyODictIter_Type: PyTypeObject;
     /// What `iter` makes of `__getitem__`.
     pub static mut PySeqIter_Type: PyTypeObject;
+    /// Iterators over lists.
+    pub static mut PyListIter_Type: PyTypeObject;
+    /// Backwards.
+    pub static mut PyListRevIter_Type: PyTypeObject;
     /// What `iter` makes of a callable and its last value.
     pub static mut PyCallIter_Type: PyTypeObject;
     /// The type of functions made in Python.

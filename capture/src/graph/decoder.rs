@@ -195,7 +195,7 @@ impl<S: RecordSource + Send> Decoder<S> {
                 let mut names = Vec::with_capacity(count.min(ROOM));
                 for _ in 0..count {
                     let name = self.operand(py)?;
-                    names.push(interned(as_text(name)?).into_any().unbind());
+                    names.push(as_text(name)?.into_any().unbind());
                 }
                 self.shapes.push(Shape { class, names });
                 return Ok(None);
@@ -412,10 +412,7 @@ fn set_state(target: &Bound<'_, PyAny>, state: &Bound<'_, PyAny>) -> PyResult<()
     if !own.is_none() {
         let attributes = target.getattr(intern!(py, "__dict__"))?;
         for item in own.call_method0("items")?.try_iter()? {
-            let (mut name, value) = item?.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
-            if let Ok(text) = name.cast_exact::<PyString>() {
-                name = interned(text.clone()).into_any();
-            }
+            let (name, value) = item?.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
             attributes.set_item(name, value)?;
         }
     }

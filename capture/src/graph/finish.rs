@@ -40,10 +40,7 @@ impl<'py> Walk<'_, 'py> {
             Kind::List if frame.node == NO_NODE => self.make(&mut frame, Tag::List, 1)?,
             Kind::List => self.fill(&frame, Tag::Extend, false)?,
             Kind::Dict { sure } => {
-                let waits = !sure && !is_root;
-                if waits {
-                    self.shell(&mut frame)?;
-                }
+                let waits = self.waits(&mut frame, sure, is_root)?;
                 if frame.node == NO_NODE {
                     self.make(&mut frame, Tag::Dict, 2)?;
                 } else {
@@ -51,10 +48,7 @@ impl<'py> Walk<'_, 'py> {
                 }
             }
             Kind::Set { sure } => {
-                let waits = !sure && !is_root;
-                if waits {
-                    self.shell(&mut frame)?;
-                }
+                let waits = self.waits(&mut frame, sure, is_root)?;
                 if frame.node == NO_NODE {
                     self.make(&mut frame, Tag::Set, 1)?;
                 } else {
@@ -62,13 +56,11 @@ impl<'py> Walk<'_, 'py> {
                 }
             }
             Kind::FrozenSet { .. } => {
-                if !is_root {
-                    self.shell(&mut frame)?;
-                }
+                let waits = self.waits(&mut frame, false, is_root)?;
                 if frame.node == NO_NODE {
                     self.make(&mut frame, Tag::FrozenSet, 1)?;
                 } else {
-                    self.fill(&frame, Tag::FillFrozenSet, !is_root)?;
+                    self.fill(&frame, Tag::FillFrozenSet, waits)?;
                 }
             }
             Kind::Instance { shape } => {
@@ -94,6 +86,20 @@ impl<'py> Walk<'_, 'py> {
             Kind::Fill(..) | Kind::Done => {}
         }
         self.finished(&frame)
+    }
+
+    /// Whether what has these keys must be filled later. If not, and unless they are sure, whatever they reach is
+    /// whole after this.
+    fn waits(&mut self, frame: &mut Frame<'py>, sure: bool, is_root: bool) -> PyResult<bool> {
+        if sure {
+            return Ok(false);
+        }
+        if is_root {
+            self.fill_late(frame.begun)?;
+        } else {
+            self.shell(frame)?;
+        }
+        Ok(!is_root)
     }
 
     /// Writes the record that makes an object of its parts, so many to a count.
@@ -188,13 +194,20 @@ impl<'py> Walk<'_, 'py> {
         };
         self.make(&mut frame, tag, 1)?;
         self.operands.truncate(frame.operands);
-        let begun = frame.begun;
+        let address = frame.object.as_ptr() as usize;
         self.fill_next(frame)?;
-        let (now, later) = std::mem::take(&mut self.parked)
+        self.go_on_with_parked(address)
+    }
+
+    /// Takes up again what has waited until this object is made.
+    fn go_on_with_parked(&mut self, made: usize) -> PyResult<()> {
+        if self.parked.iter().all(|(waits_for, _)| *waits_for != made) {
+            return Ok(());
+        }
+        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.parked)
             .into_iter()
-            .partition(|(waits_for, _)| *waits_for == begun);
+            .partition(|(waits_for, _)| *waits_for == made);
         self.parked = later;
-        let now: Vec<(u32, Frame<'py>)> = now;
         for (_, mut parked) in now.into_iter().rev() {
             parked.todo = self.todo.len();
             parked.operands = self.operands.len();
@@ -264,7 +277,10 @@ impl<'py> Walk<'_, 'py> {
             }
             self.fill_late(frame.begun)?;
         }
-        Ok(())
+        if self.parked.is_empty() {
+            return Ok(());
+        }
+        self.go_on_with_parked(frame.object.as_ptr() as usize)
     }
 
     /// The parts of the object at this place lead back to it.
@@ -274,7 +290,7 @@ impl<'py> Walk<'_, 'py> {
         match self.frames[place].kind {
             Kind::Tuple | Kind::FrozenSet { sure: true } => {
                 if self.frames[place].nested {
-                    return self.impossible(&object);
+                    return self.park(place);
                 }
                 let kind = match self.frames[place].kind {
                     Kind::Tuple => Kind::Tuple,
@@ -300,7 +316,8 @@ impl<'py> Walk<'_, 'py> {
     /// Leaves the innermost object empty that can be, until the one at this place is made.
     fn park(&mut self, place: usize) -> PyResult<()> {
         let inner = (place + 1..self.frames.len()).rev();
-        let Some(innermost) = inner.into_iter().find(|&at| self.frames[at].is_fillable()) else {
+        let stays = |at: usize| self.frames[at].is_fillable() && !self.is_looked_into(at);
+        let Some(innermost) = inner.into_iter().find(|&at| stays(at)) else {
             let object = self.frames[place].object.clone();
             return self.impossible(&object);
         };
@@ -309,7 +326,7 @@ impl<'py> Walk<'_, 'py> {
                 self.put_off(dropped);
             }
         }
-        let begun = self.frames[place].begun;
+        let address = self.frames[place].object.as_ptr() as usize;
         let Some(mut parked) = self.frames.pop() else {
             return Ok(());
         };
@@ -320,8 +337,26 @@ impl<'py> Walk<'_, 'py> {
             self.operands.push(Operand::Node(parked.node));
         }
         parked.quiet = true;
-        self.parked.push((begun, parked));
+        self.parked.push((address, parked));
         Ok(())
+    }
+
+    /// Whether a container is part of a state, and looked into when that is set.
+    fn is_looked_into(&self, at: usize) -> bool {
+        if !matches!(self.frames[at].kind, Kind::List | Kind::Dict { .. } | Kind::Set { .. }) {
+            return false;
+        }
+        let mut own = false;
+        for below in self.frames[..at].iter().rev() {
+            match &below.kind {
+                Kind::Tuple => {}
+                Kind::List | Kind::Dict { .. } => own = true,
+                // What our own setters get is theirs at every level, as far as can be told.
+                Kind::Fill(Fill::State, parts) => return !own || (parts.setter.is_some() && !parts.raw),
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// Forgets that an object was begun.

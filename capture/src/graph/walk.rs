@@ -34,8 +34,8 @@ pub(super) struct Walk<'a, 'py> {
     pub(super) operands: Vec<Operand<'py>>,
     /// Fills that wait until what they look into is whole.
     pub(super) late: Vec<Late<'py>>,
-    /// Fills that wait until something is made, by when that was begun.
-    pub(super) parked: Vec<(u32, Frame<'py>)>,
+    /// Fills that wait until something is made, by its address.
+    pub(super) parked: Vec<(usize, Frame<'py>)>,
     /// When that was begun which may still be led back to.
     pub(super) open: Vec<u32>,
     /// Where the groups begin in which all lead to each other, as far as is known (after Gabow).
