@@ -1,11 +1,10 @@
 """The object graph by itself: depth, cycles of every kind, identity, and what cannot travel."""
 
-import copyreg
 import sys
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyteleport import _native, graph, instances, modules
+from pyteleport import _native, graph, modules
 
 
 def test_nothing_is_too_deep(same):
@@ -279,9 +278,7 @@ def moved(thing):
     found = modules.Modules()
     found.by_value.clear()
     asker = graph.Asker(found, Capture())
-    encoder = _native.GraphEncoder(
-        asker, instances.take_open, instances.fill, copyreg.__newobj__, found.by_id
-    )
+    encoder = graph.new_encoder(asker)
     encoder.write(thing)
     assert not asker.culprits
     records, buffers = encoder.taken()

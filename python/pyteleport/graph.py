@@ -62,6 +62,8 @@ class Asker:
             taker = self.takers[cls] = self.choose(self, cls)
         return taker
 
+    fields_of = staticmethod(instances.fields_of)
+
     def consumes(self, thing, setter):
         """Whether what sets the state of an object may look into it, not only keep it."""
         if setter is None:
@@ -122,6 +124,12 @@ class Asker:
 _CONSUMERS = (instances.fill_container, instances.set_state)
 
 
+def new_encoder(asker):
+    """What writes records, and asks for what it does not know by itself."""
+    found = asker.modules.by_id
+    return _native.GraphEncoder(asker, instances.take_open, instances.fill, copyreg.__newobj__, found)
+
+
 def encode(capture, extras):
     """Write the graph of a capture; returns the encoder, which has it."""
     collecting = gc.isenabled()
@@ -146,9 +154,7 @@ def _encode(capture, extras, collecting):
         late["odd modules"] = odd
     options = {key: value for key, value in extras.items() if key != "files"}
     asker = Asker(found, capture)
-    encoder = _native.GraphEncoder(
-        asker, instances.take_open, instances.fill, copyreg.__newobj__, found.by_id
-    )
+    encoder = new_encoder(asker)
     encoder.write(early)
     _write(encoder, asker, late, options)
     if asker.culprits:

@@ -70,6 +70,7 @@ _CONTENTS = {
 _OBJECT = read_namespace(object)
 _REDUCES = (object.__reduce__, set.__reduce__, frozenset.__reduce__)
 _WORD = 8
+_SLOTS = 64  # more are asked for
 
 
 def take_bare(pickler, thing):
@@ -113,15 +114,7 @@ def _taker(pickler, cls):
     base = _plain_base(pickler, cls)
     if base is None:
         return ask
-    if (
-        base is object
-        and find(cls, "__new__") is _OBJECT["__new__"]
-        and find(cls, "__getattribute__") is _OBJECT["__getattribute__"]
-        and find(cls, "__getattr__") is None
-        and not _slot_count(cls)
-    ):
-        if not cls.__dictoffset__:
-            return _take_empty
+    if base is object and _slot_count(cls) <= _SLOTS:
         return take_open
     if base in _VALUES:
         value = _VALUES[base]
@@ -234,19 +227,27 @@ _ALONE = _count_alone(_Open())
 
 
 def take_open(pickler, thing):
-    """An instance whose state is its dictionary, and whose class meddles with nothing."""
-    state = thing.__dict__
+    """An instance that is no more than its attributes and slots, which is what the encoder knows by itself.
+
+    It asks for the first one of each class, and where somebody else has the attributes, too.
+    """
     cls = type(thing)
-    steps = pickler.late_class(cls)
-    if getrefcount(state) > _ALONE:
-        return make_plain, (object, cls), (steps, (state,), None), None, None, fill
-    if steps:
-        return make_plain, (object, cls), (steps, state, None), None, None, fill
-    return copyreg.__newobj__, (cls,), state or None
+    is_usual = find(cls, "__new__") is _OBJECT["__new__"]
+    made = (copyreg.__newobj__, (cls,)) if is_usual else (make_plain, (object, cls))
+    state = own_state(pickler, thing)
+    return made if state is None else (*made, state, None, None, fill)
 
 
-def _take_empty(_pickler, thing):
-    return copyreg.__newobj__, (type(thing),)
+def fields_of(cls):
+    """Whether the instances of such a class have a dictionary; their slots, as (class that has it, name)."""
+    slots = [
+        (owner, name)
+        for owner in read_order(cls)
+        if owner.__flags__ & HEAP_TYPE
+        for name, value in read_namespace(owner).items()
+        if type(value) is MemberDescriptorType and value.__objclass__ is owner
+    ]
+    return cls.__dictoffset__ != 0, slots
 
 
 def own_state(pickler, thing):
@@ -282,13 +283,7 @@ def find(cls, name):
 
 
 def _slot_count(cls):
-    count = 0
-    for owner in read_order(cls):
-        if owner.__flags__ & HEAP_TYPE:
-            for value in read_namespace(owner).values():
-                if type(value) is MemberDescriptorType and value.__objclass__ is owner:
-                    count += 1
-    return count
+    return len(fields_of(cls)[1])
 
 
 def _plain_base(pickler, cls):

@@ -45,6 +45,8 @@ extern "C" {
     pub static mut PyMethod_Type: PyTypeObject;
     /// What offers a buffer to go out of band.
     pub static mut PyPickleBuffer_Type: PyTypeObject;
+    /// Descriptors of members of C structs, `__slots__` among them.
+    pub static mut PyMemberDescr_Type: PyTypeObject;
     /// The function of a bound method, borrowed.
     pub fn PyMethod_Function(method: *mut PyObject) -> *mut PyObject;
 }

@@ -3,6 +3,7 @@
 //! The offsets here are the same on CPython 3.8–3.15 (Objects/unicodeobject.c, Objects/setobject.c),
 //! printed by programs compiled against each.
 
+use super::ffi::PyMemberDescr_Type;
 use super::frame::Address;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
@@ -73,6 +74,65 @@ pub fn new_instance<'py>(
         };
         let made = new(class.as_type_ptr(), arguments.as_ptr(), core::ptr::null_mut());
         Bound::from_owned_ptr_or_err(py, made)
+    }
+}
+
+/// An instance of a class that derives from `object` alone, whatever its own `__new__` does.
+pub fn bare_instance<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    // SAFETY: reads slots of two live types; `object`'s is called for a class that has it as its own, which it is
+    // made for, with no arguments.
+    unsafe {
+        let plain = (*(&raw const ffi::PyBaseObject_Type)).tp_new;
+        let own = (*class.as_type_ptr()).tp_new;
+        if let Some(new) = own.filter(|own| plain.is_some_and(|plain| *own as usize == plain as usize)) {
+            let made = new(class.as_type_ptr(), PyTuple::empty(py).as_ptr(), core::ptr::null_mut());
+            return Bound::from_owned_ptr_or_err(py, made);
+        }
+    }
+    // Asked in Python it refuses a class that has a state in C.
+    py.get_type::<PyAny>().call_method1("__new__", (class,))
+}
+
+/// `d_type` and `d_member` of `PyMemberDescrObject`; the class whose instances have the slot, and what it is.
+const MEMBER_OWNER: usize = 16;
+const MEMBER: usize = 40;
+/// `Py_T_OBJECT_EX`: a reference, NULL while nothing is set.
+const MEMBER_IS_SLOT: core::ffi::c_int = 16;
+
+/// A slot of the instances of a class and of those that derive from it, which `__slots__` named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstanceSlot {
+    offset: usize,
+}
+
+impl InstanceSlot {
+    /// What a descriptor stands for, if that is a slot of the instances of this class.
+    pub fn new(descriptor: &Bound<'_, PyAny>, class: &Bound<'_, PyType>) -> Option<Self> {
+        // SAFETY: only addresses of types are compared; then it is a `PyMemberDescrObject`, whose member outlives it.
+        // `PyMemberDef` is public, and the same everywhere.
+        unsafe {
+            if !core::ptr::eq(descriptor.get_type_ptr(), &raw mut PyMemberDescr_Type) {
+                return None;
+            }
+            let at = Address::of(descriptor);
+            let owner: *mut ffi::PyTypeObject = at.get(MEMBER_OWNER);
+            let member: *const ffi::PyMemberDef = at.get(MEMBER);
+            let is_slot = (*member).type_code == MEMBER_IS_SLOT && (*member).flags & ffi::Py_READONLY == 0;
+            let fits = ffi::PyType_IsSubtype(class.as_type_ptr(), owner) != 0;
+            let offset = usize::try_from((*member).offset).ok()?;
+            (is_slot && fits).then_some(Self { offset })
+        }
+    }
+
+    /// What an instance has there. It must be one of the class.
+    pub fn get<'py>(self, instance: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        Address::of(instance).object(instance.py(), self.offset)
+    }
+
+    /// Puts something there.
+    pub fn set(self, instance: &Bound<'_, PyAny>, value: Bound<'_, PyAny>) {
+        Address::of(instance).replace(instance.py(), self.offset, Some(value.unbind()));
     }
 }
 

@@ -1,7 +1,9 @@
 //! From records to objects.
 
-use crate::cpython::making::{fill_frozenset, interned, new_instance, unfilled_frozenset};
-use crate::cpython::objects::own_attributes;
+use crate::cpython::making::{
+    bare_instance, fill_frozenset, interned, new_instance, unfilled_frozenset, InstanceSlot,
+};
+use crate::cpython::objects::{lookup_on_type, own_attributes};
 use crate::payload::records::{literal, RecordReader, RecordSource, Tag, LITERALS};
 use crate::payload::PayloadError;
 use pyo3::exceptions::PyTypeError;
@@ -9,7 +11,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView, PySet,
-    PyString, PyTuple,
+    PyString, PyTuple, PyType,
 };
 
 /// Why no object came.
@@ -39,10 +41,11 @@ fn broken<T>(what: &'static str) -> Decoded<T> {
     Err(DecodeError::Payload(PayloadError::Graph { what }))
 }
 
-/// A class, and names of attributes of its instances.
+/// A class, names of attributes of its instances, and slots that they have.
 struct Shape {
-    class: Py<PyAny>,
+    class: Py<PyType>,
     names: Vec<Py<PyAny>>,
+    slots: Vec<InstanceSlot>,
 }
 
 /// Reads records, and makes what they say.
@@ -190,22 +193,20 @@ impl<S: RecordSource + Send> Decoder<S> {
                 new_instance(&class, &PyTuple::new(py, parts)?)?
             }
             Tag::Shape => {
-                let count = self.records.count()?;
-                let class = self.operand(py)?.unbind();
-                let mut names = Vec::with_capacity(count.min(ROOM));
-                for _ in 0..count {
-                    let name = self.operand(py)?;
-                    names.push(as_text(name)?.into_any().unbind());
-                }
-                self.shapes.push(Shape { class, names });
+                let shape = self.shape(py)?;
+                self.shapes.push(shape);
                 return Ok(None);
             }
+            Tag::Bare => match self.operand(py)?.cast::<PyType>() {
+                Ok(class) => bare_instance(class)?,
+                Err(_) => return broken("an instance of no class"),
+            },
             Tag::Instance => {
                 let shape = self.records.number()? as usize;
                 let Some(Shape { class, .. }) = self.shapes.get(shape) else {
                     return broken("there is no such shape");
                 };
-                let made = new_instance(class.bind(py), &PyTuple::empty(py))?;
+                let made = bare_instance(class.bind(py))?;
                 self.attributes(&made, shape)?;
                 made
             }
@@ -334,20 +335,56 @@ impl<S: RecordSource + Send> Decoder<S> {
     /// Gives an instance the attributes of a shape.
     fn attributes(&mut self, target: &Bound<'_, PyAny>, shape: usize) -> Decoded<()> {
         let py = target.py();
-        let Some(count) = self.shapes.get(shape).map(|shape| shape.names.len()) else {
+        let Some(Shape { class, names, slots }) = self.shapes.get(shape) else {
             return broken("there is no such shape");
         };
-        if count == 0 {
-            return Ok(());
+        if !target.get_type().is(class.bind(py)) {
+            return broken("attributes for another class");
         }
-        let Some(Ok(own)) = own_attributes(target).map(Bound::cast_into::<PyDict>) else {
-            return Err(PyTypeError::new_err(format!("{} has no attributes", target.get_type())).into());
-        };
-        for index in 0..count {
+        let (names, slots) = (names.len(), slots.len());
+        if names > 0 {
+            let Some(Ok(own)) = own_attributes(target).map(Bound::cast_into::<PyDict>) else {
+                return Err(PyTypeError::new_err(format!("{} has no attributes", target.get_type())).into());
+            };
+            for index in 0..names {
+                let value = self.operand(py)?;
+                own.set_item(self.shapes[shape].names[index].bind(py), value)?;
+            }
+        }
+        for index in 0..slots {
             let value = self.operand(py)?;
-            own.set_item(self.shapes[shape].names[index].bind(py), value)?;
+            self.shapes[shape].slots[index].set(target, value);
         }
         Ok(())
+    }
+
+    fn shape(&mut self, py: Python<'_>) -> Decoded<Shape> {
+        let (count, slot_count) = (self.records.count()?, self.records.count()?);
+        let Ok(class) = self.operand(py)?.cast_into::<PyType>() else {
+            return broken("a shape of no class");
+        };
+        let mut names = Vec::with_capacity(count.min(ROOM));
+        for _ in 0..count {
+            names.push(as_text(self.operand(py)?)?.into_any().unbind());
+        }
+        let mut slots = Vec::with_capacity(slot_count.min(ROOM));
+        for _ in 0..slot_count {
+            let (owner, name) = (self.operand(py)?, as_text(self.operand(py)?)?);
+            let slot = owner
+                .cast::<PyType>()
+                .ok()
+                .and_then(|owner| lookup_on_type(owner, name.to_str().ok()?))
+                .and_then(|descriptor| InstanceSlot::new(&descriptor, &class));
+            let Some(slot) = slot else {
+                return broken("a slot that no class has");
+            };
+            slots.push(slot);
+        }
+        Ok(Shape {
+            class: class.unbind(),
+            names,
+            slots,
+        })
     }
 
     fn text<'py>(&mut self, py: Python<'py>) -> Decoded<Bound<'py, PyString>> {

@@ -3,19 +3,22 @@
 use super::memo::ByAddress;
 use super::out::{Output, Piece};
 use super::walk::Walk;
+use crate::cpython::making::InstanceSlot;
+use crate::cpython::objects::lookup_on_type;
 use pyo3::prelude::*;
-use pyo3::types::{PyAnyMethods, PyTuple, PyType};
+use pyo3::types::{PyString, PyTuple, PyType};
 
 /// What the graph's Python side offers the encoder.
 ///
 /// `asker` has these methods: `taker_of(class)`, what takes the instances of a class apart, to be called with
-/// the asker and the object and to return what `__reduce_ex__` would; `refuse(object, reason)` and
+/// the asker and the object and to return what `__reduce_ex__` would; `fields_of(class)`, whether its instances have
+/// a dictionary, and their slots, by the class that has each and its name; `refuse(object, reason)` and
 /// `failed(object, exception)`, which remember a culprit and return a stand-in's parts; `consumes(object, setter)`,
 /// whether setting the state looks into it.
 pub struct Seam {
     /// See above.
     pub asker: Py<PyAny>,
-    /// The taker of instances that are no more than their attributes.
+    /// The taker of instances that are no more than their attributes and slots.
     pub plain: Py<PyAny>,
     /// What sets the state of those whose contents only their built-in base knows.
     pub fill: Py<PyAny>,
@@ -50,15 +53,29 @@ pub(super) const PENDING: u32 = 1 << 31;
 pub(super) enum Class {
     /// The taker is asked.
     Asked(Py<PyAny>),
-    /// By their attributes, in these orders, once the first one was asked for.
-    Plain { taker: Py<PyAny>, first: bool, shapes: Vec<Shape> },
+    /// By their attributes and slots, once the first one was asked for.
+    Plain(Plain),
 }
 
-/// The names of the attributes of an instance.
+/// A class whose instances are no more than their attributes and slots.
+pub(super) struct Plain {
+    pub(super) taker: Py<PyAny>,
+    /// Whether none was asked for yet.
+    pub(super) first: bool,
+    pub(super) has_attributes: bool,
+    pub(super) slots: Vec<(InstanceSlot, Py<PyAny>, Py<PyString>)>,
+    /// What instances were seen to have, the last one first.
+    pub(super) shapes: Vec<Shape>,
+}
+
+/// The names of the attributes of an instance, and which of its slots hold something.
 pub(super) struct Shape {
     pub(super) number: u32,
+    /// The node of the class.
+    pub(super) class: u32,
     /// Addresses of strings that are kept.
     pub(super) names: Vec<usize>,
+    pub(super) set: u64,
 }
 
 impl Encoder {
@@ -104,7 +121,17 @@ impl Encoder {
                 let asker = self.seam.asker.bind(object.py());
                 let taker = asker.call_method1("taker_of", (&kind,))?;
                 let class = if taker.is(&self.seam.plain) {
-                    Class::Plain { taker: taker.unbind(), first: true, shapes: Vec::new() }
+                    let (has_attributes, slots) = asker.call_method1("fields_of", (&kind,))?.extract()?;
+                    match slots_of(&kind, slots) {
+                        Some(slots) => Class::Plain(Plain {
+                            taker: taker.unbind(),
+                            first: true,
+                            has_attributes,
+                            slots,
+                            shapes: Vec::new(),
+                        }),
+                        None => Class::Asked(taker.unbind()),
+                    }
                 } else {
                     Class::Asked(taker.unbind())
                 };
@@ -113,4 +140,17 @@ impl Encoder {
             }
         }
     }
+}
+
+/// The slots of the instances of a class, by the class that has each and its name.
+fn slots_of(
+    class: &Bound<'_, PyType>,
+    names: Vec<(Bound<'_, PyType>, Bound<'_, PyString>)>,
+) -> Option<Vec<(InstanceSlot, Py<PyAny>, Py<PyString>)>> {
+    let slot = |(owner, name): (Bound<'_, PyType>, Bound<'_, PyString>)| {
+        let descriptor = lookup_on_type(&owner, name.to_str().ok()?)?;
+        let slot = InstanceSlot::new(&descriptor, class)?;
+        Some((slot, owner.into_any().unbind(), name.unbind()))
+    };
+    names.into_iter().map(slot).collect()
 }

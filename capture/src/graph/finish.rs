@@ -125,10 +125,9 @@ impl<'py> Walk<'_, 'py> {
             Kind::Set { .. } => out.tag(Tag::Set),
             Kind::FrozenSet { .. } => out.tag(Tag::UnfilledFrozenSet),
             Kind::Instance { .. } => {
+                out.tag(Tag::Bare);
                 let class = frame.object.get_type_ptr() as usize;
                 let class = self.encoder.memo.get(&class).copied().unwrap_or(0);
-                out.tag(Tag::New);
-                put_number(&mut out.bytes, 1);
                 out.operand(&Operand::Node(class))?;
             }
             Kind::Tuple | Kind::Make(_) | Kind::Fill(..) | Kind::Done => return Ok(()),

@@ -287,7 +287,7 @@ impl<'a, 'py> Walk<'a, 'py> {
     fn instance(&mut self, object: Bound<'py, PyAny>) -> PyResult<()> {
         let address = object.get_type_ptr() as usize;
         let is_plain = match self.encoder.classes.get(&address) {
-            Some(Class::Plain { first: false, .. }) => true,
+            Some(Class::Plain(plain)) => !plain.first,
             Some(_) => false,
             None => {
                 self.encoder.class_of(&object)?;
@@ -303,9 +303,9 @@ impl<'a, 'py> Walk<'a, 'py> {
             None => {
                 let taker = match self.encoder.class_of(&object)? {
                     Class::Asked(taker) => taker,
-                    Class::Plain { taker, first, .. } => {
-                        *first = false;
-                        taker
+                    Class::Plain(plain) => {
+                        plain.first = false;
+                        &plain.taker
                     }
                 };
                 let taker = taker.clone_ref(py).into_bound(py);
@@ -332,78 +332,121 @@ impl<'a, 'py> Walk<'a, 'py> {
         self.parts_of_top()
     }
 
-    /// Begins to write an instance by its attributes, if they are nobody else's and have names.
+    /// Begins to write an instance by its attributes and slots, if the former are nobody else's and have names.
     fn plain(&mut self, object: &Bound<'py, PyAny>, class: usize) -> PyResult<bool> {
-        let Some(attributes) = own_attributes(object) else {
+        let Some(Class::Plain(plain)) = self.encoder.classes.get_mut(&class) else {
             return Ok(false);
         };
-        if references(&attributes) > ALONE {
-            return Ok(false);
-        }
-        let Ok(attributes) = attributes.cast_exact::<PyDict>() else {
-            return Ok(false);
+        let attributes = match plain.has_attributes.then(|| own_attributes(object)) {
+            None => None,
+            Some(Some(own)) if references(&own) == ALONE && own.is_exact_instance_of::<PyDict>() => Some(own),
+            Some(_) => return Ok(false),
         };
-        let Some(shape) = self.shape(object, attributes, class)? else {
-            return Ok(false);
-        };
-        self.begin(Kind::Instance { shape }, object);
+        let attributes = attributes.as_ref().map(|own| own.cast::<PyDict>()).transpose()?;
+        // Reading changes nothing, so both ways through the attributes are the same.
         let base = self.todo.len();
-        self.todo.extend(attributes.iter().map(|(_, value)| value));
-        self.todo[base..].reverse();
+        let mut set = 0;
+        for (number, (slot, ..)) in plain.slots.iter().enumerate() {
+            if let Some(value) = slot.get(object) {
+                set |= 1 << number;
+                self.todo.push(value);
+            }
+        }
+        let count = attributes.map_or(0, |own| own.len());
+        let is_this = |shape: &Shape| {
+            let mut names = attributes.iter().flat_map(|own| own.iter()).zip(&shape.names);
+            shape.set == set
+                && shape.names.len() == count
+                && names.all(|((name, _), &address)| name.as_ptr() as usize == address)
+        };
+        let shape = match plain.shapes.iter().position(is_this) {
+            Some(at) => {
+                plain.shapes.swap(at, 0);
+                let Shape { number, class, .. } = plain.shapes[0];
+                self.lead_back(self.encoder.begun[class as usize]);
+                number
+            }
+            None => match self.new_shape(object, attributes, set)? {
+                Some(number) => number,
+                None => {
+                    self.todo.truncate(base);
+                    return Ok(false);
+                }
+            },
+        };
+        self.todo.extend(attributes.iter().flat_map(|own| own.iter()).map(|(_, value)| value));
+        self.begin(Kind::Instance { shape }, object);
+        if let Some(frame) = self.frames.last_mut() {
+            frame.todo = base;
+        }
+        // The slots' values come last, and so are visited last: what is put on the stack first.
+        let slots = set.count_ones() as usize;
+        self.todo[base..base + slots].reverse();
+        self.todo[base + slots..].reverse();
         Ok(true)
     }
 
-    /// The number of the shape that an instance has.
-    fn shape(
+    /// Writes down a shape that is new.
+    fn new_shape(
         &mut self,
         object: &Bound<'py, PyAny>,
-        attributes: &Bound<'py, PyDict>,
-        class: usize,
+        attributes: Option<&Bound<'py, PyDict>>,
+        set: u64,
     ) -> PyResult<Option<u32>> {
-        let Some(Class::Plain { shapes, .. }) = self.encoder.classes.get_mut(&class) else {
+        let py = self.py;
+        let address = object.get_type_ptr() as usize;
+        let Some(Class::Plain(plain)) = self.encoder.classes.get(&address) else {
             return Ok(None);
         };
-        let is_this = |shape: &Shape| {
-            shape.names.len() == attributes.len()
-                && attributes
-                    .iter()
-                    .zip(&shape.names)
-                    .all(|((name, _), &address)| name.as_ptr() as usize == address)
-        };
-        if let Some(at) = shapes.iter().position(is_this) {
-            let number = shapes[at].number;
-            if at > 0 {
-                shapes.swap(at, 0);
+        let names: Vec<_> = attributes
+            .iter()
+            .flat_map(|own| own.iter())
+            .map(|(name, _)| name)
+            .collect();
+        let mut classes = vec![address];
+        let mut texts = Vec::new();
+        for (number, (_, owner, name)) in plain.slots.iter().enumerate() {
+            if set >> number & 1 == 1 {
+                classes.push(owner.as_ptr() as usize);
+                texts.push(name.bind(py).clone());
             }
-            return Ok(Some(number));
         }
-        let names: Vec<_> = attributes.iter().map(|(name, _)| name).collect();
-        let are_texts = names.iter().all(|name| name.is_exact_instance_of::<PyString>());
-        if shapes.len() >= SHAPES || !are_texts {
+        let made = |class| self.encoder.memo.get(class).copied().filter(|&node| node < PENDING);
+        let classes: Option<Vec<u32>> = classes.iter().map(made).collect();
+        let (Some(classes), true) = (classes, plain.shapes.len() < SHAPES) else {
+            return Ok(None);
+        };
+        if !names.iter().all(|name| name.is_exact_instance_of::<PyString>()) {
             return Ok(None);
         }
-        let kind = object.get_type();
-        match self.encoder.memo.get(&class) {
-            Some(&node) if node < PENDING => self.operands.push(Operand::Node(node)),
-            _ => return Ok(None),
-        }
-        let base = self.operands.len() - 1;
-        let addresses = names.iter().map(|name| name.as_ptr() as usize).collect();
-        for name in names {
+        let base = self.operands.len();
+        self.operands.push(Operand::Node(classes[0]));
+        for name in &names {
             self.encoder.kept.push(name.clone().unbind());
-            self.text(name.cast_into()?)?;
+            self.text(name.clone().cast_into()?)?;
         }
-        self.encoder.kept.push(kind.into_any().unbind());
+        for (class, text) in classes[1..].iter().zip(texts) {
+            self.operands.push(Operand::Node(*class));
+            self.text(text)?;
+        }
         let encoder = &mut *self.encoder;
         encoder.out.tag(Tag::Shape);
-        put_number(&mut encoder.out.bytes, (self.operands.len() - base - 1) as u64);
+        put_number(&mut encoder.out.bytes, names.len() as u64);
+        put_number(&mut encoder.out.bytes, (classes.len() - 1) as u64);
         encoder.out.operands(&self.operands[base..])?;
         self.operands.truncate(base);
         let number = encoder.shapes;
         encoder.shapes += 1;
-        if let Some(Class::Plain { shapes, .. }) = encoder.classes.get_mut(&class) {
-            shapes.insert(0, Shape { number, names: addresses });
+        let shape = Shape {
+            number,
+            class: classes[0],
+            names: names.iter().map(|name| name.as_ptr() as usize).collect(),
+            set,
+        };
+        if let Some(Class::Plain(plain)) = encoder.classes.get_mut(&address) {
+            plain.shapes.insert(0, shape);
         }
+        self.lead_back(self.encoder.begun[classes[0] as usize]);
         Ok(Some(number))
     }
 
@@ -454,8 +497,12 @@ impl<'a, 'py> Walk<'a, 'py> {
                 *sure = todo[base..].iter().all(is_sure);
             }
             Kind::Instance { .. } => {
-                if let Some(attributes) = own_attributes(object) {
-                    todo.extend(attributes.cast::<PyDict>()?.iter().map(|(_, value)| value));
+                let class = object.get_type_ptr() as usize;
+                if let Some(Class::Plain(plain)) = self.encoder.classes.get(&class) {
+                    if let Some(own) = plain.has_attributes.then(|| own_attributes(object)).flatten() {
+                        todo.extend(own.cast::<PyDict>()?.iter().map(|(_, value)| value));
+                    }
+                    todo.extend(plain.slots.iter().filter_map(|(slot, ..)| slot.get(object)));
                 }
             }
             Kind::Make(parts) => parts.to_make(todo),

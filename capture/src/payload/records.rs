@@ -57,8 +57,11 @@ pub enum Tag {
     Call,
     /// What `__new__` of a class gives; the first operand is the class, the others are the arguments.
     New,
-    /// A class and names of attributes. It is no node: shapes have numbers of their own.
+    /// Two counts, of names of attributes and of slots; then a class, the names, and for each slot a class that has
+    /// it and its name. It is no node: shapes have numbers of their own.
     Shape,
+    /// An operand: an instance of this class, without attributes, made by `object`.
+    Bare,
     /// The number of a shape, then as many values: an instance with these attributes.
     Instance,
     /// An operand, then items for the end of this list.
@@ -81,7 +84,7 @@ pub enum Tag {
     SetItems,
 }
 
-const TAGS: [Tag; 32] = {
+const TAGS: [Tag; 33] = {
     use Tag::*;
     [
         End,
@@ -106,6 +109,7 @@ const TAGS: [Tag; 32] = {
         Call,
         New,
         Shape,
+        Bare,
         Instance,
         Extend,
         Items,
@@ -302,7 +306,7 @@ impl<S: RecordSource> RecordReader<S> {
     #[inline]
     pub fn count(&mut self) -> Result<usize, PayloadError> {
         let count = self.number()?;
-        if count > self.remaining() {
+        if count > (self.chunk.len() - self.at) as u64 && count > self.remaining() {
             return Err(PayloadError::Graph { what: "a count is more than there is" });
         }
         Ok(count as usize)
