@@ -30,7 +30,8 @@ pub struct Seam {
 pub struct Encoder {
     pub(super) seam: Seam,
     pub(super) out: Output,
-    /// The node of an object, or from [`PENDING`] on the place of what is being written.
+    /// The node of an object; from [`NAMED`] on, the number of its name; from [`PENDING`] on, the place of what is
+    /// being written.
     pub(super) memo: ByAddress<u32>,
     /// What the memo knows must live: else another object might come to lie in its place.
     pub(super) kept: Vec<Py<PyAny>>,
@@ -38,7 +39,7 @@ pub struct Encoder {
     pub(super) begun: Vec<u32>,
     pub(super) clock: u32,
     /// What both ends find by themselves.
-    pub(super) named: ByAddress<Py<PyTuple>>,
+    pub(super) named: Vec<Py<PyTuple>>,
     pub(super) classes: ByAddress<Class>,
     pub(super) shapes: u32,
     /// How objects took themselves apart whose writing was put off.
@@ -46,7 +47,9 @@ pub struct Encoder {
     pub(super) buffers: Vec<Py<PyAny>>,
 }
 
-/// From here on numbers in the memo are places.
+/// From here on numbers in the memo are those of names,
+pub(super) const NAMED: u32 = 1 << 30;
+/// and from here on, places.
 pub(super) const PENDING: u32 = 1 << 31;
 
 /// How the instances of a class are written.
@@ -81,14 +84,20 @@ pub(super) struct Shape {
 impl Encoder {
     /// One that has written nothing. `named` are the objects that both ends find, by their addresses.
     pub fn new(seam: Seam, named: impl IntoIterator<Item = (usize, Py<PyTuple>)>) -> Self {
+        let mut memo = ByAddress::default();
+        let name = |(number, (address, name)): (u32, (usize, Py<PyTuple>))| {
+            memo.insert(address, NAMED + number);
+            name
+        };
+        let named = (0..).zip(named).map(name).collect();
         Self {
             seam,
             out: Output::default(),
-            memo: ByAddress::default(),
+            memo,
             kept: Vec::new(),
             begun: Vec::new(),
             clock: 0,
-            named: named.into_iter().collect(),
+            named,
             classes: ByAddress::default(),
             shapes: 0,
             answers: ByAddress::default(),

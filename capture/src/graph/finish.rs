@@ -6,7 +6,7 @@
 //! - For what is made by a call the innermost object on the way that can be filled stays empty until it is made.
 //! - Where nothing on the way can be filled, nobody could have made it either; it is refused.
 
-use super::encoder::PENDING;
+use super::encoder::{NAMED, PENDING};
 use super::frames::{Fill, Frame, Kind, Late, NO_NODE};
 use super::out::Operand;
 use super::walk::Walk;
@@ -30,7 +30,7 @@ impl<'py> Walk<'_, 'py> {
         match frame.kind {
             Kind::Tuple | Kind::FrozenSet { sure: true } => {
                 match self.encoder.memo.get(&address) {
-                    Some(&node) if node < PENDING => frame.node = node, // by the one within
+                    Some(&node) if node < NAMED => frame.node = node, // by the one within
                     _ => {
                         let tag = if matches!(frame.kind, Kind::Tuple) { Tag::Tuple } else { Tag::FrozenSet };
                         self.make(&mut frame, tag, 1)?;
@@ -295,7 +295,7 @@ impl<'py> Walk<'_, 'py> {
                     Kind::Tuple => Kind::Tuple,
                     _ => Kind::FrozenSet { sure: true },
                 };
-                self.begin(kind, &object);
+                self.begin(kind, &object, self.operands.len());
                 if let Some(frame) = self.frames.last_mut() {
                     frame.nested = true;
                 }

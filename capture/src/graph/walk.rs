@@ -1,6 +1,6 @@
 //! The way through the objects: depth first, with a stack of its own, however deep they nest.
 
-use super::encoder::{Class, Encoder, Shape, PENDING};
+use super::encoder::{Class, Encoder, Shape, NAMED, PENDING};
 use super::frames::{Fill, Frame, Kind, Late, Parts, NO_NODE};
 use super::out::Operand;
 use crate::cpython::buffer::HeldBuffer;
@@ -78,61 +78,118 @@ impl<'a, 'py> Walk<'a, 'py> {
 
     /// Writes an object, or begins to.
     fn visit(&mut self, object: Bound<'py, PyAny>) -> PyResult<()> {
-        if object.is_exact_instance_of::<PyString>() {
-            return self.text(object.cast_into()?);
-        }
-        if object.is_exact_instance_of::<PyInt>() {
-            return self.int(object);
-        }
-        if object.is_none() {
-            self.operands.push(Operand::None);
+        if self.atom(&object)? || self.is_known(&object)? {
             return Ok(());
         }
-        if let Ok(value) = object.cast_exact::<PyBool>() {
-            self.operands.push(Operand::Bool(value.is_true()));
-            return Ok(());
-        }
-        if let Ok(float) = object.cast_exact::<PyFloat>() {
-            let value = float.value();
-            if references(&object) == ALONE {
-                self.operands.push(Operand::Float(value));
-            } else if !self.is_known(&object)? {
-                self.encoder.out.tag(Tag::Float);
-                self.encoder.out.bytes.extend_from_slice(&value.to_le_bytes());
-                self.leaf(object);
-            }
-            return Ok(());
-        }
-        if self.is_known(&object)? {
-            return Ok(());
-        }
-        if let Some(name) = self.encoder.named.get(&(object.as_ptr() as usize)) {
-            let name = name.bind(self.py).extract::<Vec<String>>()?;
-            return self.name(object, &name);
-        }
+        let base = self.operands.len();
         if let Ok(tuple) = object.cast_exact::<PyTuple>() {
             if tuple.is_empty() {
                 self.operands.push(Operand::Empty);
                 return Ok(());
             }
-            self.begin(Kind::Tuple, &object);
-            self.todo.extend(tuple.iter().rev());
-        } else if object.is_exact_instance_of::<PyDict>() {
-            self.begin(Kind::Dict { sure: true }, &object);
-            self.parts_of_top()?;
-        } else if object.is_exact_instance_of::<PyList>() {
-            self.begin(Kind::List, &object);
-            self.parts_of_top()?;
+            for (index, item) in tuple.iter().enumerate() {
+                if !self.atom(&item)? {
+                    self.begin(Kind::Tuple, &object, base);
+                    self.todo.extend(tuple.iter().skip(index).rev());
+                    return Ok(());
+                }
+            }
+            self.of_atoms(&object, Tag::Tuple, base, 1)
+        } else if let Ok(dict) = object.cast_exact::<PyDict>() {
+            for (index, (key, value)) in dict.iter().enumerate() {
+                let is_key = self.atom(&key)?;
+                if is_key && self.atom(&value)? {
+                    continue;
+                }
+                let from = self.todo.len();
+                let mut sure = true;
+                for (key, value) in dict.iter().skip(index) {
+                    sure = sure && is_sure(&key);
+                    self.todo.push(key);
+                    self.todo.push(value);
+                }
+                self.todo[from..].reverse();
+                if is_key {
+                    self.todo.pop();
+                }
+                self.begin(Kind::Dict { sure }, &object, base);
+                if let Some(frame) = self.frames.last_mut() {
+                    frame.todo = from;
+                }
+                return Ok(());
+            }
+            self.of_atoms(&object, Tag::Dict, base, 2)
+        } else if let Ok(list) = object.cast_exact::<PyList>() {
+            for (index, item) in list.iter().enumerate() {
+                if !self.atom(&item)? {
+                    self.begin(Kind::List, &object, base);
+                    let from = self.todo.len();
+                    self.todo.extend(list.iter().skip(index));
+                    self.todo[from..].reverse();
+                    return Ok(());
+                }
+            }
+            self.of_atoms(&object, Tag::List, base, 1)
         } else if object.is_exact_instance_of::<PySet>() {
-            self.begin(Kind::Set { sure: true }, &object);
-            self.parts_of_top()?;
+            self.begin(Kind::Set { sure: true }, &object, base);
+            self.parts_of_top()
         } else if object.is_exact_instance_of::<PyFrozenSet>() {
-            self.begin(Kind::FrozenSet { sure: true }, &object);
-            self.parts_of_top()?;
+            self.begin(Kind::FrozenSet { sure: true }, &object, base);
+            self.parts_of_top()
         } else {
-            return self.other(object);
+            self.other(object)
+        }
+    }
+
+    /// Writes a tuple, list or dict that consists of what has been visited from here on, and that is all.
+    fn of_atoms(
+        &mut self,
+        object: &Bound<'py, PyAny>,
+        tag: Tag,
+        base: usize,
+        to_a_count: usize,
+    ) -> PyResult<()> {
+        let out = &mut self.encoder.out;
+        let operands = &self.operands[base..];
+        out.tag(tag);
+        put_number(&mut out.bytes, (operands.len() / to_a_count) as u64);
+        out.operands(operands)?;
+        self.operands.truncate(base);
+        if references(object) == ALONE {
+            // Nothing else leads here again, not even a weak reference.
+            let node = self.encoder.out.node();
+            self.encoder.begun.push(0);
+            self.operands.push(Operand::Node(node));
+        } else {
+            self.leaf(object);
         }
         Ok(())
+    }
+
+    /// Whether an object is a text, a number or the like. Then it is an operand now.
+    #[inline]
+    fn atom(&mut self, object: &Bound<'py, PyAny>) -> PyResult<bool> {
+        if let Ok(text) = object.cast_exact::<PyString>() {
+            self.text(text)?;
+        } else if object.is_exact_instance_of::<PyInt>() {
+            self.int(object)?;
+        } else if let Ok(float) = object.cast_exact::<PyFloat>() {
+            let value = float.value();
+            if references(object) == ALONE {
+                self.operands.push(Operand::Float(value));
+            } else if !self.is_known(object)? {
+                self.encoder.out.tag(Tag::Float);
+                self.encoder.out.bytes.extend_from_slice(&value.to_le_bytes());
+                self.leaf(object);
+            }
+        } else if object.is_none() {
+            self.operands.push(Operand::None);
+        } else if let Ok(value) = object.cast_exact::<PyBool>() {
+            self.operands.push(Operand::Bool(value.is_true()));
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     fn other(&mut self, object: Bound<'py, PyAny>) -> PyResult<()> {
@@ -142,22 +199,22 @@ impl<'a, 'py> Walk<'a, 'py> {
                 return Ok(());
             }
             self.bytes(Tag::Bytes, &object)?;
-            self.leaf(object);
+            self.leaf(&object);
         } else if object.is_exact_instance_of::<PyByteArray>() {
             self.bytes(Tag::ByteArray, &object)?;
-            self.leaf(object);
+            self.leaf(&object);
         } else if let Ok(complex) = object.cast_exact::<PyComplex>() {
             let (real, imaginary) = (complex.real(), complex.imag());
             self.encoder.out.tag(Tag::Complex);
             self.encoder.out.bytes.extend_from_slice(&real.to_le_bytes());
             self.encoder.out.bytes.extend_from_slice(&imaginary.to_le_bytes());
-            self.leaf(object);
+            self.leaf(&object);
         } else if is_pickle_buffer(&object) {
             let fixed = crate::cpython::buffer::is_fixed(&object)?;
             let tag = if fixed { Tag::FixedBuffer } else { Tag::Buffer };
             self.encoder.out.tag(tag);
             self.encoder.buffers.push(object.clone().unbind());
-            self.leaf(object);
+            self.leaf(&object);
         } else {
             return self.instance(object);
         }
@@ -171,6 +228,9 @@ impl<'a, 'py> Walk<'a, 'py> {
         };
         if found >= PENDING {
             self.meet_again((found - PENDING) as usize)?;
+        } else if found >= NAMED {
+            let name = self.encoder.named[(found - NAMED) as usize].bind(self.py).extract::<Vec<String>>()?;
+            self.name(object, &name)?;
         } else {
             self.lead_back(self.encoder.begun[found as usize]);
             self.operands.push(Operand::Node(found));
@@ -191,8 +251,8 @@ impl<'a, 'py> Walk<'a, 'py> {
     }
 
     /// The record of an object without parts has been written.
-    fn leaf(&mut self, object: Bound<'py, PyAny>) {
-        let node = self.make_node(&object, 0);
+    fn leaf(&mut self, object: &Bound<'py, PyAny>) {
+        let node = self.make_node(object, 0);
         self.operands.push(Operand::Node(node));
     }
 
@@ -206,13 +266,13 @@ impl<'a, 'py> Walk<'a, 'py> {
         node
     }
 
-    fn text(&mut self, text: Bound<'py, PyString>) -> PyResult<()> {
-        let interned = is_interned(&text);
-        if !interned && references(&text) == ALONE && text.len()? <= INLINE_TO && text.to_str().is_ok() {
-            self.operands.push(Operand::Text(text));
+    fn text(&mut self, text: &Bound<'py, PyString>) -> PyResult<()> {
+        let interned = is_interned(text);
+        if !interned && references(text) == ALONE && text.len()? <= INLINE_TO && text.to_str().is_ok() {
+            self.operands.push(Operand::Text(text.clone()));
             return Ok(());
         }
-        if self.is_known(&text)? {
+        if self.is_known(text)? {
             return Ok(());
         }
         let out = &mut self.encoder.out;
@@ -227,20 +287,20 @@ impl<'a, 'py> Walk<'a, 'py> {
                 put_bytes(&mut out.bytes, bytes.cast::<PyBytes>()?.as_bytes());
             }
         }
-        self.leaf(text.into_any());
+        self.leaf(text);
         Ok(())
     }
 
-    fn int(&mut self, object: Bound<'py, PyAny>) -> PyResult<()> {
-        let small = small_int(&object);
+    fn int(&mut self, object: &Bound<'py, PyAny>) -> PyResult<()> {
+        let small = small_int(object);
         if let Some(value) = small {
             // The smallest are one object everywhere.
-            if (-5..=256).contains(&value) || references(&object) == ALONE {
+            if (-5..=256).contains(&value) || references(object) == ALONE {
                 self.operands.push(Operand::Int(value));
                 return Ok(());
             }
         }
-        if self.is_known(&object)? {
+        if self.is_known(object)? {
             return Ok(());
         }
         let out = &mut self.encoder.out;
@@ -272,7 +332,7 @@ impl<'a, 'py> Walk<'a, 'py> {
         Ok(())
     }
 
-    fn name(&mut self, object: Bound<'py, PyAny>, name: &[String]) -> PyResult<()> {
+    fn name(&mut self, object: &Bound<'py, PyAny>, name: &[String]) -> PyResult<()> {
         let out = &mut self.encoder.out;
         out.tag(Tag::Name);
         put_number(&mut out.bytes, name.len() as u64);
@@ -317,7 +377,7 @@ impl<'a, 'py> Walk<'a, 'py> {
             let mut name = vec!["a".to_owned(), object.getattr("__module__")?.extract()?];
             let path = object.getattr("__qualname__")?.extract::<String>()?;
             name.extend(path.split('.').map(str::to_owned));
-            return self.name(object, &name);
+            return self.name(&object, &name);
         }
         let parts = match Parts::new(&answer, &self.encoder.seam) {
             Some(parts) => parts,
@@ -328,7 +388,7 @@ impl<'a, 'py> Walk<'a, 'py> {
                     .ok_or_else(|| PyTypeError::new_err("a stand-in without parts"))?
             }
         };
-        self.begin(Kind::Make(Box::new(parts)), &object);
+        self.begin(Kind::Make(Box::new(parts)), &object, self.operands.len());
         self.parts_of_top()
     }
 
@@ -374,15 +434,30 @@ impl<'a, 'py> Walk<'a, 'py> {
                 }
             },
         };
+        let slots = set.count_ones() as usize;
         self.todo.extend(attributes.iter().flat_map(|own| own.iter()).map(|(_, value)| value));
-        self.begin(Kind::Instance { shape }, object);
+        self.todo[base..].rotate_left(slots);
+        self.todo[base..].reverse();
+        let operands = self.operands.len();
+        while let Some(value) = (self.todo.len() > base).then(|| self.todo.pop()).flatten() {
+            if !self.atom(&value)? {
+                self.todo.push(value);
+                break;
+            }
+        }
+        if self.todo.len() == base {
+            let out = &mut self.encoder.out;
+            out.tag(Tag::Instance);
+            put_number(&mut out.bytes, u64::from(shape));
+            out.operands(&self.operands[operands..])?;
+            self.operands.truncate(operands);
+            self.leaf(object);
+            return Ok(true);
+        }
+        self.begin(Kind::Instance { shape }, object, operands);
         if let Some(frame) = self.frames.last_mut() {
             frame.todo = base;
         }
-        // The slots' values come last, and so are visited last: what is put on the stack first.
-        let slots = set.count_ones() as usize;
-        self.todo[base..base + slots].reverse();
-        self.todo[base + slots..].reverse();
         Ok(true)
     }
 
@@ -411,7 +486,7 @@ impl<'a, 'py> Walk<'a, 'py> {
                 texts.push(name.bind(py).clone());
             }
         }
-        let made = |class| self.encoder.memo.get(class).copied().filter(|&node| node < PENDING);
+        let made = |class| self.encoder.memo.get(class).copied().filter(|&node| node < NAMED);
         let classes: Option<Vec<u32>> = classes.iter().map(made).collect();
         let (Some(classes), true) = (classes, plain.shapes.len() < SHAPES) else {
             return Ok(None);
@@ -423,11 +498,11 @@ impl<'a, 'py> Walk<'a, 'py> {
         self.operands.push(Operand::Node(classes[0]));
         for name in &names {
             self.encoder.kept.push(name.clone().unbind());
-            self.text(name.clone().cast_into()?)?;
+            self.text(name.cast()?)?;
         }
         for (class, text) in classes[1..].iter().zip(texts) {
             self.operands.push(Operand::Node(*class));
-            self.text(text)?;
+            self.text(&text)?;
         }
         let encoder = &mut *self.encoder;
         encoder.out.tag(Tag::Shape);
@@ -450,8 +525,9 @@ impl<'a, 'py> Walk<'a, 'py> {
         Ok(Some(number))
     }
 
-    /// Begins to write an object; its parts are to be put on the stack by whoever calls this.
-    pub(super) fn begin(&mut self, kind: Kind<'py>, object: &Bound<'py, PyAny>) {
+    /// Begins to write an object of which some parts have been visited; the others are to be put on the stack by
+    /// whoever calls this.
+    pub(super) fn begin(&mut self, kind: Kind<'py>, object: &Bound<'py, PyAny>, operands: usize) {
         self.encoder.clock += 1;
         let begun = self.encoder.clock;
         self.open.push(begun);
@@ -464,7 +540,7 @@ impl<'a, 'py> Walk<'a, 'py> {
             node: NO_NODE,
             begun,
             todo: self.todo.len(),
-            operands: self.operands.len(),
+            operands,
             quiet: false,
             nested: false,
         });

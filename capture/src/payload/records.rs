@@ -280,12 +280,18 @@ impl<S: RecordSource> RecordReader<S> {
     /// A number.
     #[inline]
     pub fn number(&mut self) -> Result<u64, PayloadError> {
-        let first = self.byte()?;
-        if first < 0x80 {
-            return Ok(u64::from(first));
+        match self.chunk.get(self.at) {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_number(),
         }
-        let mut number = u64::from(first & 0x7f);
-        for shift in (7..64).step_by(7) {
+    }
+
+    fn long_number(&mut self) -> Result<u64, PayloadError> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
             number |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
