@@ -1,5 +1,6 @@
 """The object graph by itself: depth, cycles of every kind, identity, and what cannot travel."""
 
+import itertools
 import sys
 
 from hypothesis import HealthCheck, given, settings
@@ -400,6 +401,17 @@ def check_same(one, other):
 @given(graphs())
 def test_random_graphs_come_back_the_same(nodes):
     check_same(nodes, moved(nodes))
+
+
+def test_frozen_sets_are_filled_before_what_has_them_as_a_key():
+    thing = Plain()
+    inner = frozenset([(thing,)])
+    outer = frozenset([inner, (inner, 1)])
+    things = [thing, inner, outer, {outer}, {inner: outer}, (outer,)]
+    for way in itertools.permutations(things, 4):
+        for back in things[1:]:
+            thing.back = back, {inner, outer}
+            check_same(list(way), moved(list(way)))
 
 
 def test_what_is_large_comes_whole_and_is_let_go():

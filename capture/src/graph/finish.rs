@@ -8,11 +8,12 @@
 
 use super::encoder::{NAMED, PENDING};
 use super::frames::{Fill, Frame, Kind, Late, NO_NODE};
+use super::memo::ByAddress;
 use super::out::Operand;
 use super::walk::Walk;
 use crate::payload::records::{put_number, Tag};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PyTuple};
 
 impl<'py> Walk<'_, 'py> {
     /// The parts of the innermost frame have been visited.
@@ -94,12 +95,13 @@ impl<'py> Walk<'_, 'py> {
         if sure {
             return Ok(false);
         }
-        if is_root {
+        if is_root && frame.node == NO_NODE {
             self.fill_late(frame.begun)?;
-        } else {
-            self.shell(frame)?;
+            return Ok(false);
         }
-        Ok(!is_root)
+        // What waits may have this as a key.
+        self.shell(frame)?;
+        Ok(true)
     }
 
     /// Writes the record that makes an object of its parts, so many to a count.
@@ -145,7 +147,13 @@ impl<'py> Walk<'_, 'py> {
         operands.extend(self.operands.drain(frame.operands..));
         if waits {
             let begun = frame.begun;
-            self.late.push(Late { begun, tag, operands });
+            let object = frame.object.clone();
+            self.late.push(Late {
+                begun,
+                tag,
+                object,
+                operands,
+            });
             return Ok(());
         }
         self.put_fill(tag, &operands)
@@ -181,7 +189,7 @@ impl<'py> Walk<'_, 'py> {
             .into_iter()
             .partition(|late| late.begun >= since);
         self.late = later;
-        let now: Vec<Late<'py>> = now;
+        let now = in_order(now);
         now.iter().try_for_each(|late| self.put_fill(late.tag, &late.operands))
     }
 
@@ -382,4 +390,51 @@ impl<'py> Walk<'_, 'py> {
         self.operands.push(Operand::None);
         Ok(())
     }
+}
+
+/// Frozen sets come first, those that are within others before these: once one is filled, its hash stays.
+fn in_order(fills: Vec<Late<'_>>) -> Vec<Late<'_>> {
+    let (frozen, others): (Vec<_>, Vec<_>) = fills.into_iter().partition(|late| late.tag == Tag::FillFrozenSet);
+    let mut waiting: ByAddress<usize> = ByAddress::default();
+    for (number, late) in frozen.iter().enumerate() {
+        waiting.insert(late.object.as_ptr() as usize, number);
+    }
+    let mut frozen: Vec<_> = frozen.into_iter().map(Some).collect();
+    let mut ordered = Vec::new();
+    for first in 0..frozen.len() {
+        // Each stands here twice: once to put what is within before it, once to be put itself.
+        let mut stack = vec![(first, false)];
+        while let Some((number, is_after)) = stack.pop() {
+            if is_after {
+                ordered.extend(frozen[number].take());
+                continue;
+            }
+            let Some(late) = &frozen[number] else { continue };
+            waiting.remove(&(late.object.as_ptr() as usize));
+            stack.push((number, true));
+            let within = unchangeable_within(&late.object);
+            let within = within.iter().filter_map(|object| waiting.get(&(object.as_ptr() as usize)));
+            stack.extend(within.map(|&number| (number, false)));
+        }
+    }
+    ordered.extend(others);
+    ordered
+}
+
+/// The frozen sets within a frozen set, also within its tuples.
+fn unchangeable_within<'py>(object: &Bound<'py, PyAny>) -> Vec<Bound<'py, PyAny>> {
+    let mut seen = ByAddress::default();
+    let (mut found, mut todo) = (Vec::new(), vec![object.clone()]);
+    while let Some(next) = todo.pop() {
+        if seen.insert(next.as_ptr() as usize, ()).is_some() {
+            continue;
+        }
+        if let Ok(set) = next.cast_exact::<PyFrozenSet>() {
+            todo.extend(set.iter());
+            found.push(next);
+        } else if let Ok(tuple) = next.cast_exact::<PyTuple>() {
+            todo.extend(tuple.iter());
+        }
+    }
+    found
 }

@@ -81,6 +81,7 @@ pub(super) struct Late<'py> {
     /// When the object was begun.
     pub(super) begun: u32,
     pub(super) tag: Tag,
+    pub(super) object: Bound<'py, PyAny>,
     pub(super) operands: Vec<Operand<'py>>,
 }
 
