@@ -3,7 +3,7 @@
 import itertools
 import sys
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from pyteleport import _native, graph, modules
 
@@ -281,7 +281,9 @@ def moved(thing):
     asker = graph.Asker(found, Capture())
     encoder = graph.new_encoder(asker)
     encoder.write(thing)
-    assert not asker.culprits
+    for _thing, reason in asker.culprits:
+        assert "leads back to it" in reason
+        reject()  # made of keys that need it for their hashes
     records, buffers = encoder.taken()
     return _native.GraphDecoder(records, buffers).read(modules.Finder().persistent_load)
 

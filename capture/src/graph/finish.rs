@@ -4,7 +4,8 @@
 //! - A tuple is written a second time, within itself: what led back is there by now, so this ends, and the first
 //!   one is forgotten. So is a frozen set.
 //! - For what is made by a call the innermost object on the way that can be filled stays empty until it is made.
-//! - Where nothing on the way can be filled, nobody could have made it either; it is refused.
+//! - Where nothing on the way can be filled, nobody could have made it either; it is refused. So is what is made of
+//!   sets or dicts whose keys have no hashes before it is made.
 
 use super::encoder::{NAMED, PENDING};
 use super::frames::{Fill, Frame, Kind, Late, NO_NODE};
@@ -81,6 +82,10 @@ impl<'py> Walk<'_, 'py> {
             }
             Kind::Make(_) => {
                 // A call may look at all that it is given.
+                if !self.parked.is_empty() && self.late.iter().any(|late| late.begun >= frame.begun) {
+                    self.impossible(&frame.object)?;
+                    self.operands.pop();
+                }
                 self.fill_late(frame.begun)?;
                 return self.finish_making(frame);
             }
