@@ -113,7 +113,7 @@ impl GraphDecoder {
             .decoder
             .try_lock()
             .map_err(|_| PyRuntimeError::new_err("the graph is being read"))?;
-        decoder.read(find).map_err(|error| match error {
+        decoder.read(find).map_err(|error| match *error {
             DecodeError::Payload(error) => payload_error(find.py(), error),
             DecodeError::Python(error) => error,
         })

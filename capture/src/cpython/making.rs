@@ -8,7 +8,7 @@ use super::frame::Address;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyFrozenSet, PySet, PyString, PyTuple, PyType};
+use pyo3::types::{PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType};
 
 /// How many references there are to an object, ours among them. Immortal ones have very many.
 pub fn references(object: &Bound<'_, PyAny>) -> isize {
@@ -57,6 +57,41 @@ pub fn is_hashed_by_identity(object: &Bound<'_, PyAny>) -> bool {
         let own = (*ffi::Py_TYPE(object.as_ptr())).tp_hash;
         let plain = (*(&raw const ffi::PyBaseObject_Type)).tp_hash;
         own.map(|hash| hash as usize) == plain.map(|hash| hash as usize)
+    }
+}
+
+/// A tuple of what `next` gives, so many times. It must run no code of the program, which could see the tuple.
+#[inline]
+pub fn tuple_of<'py, E: From<PyErr>>(
+    py: Python<'py>,
+    count: usize,
+    mut next: impl FnMut() -> Result<Bound<'py, PyAny>, E>,
+) -> Result<Bound<'py, PyTuple>, E> {
+    // SAFETY: a fresh tuple, in which a reference is put at each place once; those that are left at an error are NULL,
+    // which the tuple's end allows. The size fits, as the places are in memory.
+    unsafe {
+        let made = Bound::from_owned_ptr_or_err(py, ffi::PyTuple_New(count as ffi::Py_ssize_t))?;
+        for index in 0..count {
+            ffi::PyTuple_SET_ITEM(made.as_ptr(), index as ffi::Py_ssize_t, next()?.into_ptr());
+        }
+        Ok(made.cast_into_unchecked())
+    }
+}
+
+/// The same as a list.
+#[inline]
+pub fn list_of<'py, E: From<PyErr>>(
+    py: Python<'py>,
+    count: usize,
+    mut next: impl FnMut() -> Result<Bound<'py, PyAny>, E>,
+) -> Result<Bound<'py, PyList>, E> {
+    // SAFETY: as in `tuple_of`.
+    unsafe {
+        let made = Bound::from_owned_ptr_or_err(py, ffi::PyList_New(count as ffi::Py_ssize_t))?;
+        for index in 0..count {
+            ffi::PyList_SET_ITEM(made.as_ptr(), index as ffi::Py_ssize_t, next()?.into_ptr());
+        }
+        Ok(made.cast_into_unchecked())
     }
 }
 

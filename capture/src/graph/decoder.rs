@@ -1,7 +1,7 @@
 //! From records to objects.
 
 use crate::cpython::making::{
-    bare_instance, fill_frozenset, interned, new_instance, unfilled_frozenset, InstanceSlot,
+    bare_instance, fill_frozenset, interned, list_of, new_instance, tuple_of, unfilled_frozenset, InstanceSlot,
 };
 use crate::cpython::objects::{lookup_on_type, own_attributes};
 use crate::payload::records::{literal, RecordReader, RecordSource, Tag, LITERALS};
@@ -23,22 +23,24 @@ pub enum DecodeError {
     Python(PyErr),
 }
 
-impl From<PyErr> for DecodeError {
+impl From<PyErr> for Box<DecodeError> {
     fn from(error: PyErr) -> Self {
-        Self::Python(error)
+        Self::new(DecodeError::Python(error))
     }
 }
 
-impl From<PayloadError> for DecodeError {
+impl From<PayloadError> for Box<DecodeError> {
     fn from(error: PayloadError) -> Self {
-        Self::Payload(error)
+        Self::new(DecodeError::Payload(error))
     }
 }
 
-type Decoded<T> = Result<T, DecodeError>;
+/// Errors are rare, and as small as can be: there is one result for each operand.
+type Decoded<T> = Result<T, Box<DecodeError>>;
 
+#[cold]
 fn broken<T>(what: &'static str) -> Decoded<T> {
-    Err(DecodeError::Payload(PayloadError::Graph { what }))
+    Err(PayloadError::Graph { what }.into())
 }
 
 /// A class, names of attributes of its instances, and slots that they have.
@@ -154,12 +156,12 @@ impl<S: RecordSource + Send> Decoder<S> {
                 find.call1((name,))?
             }
             Tag::Tuple => {
-                self.operands(py, 1, parts)?;
-                PyTuple::new(py, parts.drain(..))?.into_any()
+                let count = self.records.count()?;
+                tuple_of(py, count, || self.operand(py))?.into_any()
             }
             Tag::List => {
-                self.operands(py, 1, parts)?;
-                PyList::new(py, parts.drain(..))?.into_any()
+                let count = self.records.count()?;
+                list_of(py, count, || self.operand(py))?.into_any()
             }
             Tag::Dict => {
                 let made = PyDict::new(py);
@@ -172,12 +174,12 @@ impl<S: RecordSource + Send> Decoder<S> {
                 made.into_any()
             }
             Tag::FrozenSet => {
-                self.operands(py, 1, parts)?;
+                self.operands(py, parts)?;
                 PyFrozenSet::new(py, parts.drain(..))?.into_any()
             }
             Tag::UnfilledFrozenSet => unfilled_frozenset(py)?.into_any(),
             Tag::Call => {
-                self.operands(py, 1, parts)?;
+                self.operands(py, parts)?;
                 let mut parts = parts.drain(..);
                 let Some(function) = parts.next() else {
                     return broken("a call of nothing");
@@ -185,7 +187,7 @@ impl<S: RecordSource + Send> Decoder<S> {
                 function.call1(PyTuple::new(py, parts)?)?
             }
             Tag::New => {
-                self.operands(py, 1, parts)?;
+                self.operands(py, parts)?;
                 let mut parts = parts.drain(..);
                 let Some(class) = parts.next() else {
                     return broken("an instance of nothing");
@@ -225,7 +227,7 @@ impl<S: RecordSource + Send> Decoder<S> {
                 let Ok(list) = target.cast::<PyList>() else {
                     return broken("items for what is no list");
                 };
-                self.operands(py, 1, parts)?;
+                self.operands(py, parts)?;
                 for item in parts.drain(..) {
                     list.append(item)?;
                 }
@@ -260,7 +262,7 @@ impl<S: RecordSource + Send> Decoder<S> {
                 setter.call1((target, state))?;
             }
             Tag::Append => {
-                self.operands(py, 1, parts)?;
+                self.operands(py, parts)?;
                 append(&target, parts)?;
             }
             Tag::SetItems => {
@@ -299,15 +301,9 @@ impl<S: RecordSource + Send> Decoder<S> {
         })
     }
 
-    /// A count, and so many times as many operands.
-    #[inline]
-    fn operands<'py>(
-        &mut self,
-        py: Python<'py>,
-        times: usize,
-        parts: &mut Vec<Bound<'py, PyAny>>,
-    ) -> Decoded<()> {
-        for _ in 0..self.records.count()?.saturating_mul(times) {
+    /// A count, and as many operands.
+    fn operands<'py>(&mut self, py: Python<'py>, parts: &mut Vec<Bound<'py, PyAny>>) -> Decoded<()> {
+        for _ in 0..self.records.count()? {
             let part = self.operand(py)?;
             parts.push(part);
         }

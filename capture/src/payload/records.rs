@@ -211,6 +211,9 @@ impl RecordSource for std::io::Cursor<Vec<u8>> {
     }
 }
 
+/// No number has more bytes.
+const NUMBER: usize = 10;
+
 /// How much is asked of the payload at once.
 const AHEAD: usize = 256 << 10;
 
@@ -280,20 +283,25 @@ impl<S: RecordSource> RecordReader<S> {
     /// A number.
     #[inline]
     pub fn number(&mut self) -> Result<u64, PayloadError> {
-        match self.chunk.get(self.at) {
-            Some(&byte) if byte < 0x80 => {
-                self.at += 1;
-                Ok(u64::from(byte))
+        let rest = &self.chunk[self.at..];
+        let mut number = 0;
+        for (index, &byte) in rest.iter().take(NUMBER).enumerate() {
+            number |= u64::from(byte & 0x7f) << (7 * index);
+            if byte < 0x80 {
+                self.at += index + 1;
+                return Ok(number);
             }
-            _ => self.long_number(),
         }
+        self.number_at_end()
     }
 
-    fn long_number(&mut self) -> Result<u64, PayloadError> {
+    /// One of which not all bytes are at hand.
+    #[cold]
+    fn number_at_end(&mut self) -> Result<u64, PayloadError> {
         let mut number = 0;
-        for shift in (0..64).step_by(7) {
+        for index in 0..NUMBER {
             let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
+            number |= u64::from(byte & 0x7f) << (7 * index);
             if byte < 0x80 {
                 return Ok(number);
             }
