@@ -48,7 +48,16 @@ KINDS = {
     "dicts": (4, lambda n: {"id": n + 1000, "name": f"text {n}", "value": n * 1.5}),
     "instances": (3, Open),
     "slots": (3, Slim),
-    "mixed": (12, lambda n: {"id": n, "tags": [f"a{n}", f"b{n}", "all"], "at": (n / 2, n / 3), "thing": Open(n), 3: {n}}),
+    "mixed": (
+        12,
+        lambda n: {
+            "id": n,
+            "tags": [f"a{n}", f"b{n}", "all"],
+            "at": (n / 2, n / 3),
+            "thing": Open(n),
+            3: {n},
+        },
+    ),
 }
 WITHIN = 1.2
 # What Python code takes apart for pickle, too, and what are hardly objects.
@@ -107,18 +116,25 @@ def main():
     options = parser.parse_args()
     broken = []
     print("CPython", sys.version.split()[0], "-", options.count, "objects, best of", options.repeat)
-    print(f"{'':>12}" + "".join(f"{way + what:>20}" for way in WAYS for what in (" write ms", " read ms", " MB")))
+    print(
+        f"{'':>12}"
+        + "".join(f"{way + what:>20}" for way in WAYS for what in (" write ms", " read ms", " MB"))
+    )
     gc.disable()
     for kind, (number, make) in KINDS.items():
         thing = [make(n) for n in range(options.count // number)]
         best = measure(thing, options.repeat)
-        shown = "".join(f"{w * 1000:>20.0f}{r * 1000:>20.0f}{size / 1e6:>20.1f}" for w, r, size in best.values())
+        shown = "".join(
+            f"{w * 1000:>20.0f}{r * 1000:>20.0f}{size / 1e6:>20.1f}" for w, r, size in best.values()
+        )
         ours, theirs = best["ours"], best["pickle"]
         ratios = [mine / other for mine, other in zip(ours, theirs)]
         print(f"{kind:>12}{shown}   ours/pickle: {ratios[0]:.2f} {ratios[1]:.2f} {ratios[2]:.2f}", flush=True)
         for ratio, what in zip(ratios, ("write", "read")):
             if ratio > WITHIN and kind not in NOT_HELD:
-                broken.append(f"{kind}: to {what} them takes {ratio:.2f} times as long as with pickle, not {WITHIN}")
+                broken.append(
+                    f"{kind}: to {what} them takes {ratio:.2f} times as long as with pickle, not {WITHIN}"
+                )
     if options.check and broken:
         sys.exit("\n".join(["beyond the limits:", *broken]))
 

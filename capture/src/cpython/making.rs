@@ -55,7 +55,7 @@ pub fn is_hashed_by_identity(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: reads a slot of two live types.
     unsafe {
         let own = (*ffi::Py_TYPE(object.as_ptr())).tp_hash;
-        let plain = (*(&raw const ffi::PyBaseObject_Type)).tp_hash;
+        let plain = ffi::PyBaseObject_Type.tp_hash;
         own.map(|hash| hash as usize) == plain.map(|hash| hash as usize)
     }
 }
@@ -118,10 +118,14 @@ pub fn bare_instance<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyA
     // SAFETY: reads slots of two live types; `object`'s is called for a class that has it as its own, which it is
     // made for, with no arguments.
     unsafe {
-        let plain = (*(&raw const ffi::PyBaseObject_Type)).tp_new;
+        let plain = ffi::PyBaseObject_Type.tp_new;
         let own = (*class.as_type_ptr()).tp_new;
         if let Some(new) = own.filter(|own| plain.is_some_and(|plain| *own as usize == plain as usize)) {
-            let made = new(class.as_type_ptr(), PyTuple::empty(py).as_ptr(), core::ptr::null_mut());
+            let made = new(
+                class.as_type_ptr(),
+                PyTuple::empty(py).as_ptr(),
+                core::ptr::null_mut(),
+            );
             return Bound::from_owned_ptr_or_err(py, made);
         }
     }

@@ -4,7 +4,8 @@
 //! Python/traceback.c), printed by programs compiled against each.
 
 use super::ffi::{
-    _PyType_Lookup, PyFrame_New, PyInterpreterState_Get, PyMethod_Function, PyMethod_Type, PyPickleBuffer_Type,
+    _PyType_Lookup, PyFrame_New, PyInterpreterState_Get, PyMethod_Function, PyMethod_Type,
+    PyPickleBuffer_Type,
 };
 use super::frame::Address;
 use super::modules::import;

@@ -1,7 +1,8 @@
 //! From records to objects.
 
 use crate::cpython::making::{
-    bare_instance, fill_frozenset, interned, list_of, new_instance, tuple_of, unfilled_frozenset, InstanceSlot,
+    bare_instance, fill_frozenset, interned, list_of, new_instance, tuple_of, unfilled_frozenset,
+    InstanceSlot,
 };
 use crate::cpython::objects::{lookup_on_type, own_attributes};
 use crate::payload::records::{literal, RecordReader, RecordSource, Tag, LITERALS};
@@ -10,8 +11,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView, PySet,
-    PyString, PyTuple, PyType,
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView,
+    PySet, PyString, PyTuple, PyType,
 };
 
 /// Why no object came.
@@ -107,12 +108,18 @@ impl<S: RecordSource + Send> Decoder<S> {
         let py = find.py();
         Ok(Some(match tag {
             Tag::End => return Ok(None),
-            Tag::Int => self.records.signed()?.into_pyobject(py).map_err(PyErr::from)?.into_any(),
+            Tag::Int => self
+                .records
+                .signed()?
+                .into_pyobject(py)
+                .map_err(PyErr::from)?
+                .into_any(),
             Tag::BigInt => {
                 let bytes = self.bytes(py)?;
                 let signed = PyDict::new(py);
                 signed.set_item("signed", true)?;
-                py.get_type::<PyInt>().call_method("from_bytes", (bytes, "little"), Some(&signed))?
+                py.get_type::<PyInt>()
+                    .call_method("from_bytes", (bytes, "little"), Some(&signed))?
             }
             Tag::Float => PyFloat::new(py, self.records.float()?).into_any(),
             Tag::Complex => {
@@ -293,7 +300,12 @@ impl<S: RecordSource + Send> Decoder<S> {
             literal::TRUE => PyBool::new(py, true).to_owned().into_any(),
             literal::FALSE => PyBool::new(py, false).to_owned().into_any(),
             literal::EMPTY => PyTuple::empty(py).into_any(),
-            literal::INT => self.records.signed()?.into_pyobject(py).map_err(PyErr::from)?.into_any(),
+            literal::INT => self
+                .records
+                .signed()?
+                .into_pyobject(py)
+                .map_err(PyErr::from)?
+                .into_any(),
             literal::FLOAT => PyFloat::new(py, self.records.float()?).into_any(),
             literal::TEXT => self.text(py)?.into_any(),
             literal::BYTES => self.bytes(py)?,
@@ -427,7 +439,9 @@ fn append<'py>(target: &Bound<'py, PyAny>, items: &mut Vec<Bound<'py, PyAny>>) -
         return Ok(());
     }
     let append = target.getattr(intern!(py, "append"))?;
-    items.drain(..).try_for_each(|item| append.call1((item,)).map(drop))
+    items
+        .drain(..)
+        .try_for_each(|item| append.call1((item,)).map(drop))
 }
 
 /// Gives an object its state, as `pickle` does.

@@ -66,10 +66,13 @@ pub(super) struct Plain {
     /// Whether none was asked for yet.
     pub(super) first: bool,
     pub(super) has_attributes: bool,
-    pub(super) slots: Vec<(InstanceSlot, Py<PyAny>, Py<PyString>)>,
+    pub(super) slots: Vec<NamedSlot>,
     /// What instances were seen to have, the last one first.
     pub(super) shapes: Vec<Shape>,
 }
+
+/// A slot of an instance, a class that has it, and its name there.
+type NamedSlot = (InstanceSlot, Py<PyAny>, Py<PyString>);
 
 /// The names of the attributes of an instance, and which of its slots hold something.
 pub(super) struct Shape {
@@ -155,7 +158,7 @@ impl Encoder {
 fn slots_of(
     class: &Bound<'_, PyType>,
     names: Vec<(Bound<'_, PyType>, Bound<'_, PyString>)>,
-) -> Option<Vec<(InstanceSlot, Py<PyAny>, Py<PyString>)>> {
+) -> Option<Vec<NamedSlot>> {
     let slot = |(owner, name): (Bound<'_, PyType>, Bound<'_, PyString>)| {
         let descriptor = lookup_on_type(&owner, name.to_str().ok()?)?;
         let slot = InstanceSlot::new(&descriptor, class)?;

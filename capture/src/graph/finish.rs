@@ -34,7 +34,11 @@ impl<'py> Walk<'_, 'py> {
                 match self.encoder.memo.get(&address) {
                     Some(&node) if node < NAMED => frame.node = node, // by the one within
                     _ => {
-                        let tag = if matches!(frame.kind, Kind::Tuple) { Tag::Tuple } else { Tag::FrozenSet };
+                        let tag = if matches!(frame.kind, Kind::Tuple) {
+                            Tag::Tuple
+                        } else {
+                            Tag::FrozenSet
+                        };
                         self.make(&mut frame, tag, 1)?;
                     }
                 }
@@ -195,7 +199,8 @@ impl<'py> Walk<'_, 'py> {
             .partition(|late| late.begun >= since);
         self.late = later;
         let now = in_order(now);
-        now.iter().try_for_each(|late| self.put_fill(late.tag, &late.operands))
+        now.iter()
+            .try_for_each(|late| self.put_fill(late.tag, &late.operands))
     }
 
     /// Writes the record that makes what was taken apart, and what has waited for that.
@@ -258,10 +263,14 @@ impl<'py> Walk<'_, 'py> {
                 let waits = self.late.iter().any(|late| late.begun >= frame.begun) && self.consumes(frame)?;
                 (tag, waits)
             }
-            Fill::List { sure } if raw && !frame.object.is_instance_of::<PyList>() => (Tag::Add, !sure && !is_root),
+            Fill::List { sure } if raw && !frame.object.is_instance_of::<PyList>() => {
+                (Tag::Add, !sure && !is_root)
+            }
             Fill::List { .. } if raw => (Tag::Extend, false),
             Fill::List { .. } => (Tag::Append, false),
-            Fill::Dict { sure } if raw && frame.object.is_instance_of::<PyDict>() => (Tag::Items, !sure && !is_root),
+            Fill::Dict { sure } if raw && frame.object.is_instance_of::<PyDict>() => {
+                (Tag::Items, !sure && !is_root)
+            }
             Fill::Dict { .. } => (Tag::SetItems, false),
         };
         self.fill(frame, tag, waits)
@@ -273,7 +282,9 @@ impl<'py> Walk<'_, 'py> {
             return Ok(true);
         };
         let asker = self.encoder.seam.asker.bind(self.py);
-        asker.call_method1("consumes", (&frame.object, &parts.setter))?.extract()
+        asker
+            .call_method1("consumes", (&frame.object, &parts.setter))?
+            .extract()
     }
 
     /// An object is whole, as far as it will be for now.
@@ -355,7 +366,10 @@ impl<'py> Walk<'_, 'py> {
 
     /// Whether a container is part of a state, and looked into when that is set.
     fn is_looked_into(&self, at: usize) -> bool {
-        if !matches!(self.frames[at].kind, Kind::List | Kind::Dict { .. } | Kind::Set { .. }) {
+        if !matches!(
+            self.frames[at].kind,
+            Kind::List | Kind::Dict { .. } | Kind::Set { .. }
+        ) {
             return false;
         }
         let mut own = false;
@@ -377,7 +391,10 @@ impl<'py> Walk<'_, 'py> {
             return;
         }
         let address = frame.object.as_ptr() as usize;
-        let outer = self.frames.iter().position(|outer| frame.nested && outer.object.is(&frame.object));
+        let outer = self
+            .frames
+            .iter()
+            .position(|outer| frame.nested && outer.object.is(&frame.object));
         match outer {
             Some(place) => self.encoder.memo.insert(address, PENDING + place as u32),
             None => self.encoder.memo.remove(&address),
@@ -399,7 +416,8 @@ impl<'py> Walk<'_, 'py> {
 
 /// Frozen sets come first, those that are within others before these: once one is filled, its hash stays.
 fn in_order(fills: Vec<Late<'_>>) -> Vec<Late<'_>> {
-    let (frozen, others): (Vec<_>, Vec<_>) = fills.into_iter().partition(|late| late.tag == Tag::FillFrozenSet);
+    let (frozen, others): (Vec<_>, Vec<_>) =
+        fills.into_iter().partition(|late| late.tag == Tag::FillFrozenSet);
     let mut waiting: ByAddress<usize> = ByAddress::default();
     for (number, late) in frozen.iter().enumerate() {
         waiting.insert(late.object.as_ptr() as usize, number);
@@ -418,7 +436,9 @@ fn in_order(fills: Vec<Late<'_>>) -> Vec<Late<'_>> {
             waiting.remove(&(late.object.as_ptr() as usize));
             stack.push((number, true));
             let within = unchangeable_within(&late.object);
-            let within = within.iter().filter_map(|object| waiting.get(&(object.as_ptr() as usize)));
+            let within = within
+                .iter()
+                .filter_map(|object| waiting.get(&(object.as_ptr() as usize)));
             stack.extend(within.map(|&number| (number, false)));
         }
     }

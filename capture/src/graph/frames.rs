@@ -31,10 +31,18 @@ pub(super) struct Frame<'py> {
 pub(super) enum Kind<'py> {
     Tuple,
     List,
-    Dict { sure: bool },
-    Set { sure: bool },
-    FrozenSet { sure: bool },
-    Instance { shape: u32 },
+    Dict {
+        sure: bool,
+    },
+    Set {
+        sure: bool,
+    },
+    FrozenSet {
+        sure: bool,
+    },
+    Instance {
+        shape: u32,
+    },
     /// What it is made of.
     Make(Box<Parts<'py>>),
     /// It is made; what it is filled with.
@@ -61,7 +69,9 @@ impl<'py> Frame<'py> {
     /// Whether the object can be there before its parts are.
     pub(super) fn is_fillable(&self) -> bool {
         match self.kind {
-            Kind::List | Kind::Dict { .. } | Kind::Set { .. } | Kind::Instance { .. } | Kind::Fill(..) => true,
+            Kind::List | Kind::Dict { .. } | Kind::Set { .. } | Kind::Instance { .. } | Kind::Fill(..) => {
+                true
+            }
             Kind::FrozenSet { sure } => !sure,
             Kind::Tuple | Kind::Make(_) | Kind::Done => false,
         }
@@ -136,7 +146,10 @@ impl<'py> Parts<'py> {
         let same = |a: &Fill, b: Fill| std::mem::discriminant(a) == std::mem::discriminant(&b);
         let from = match last {
             None => 0,
-            Some(last) => order.iter().position(|fill| same(fill, last)).map_or(3, |at| at + 1),
+            Some(last) => order
+                .iter()
+                .position(|fill| same(fill, last))
+                .map_or(3, |at| at + 1),
         };
         order[from..].iter().copied().find(|fill| match fill {
             Fill::State => self.state.is_some(),

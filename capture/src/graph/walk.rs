@@ -10,7 +10,8 @@ use crate::payload::records::{put_bytes, put_number, put_signed, Tag};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple,
+    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString,
+    PyTuple,
 };
 
 /// What is at least this long is not copied.
@@ -229,7 +230,9 @@ impl<'a, 'py> Walk<'a, 'py> {
         if found >= PENDING {
             self.meet_again((found - PENDING) as usize)?;
         } else if found >= NAMED {
-            let name = self.encoder.named[(found - NAMED) as usize].bind(self.py).extract::<Vec<String>>()?;
+            let name = self.encoder.named[(found - NAMED) as usize]
+                .bind(self.py)
+                .extract::<Vec<String>>()?;
             self.name(object, &name)?;
         } else {
             self.lead_back(self.encoder.begun[found as usize]);
@@ -435,7 +438,12 @@ impl<'a, 'py> Walk<'a, 'py> {
             },
         };
         let slots = set.count_ones() as usize;
-        self.todo.extend(attributes.iter().flat_map(|own| own.iter()).map(|(_, value)| value));
+        self.todo.extend(
+            attributes
+                .iter()
+                .flat_map(|own| own.iter())
+                .map(|(_, value)| value),
+        );
         self.todo[base..].rotate_left(slots);
         self.todo[base..].reverse();
         let operands = self.operands.len();

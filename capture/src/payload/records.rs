@@ -253,7 +253,9 @@ impl<S: RecordSource> RecordReader<S> {
     #[cold]
     fn load(&mut self, count: usize) -> Result<(), PayloadError> {
         if self.remaining() < count as u64 {
-            return Err(PayloadError::Graph { what: "it ends too early" });
+            return Err(PayloadError::Graph {
+                what: "it ends too early",
+            });
         }
         self.chunk.drain(..self.at);
         self.at = 0;
@@ -268,9 +270,9 @@ impl<S: RecordSource> RecordReader<S> {
     #[inline]
     pub fn tag(&mut self) -> Result<Tag, PayloadError> {
         let byte = self.byte()?;
-        TAGS.get(usize::from(byte))
-            .copied()
-            .ok_or(PayloadError::Graph { what: "there is no such record" })
+        TAGS.get(usize::from(byte)).copied().ok_or(PayloadError::Graph {
+            what: "there is no such record",
+        })
     }
 
     #[inline]
@@ -306,7 +308,9 @@ impl<S: RecordSource> RecordReader<S> {
                 return Ok(number);
             }
         }
-        Err(PayloadError::Graph { what: "a number is too long" })
+        Err(PayloadError::Graph {
+            what: "a number is too long",
+        })
     }
 
     /// One that may be negative.
@@ -321,7 +325,9 @@ impl<S: RecordSource> RecordReader<S> {
     pub fn count(&mut self) -> Result<usize, PayloadError> {
         let count = self.number()?;
         if count > (self.chunk.len() - self.at) as u64 && count > self.remaining() {
-            return Err(PayloadError::Graph { what: "a count is more than there is" });
+            return Err(PayloadError::Graph {
+                what: "a count is more than there is",
+            });
         }
         Ok(count as usize)
     }
@@ -350,7 +356,9 @@ impl<S: RecordSource> RecordReader<S> {
         first.copy_from_slice(&self.chunk[self.at..self.at + at_hand]);
         self.at += at_hand;
         if self.source.read_into(rest)? < rest.len() {
-            return Err(PayloadError::Graph { what: "it ends too early" });
+            return Err(PayloadError::Graph {
+                what: "it ends too early",
+            });
         }
         Ok(())
     }
