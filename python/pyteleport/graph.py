@@ -26,6 +26,9 @@ from .errors import ResumeError, TeleportError
 
 __builtins__ = imports.BUILTINS
 
+# How much deeper than the program itself what is asked may go: a program near its limit can move, too.
+ROOM = 1000
+
 
 class Asker:
     """Takes apart what the encoder does not know by itself; takers call it the pickler.
@@ -133,22 +136,34 @@ def new_encoder(asker):
 def encode(capture, extras):
     """Write the graph of a capture; returns the encoder, which has it."""
     collecting = gc.isenabled()
+    limit = sys.getrecursionlimit()
     gc.disable()
+    sys.setrecursionlimit(limit + ROOM)
     try:
-        return _encode(capture, extras, collecting)
+        return _encode(capture, extras, limit, collecting)
     finally:
+        _lower_limit(limit)
         if collecting:
             gc.enable()
 
 
-def _encode(capture, extras, collecting):
+def _lower_limit(limit):
+    """Put the limit back; up to 3.9 it refuses to come closer than 50 to the depth of the stack."""
+    for margin in (0, 60):
+        try:
+            return sys.setrecursionlimit(limit + margin)
+        except RecursionError:
+            continue
+
+
+def _encode(capture, extras, limit, collecting):
     streams.flush_streams()
     found = modules.Modules(capture.objects)
     early = {"extras": {key: extras[key] for key in ("cwd", "env") if extras.get(key)}}
     runtime.take_early(early, capture, extras, found.by_value, found.aliases)
     if found.hidden:
         early["hidden"] = found.hidden
-    late = runtime.take_late(sys.getrecursionlimit(), collecting, found)
+    late = runtime.take_late(limit, collecting, found)
     odd = modules.odd_entries(found.by_value)
     if odd:
         late["odd modules"] = odd

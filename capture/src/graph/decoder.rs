@@ -58,6 +58,8 @@ pub struct Decoder<S> {
     shapes: Vec<Shape>,
     /// The buffers that came out of band, those that are next last.
     buffers: Vec<Py<PyAny>>,
+    /// Frozen sets that wait to be filled. No others are.
+    unfilled: Vec<Py<PyFrozenSet>>,
 }
 
 /// Texts up to this length are read at once.
@@ -74,6 +76,7 @@ impl<S: RecordSource + Send> Decoder<S> {
             nodes: Vec::new(),
             shapes: Vec::new(),
             buffers,
+            unfilled: Vec::new(),
         }
     }
 
@@ -184,7 +187,11 @@ impl<S: RecordSource + Send> Decoder<S> {
                 self.operands(py, parts)?;
                 PyFrozenSet::new(py, parts.drain(..))?.into_any()
             }
-            Tag::UnfilledFrozenSet => unfilled_frozenset(py)?.into_any(),
+            Tag::UnfilledFrozenSet => {
+                let made = unfilled_frozenset(py)?;
+                self.unfilled.push(made.clone().unbind());
+                made.into_any()
+            }
             Tag::Call => {
                 self.operands(py, parts)?;
                 let mut parts = parts.drain(..);
@@ -252,6 +259,10 @@ impl<S: RecordSource + Send> Decoder<S> {
                 self.members(set)?;
             }
             Tag::FillFrozenSet => {
+                let Some(at) = self.unfilled.iter().rposition(|one| one.is(&target)) else {
+                    return broken("a frozen set that is filled already");
+                };
+                self.unfilled.swap_remove(at);
                 let set = PySet::empty(py)?;
                 self.members(&set)?;
                 fill_frozenset(&target, &set)?;
@@ -397,12 +408,13 @@ impl<S: RecordSource + Send> Decoder<S> {
 
     fn text<'py>(&mut self, py: Python<'py>) -> Decoded<Bound<'py, PyString>> {
         let count = self.records.count()?;
-        if count <= LARGE {
-            return Ok(PyString::from_bytes(py, self.records.bytes(count)?)?);
-        }
         let records = &mut self.records;
-        let bytes = py.detach(|| records.bytes(count))?;
-        Ok(PyString::from_bytes(py, bytes)?)
+        let bytes = if count <= LARGE {
+            records.bytes(count)?
+        } else {
+            py.detach(|| records.bytes(count))?
+        };
+        PyString::from_bytes(py, bytes).or_else(|_| broken("a text that is none"))
     }
 
     fn bytes<'py>(&mut self, py: Python<'py>) -> Decoded<Bound<'py, PyAny>> {
