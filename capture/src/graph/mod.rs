@@ -18,13 +18,14 @@
 //!   these keys can reach is there: the walk finds the groups of objects that lead to each other, and the last
 //!   records of a group fill those.
 //!
-//! - [`Encoder`], `walk`, `frames` and `finish`: the way out
+//! - [`Encoder`], `walk`, `instances`, `frames` and `finish`: the way out
 //! - [`Decoder`]: the way in
 
 mod decoder;
 mod encoder;
 mod finish;
 mod frames;
+mod instances;
 mod memo;
 mod out;
 mod walk;
