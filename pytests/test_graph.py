@@ -99,7 +99,7 @@ def test_cycles_through_what_is_made_at_one_go(same):
 
 def test_keys_whose_hashes_need_a_state(same):
     same("""
-        import weakref
+        import collections, weakref
         class Keyed:
             def __init__(self, name, owner=None):
                 self.name, self.owner, self.others = name, owner, set()
@@ -120,10 +120,12 @@ def test_keys_whose_hashes_need_a_state(same):
         a.table, a.frozen, a.pairs = {c: 1, a: 2, (c, 5): 3}, frozenset([a, c]), {frozenset([a, c]): c}
         own, ownset = Own(), OwnSet([a, c])
         dict.__setitem__(own, c, a)
+        a.ordered, a.lists = collections.OrderedDict([(c, 1), (a, 2)]), collections.defaultdict(list, {c: [a]})
         a.own, a.ownset, a.weak = own, ownset, weakref.WeakKeyDictionary({c: 1, a: 2})
         hop()
         print(a in a.others, b in a.others, a in b.others, len(b.others), a.table[c], a.table[a], a.table[c, 5])
         print(c in a.frozen, a.pairs[frozenset([a, c])] is c, own[c] is a, c in ownset, a in ownset, sorted(a.weak.values()))
+        print(list(a.ordered) == [c, a], a.ordered[c], a.ordered[a], a.lists[c][0] is a, a.lists["new"])
         print(type(own).__name__, type(ownset).__name__, list(a.table) == [c, a, (c, 5)])
     """)
 

@@ -26,7 +26,7 @@ impl<'py> Walk<'_, 'py> {
         let address = frame.object.as_ptr() as usize;
         if let Kind::Fill(fill, parts) = &frame.kind {
             let (fill, raw) = (*fill, parts.raw);
-            self.fill_parts(&frame, fill, raw, is_root)?;
+            self.fill_parts(&frame, fill, raw)?;
             return self.fill_next(frame);
         }
         match frame.kind {
@@ -255,7 +255,7 @@ impl<'py> Walk<'_, 'py> {
         self.parts_of_top()
     }
 
-    fn fill_parts(&mut self, frame: &Frame<'py>, fill: Fill, raw: bool, is_root: bool) -> PyResult<()> {
+    fn fill_parts(&mut self, frame: &Frame<'py>, fill: Fill, raw: bool) -> PyResult<()> {
         let (tag, waits) = match fill {
             Fill::State => {
                 let setter = self.operands.len() - frame.operands > 1;
@@ -263,15 +263,12 @@ impl<'py> Walk<'_, 'py> {
                 let waits = self.late.iter().any(|late| late.begun >= frame.begun) && self.consumes(frame)?;
                 (tag, waits)
             }
-            Fill::List { sure } if raw && !frame.object.is_instance_of::<PyList>() => {
-                (Tag::Add, !sure && !is_root)
-            }
+            // What is not sure comes when the object is whole, or later.
+            Fill::List { sure } if raw && !frame.object.is_instance_of::<PyList>() => (Tag::Add, !sure),
             Fill::List { .. } if raw => (Tag::Extend, false),
             Fill::List { .. } => (Tag::Append, false),
-            Fill::Dict { sure } if raw && frame.object.is_instance_of::<PyDict>() => {
-                (Tag::Items, !sure && !is_root)
-            }
-            Fill::Dict { .. } => (Tag::SetItems, false),
+            Fill::Dict { sure } if raw && frame.object.is_instance_of::<PyDict>() => (Tag::Items, !sure),
+            Fill::Dict { sure } => (Tag::SetItems, !sure),
         };
         self.fill(frame, tag, waits)
     }
