@@ -419,7 +419,13 @@ def check_same(one, other):
 @settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(graphs())
 def test_random_graphs_come_back_the_same(nodes):
-    check_same(nodes, moved(nodes))
+    try:
+        found = moved(nodes)
+    except AttributeError:
+        # A call gets keys whose own state needs what it makes: loud, and `pickle` can do no better.
+        assert any(type(node) is Made for node in nodes)
+        reject()
+    check_same(nodes, found)
 
 
 def test_frozen_sets_are_filled_before_what_has_them_as_a_key():

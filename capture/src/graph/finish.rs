@@ -14,7 +14,7 @@ use super::out::Operand;
 use super::walk::Walk;
 use crate::payload::records::{put_number, Tag};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFrozenSet, PyList, PyTuple};
+use pyo3::types::{PyDict, PyFrozenSet, PyList, PySet, PyTuple};
 
 impl<'py> Walk<'_, 'py> {
     /// The parts of the innermost frame have been visited.
@@ -86,7 +86,7 @@ impl<'py> Walk<'_, 'py> {
             }
             Kind::Make(_) => {
                 // A call may look at all that it is given.
-                if !self.parked.is_empty() && self.late.iter().any(|late| late.begun >= frame.begun) {
+                if self.comes_too_early(frame.begun) {
                     self.impossible(&frame.object)?;
                     self.operands.pop();
                 }
@@ -134,7 +134,10 @@ impl<'py> Walk<'_, 'py> {
             Kind::List => out.tag(Tag::List),
             Kind::Dict { .. } => out.tag(Tag::Dict),
             Kind::Set { .. } => out.tag(Tag::Set),
-            Kind::FrozenSet { .. } => out.tag(Tag::UnfilledFrozenSet),
+            Kind::FrozenSet { .. } => {
+                out.tag(Tag::UnfilledFrozenSet);
+                self.unfilled.insert(frame.object.as_ptr() as usize, ());
+            }
             Kind::Instance { .. } => {
                 out.tag(Tag::Bare);
                 let class = frame.object.get_type_ptr() as usize;
@@ -199,8 +202,30 @@ impl<'py> Walk<'_, 'py> {
             .partition(|late| late.begun >= since);
         self.late = later;
         let now = in_order(now);
+        for late in &now {
+            self.unfilled.remove(&(late.object.as_ptr() as usize));
+        }
         now.iter()
             .try_for_each(|late| self.put_fill(late.tag, &late.operands))
+    }
+
+    /// Whether something that waits since this time, and is looked at now, lacks what its keys' hashes need.
+    fn comes_too_early(&self, since: u32) -> bool {
+        let late = || self.late.iter().filter(move |late| late.begun >= since);
+        if late().next().is_none() {
+            return false;
+        }
+        let is_filled_now = |set: &Bound<'py, PyAny>| {
+            late().any(|late| late.tag == Tag::FillFrozenSet && late.object.is(set))
+        };
+        let lacks = |late: &Late<'py>| match keys_of(&late.object) {
+            Some(keys) => keys
+                .iter()
+                .flat_map(unchangeable_within)
+                .any(|set| self.unfilled.contains_key(&(set.as_ptr() as usize)) && !is_filled_now(&set)),
+            None => true,
+        };
+        !self.parked.is_empty() || (!self.unfilled.is_empty() && late().any(lacks))
     }
 
     /// Writes the record that makes what was taken apart, and what has waited for that.
@@ -441,6 +466,18 @@ fn in_order(fills: Vec<Late<'_>>) -> Vec<Late<'_>> {
     }
     ordered.extend(others);
     ordered
+}
+
+/// The keys of a dict, the members of a set.
+fn keys_of<'py>(object: &Bound<'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
+    if let Ok(dict) = object.cast_exact::<PyDict>() {
+        Some(dict.iter().map(|(key, _)| key).collect())
+    } else if let Ok(set) = object.cast_exact::<PySet>() {
+        Some(set.iter().collect())
+    } else {
+        let set = object.cast_exact::<PyFrozenSet>().ok()?;
+        Some(set.iter().collect())
+    }
 }
 
 /// The frozen sets within a frozen set, also within its tuples.

@@ -2,6 +2,7 @@
 
 use super::encoder::{Class, Encoder, NAMED, PENDING};
 use super::frames::{Fill, Frame, Kind, Late, NO_NODE};
+use super::memo::ByAddress;
 use super::out::Operand;
 use crate::cpython::buffer::HeldBuffer;
 use crate::cpython::making::{is_hashed_by_identity, is_interned, references, small_int};
@@ -32,6 +33,8 @@ pub(super) struct Walk<'a, 'py> {
     pub(super) operands: Vec<Operand<'py>>,
     /// Fills that wait until what they look into is whole.
     pub(super) late: Vec<Late<'py>>,
+    /// Frozen sets that are made and not filled.
+    pub(super) unfilled: ByAddress<()>,
     /// Fills that wait until something is made, by its address.
     pub(super) parked: Vec<(usize, Frame<'py>)>,
     /// When that was begun which may still be led back to.
@@ -49,6 +52,7 @@ impl<'a, 'py> Walk<'a, 'py> {
             todo: Vec::new(),
             operands: Vec::new(),
             late: Vec::new(),
+            unfilled: ByAddress::default(),
             parked: Vec::new(),
             open: Vec::new(),
             groups: Vec::new(),
@@ -433,6 +437,7 @@ pub(super) fn is_sure(key: &Bound<'_, PyAny>) -> bool {
         || key.is_exact_instance_of::<PyInt>()
         || key.is_exact_instance_of::<PyBytes>()
         || key.is_exact_instance_of::<PyFloat>()
+        || key.is_exact_instance_of::<PyComplex>()
         || key.is_none()
         || key.is_exact_instance_of::<PyBool>()
         || is_hashed_by_identity(key)
