@@ -21,7 +21,19 @@ import gc
 import sys
 from types import FunctionType
 
-from . import _native, builders, classes, exceptions, files, generators, imports, instances, modules, runtime, streams
+from . import (
+    _native,
+    builders,
+    classes,
+    exceptions,
+    files,
+    generators,
+    imports,
+    instances,
+    modules,
+    runtime,
+    streams,
+)
 from .errors import ResumeError, TeleportError
 
 __builtins__ = imports.BUILTINS
