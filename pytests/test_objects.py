@@ -675,25 +675,6 @@ def test_what_cannot_move_is_refused_with_a_reason(move, make, path, words):
     assert words in run.stdout
 
 
-def test_too_deep_a_structure_is_refused_and_named(move):
-    run = move("""
-        def main():
-            deep = []
-            for _ in range(100_000):
-                deep = [deep]
-            try:
-                teleport()
-            except CaptureError as refusal:
-                print(type(refusal).__name__, refusal)
-            while deep:
-                deep = deep[0]
-        main()
-    """)
-    assert run.returncode == 0, run.stderr
-    assert run.ended_in == "home"
-    assert run.stdout.startswith("CaptureError main() → deep nests too deep to move")
-
-
 def test_what_the_peer_lacks_is_listed_at_once(move, tmp_path):
     site = tmp_path / "site-packages"
     site.mkdir()

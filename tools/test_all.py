@@ -43,7 +43,7 @@ SUITES = {
         "refusals",
     ],
     "exceptions": ["exceptions", "groups"],
-    "objects": ["objects", "iterators", "typing", "payload", "runtime", "changes", "files"],
+    "objects": ["graph", "objects", "iterators", "typing", "payload", "runtime", "changes", "files"],
     "chains": ["chain", "benchmarks"],
     "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
     "hook": ["hook", "unseen", "builds"],

@@ -2,7 +2,7 @@
 //!
 //! The way out: [`read`] walks the stack through the layouts of [`cpython`], asks [`code`] how deep
 //! each value stack is and `entry` how each callee was entered, and makes a
-//! [`snapshot`]; [`payload`] turns that into bytes. The way in is the mirror: [`payload`],
+//! [`snapshot`]; [`graph`] does the same for objects, and [`payload`] turns that into bytes. The way in is the mirror: [`payload`],
 //! [`snapshot`], then [`morph`], which turns fresh frames into the captured ones.
 
 mod boundary;
@@ -13,6 +13,7 @@ mod delegation;
 mod entry;
 pub mod error;
 pub mod generators;
+pub mod graph;
 pub mod morph;
 mod parameters;
 pub mod payload;

@@ -117,22 +117,6 @@ fn the_graph_is_read_in_pieces_of_any_size() {
 }
 
 #[test]
-fn lines_are_read_across_blocks() {
-    let mut text = vec![b'a'; MIB - 2];
-    text.extend(b"bcd\n\nlast");
-    let bytes = payload(&[], &[&text]);
-    let mut reader = PayloadReader::open(&bytes[..], None).unwrap();
-    reader.read_snapshot().unwrap();
-    let mut graph = reader.into_graph().unwrap();
-    assert_eq!(graph.read_line().unwrap().len(), MIB + 2);
-    assert_eq!(graph.read_line().unwrap(), b"\n");
-    assert_eq!(graph.read(2).unwrap(), b"la");
-    assert_eq!(graph.read_line().unwrap(), b"st");
-    assert_eq!(graph.read_line().unwrap(), b"");
-    assert_eq!(graph.read(1).unwrap(), b"");
-}
-
-#[test]
 fn nothing_behind_the_payload_is_read() {
     let mut bytes = small();
     let total = bytes.len() as u64;

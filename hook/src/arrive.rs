@@ -2,7 +2,7 @@
 
 use crate::errors::{morph_error, payload_error, raise, transport_error};
 use crate::evaluator::{run, Arrival};
-use crate::graph::{GraphSource, Input};
+use crate::graph::{GraphDecoder, Input};
 use crate::identity::{build_identity, hello};
 use crate::meanwhile::Meanwhile;
 use crate::times;
@@ -14,7 +14,7 @@ use capture::cpython::modules::import;
 use capture::morph::{self, Objects};
 use capture::payload::PayloadReader;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyBytes;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -41,20 +41,17 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
         .fits(&reader.header().build)
         .map_err(|difference| raise(py, "PayloadError", difference))?;
     let snapshot = py.detach(|| reader.read_snapshot()).map_err(failed)?;
-    let buffers = PyList::empty(py);
+    let mut buffers = Vec::new();
     for length in reader.buffer_lengths().to_vec() {
         let length = usize::try_from(length)
             .map_err(|_| raise(py, "PayloadError", "a buffer is larger than memory".into()))?;
         let array = filled_bytearray(py, length, |memory| reader.read_buffer_into(memory))?;
-        buffers.append(array.map_err(failed)?)?;
+        buffers.push(array.map_err(failed)?.into_any().unbind());
     }
-    let source = Bound::new(py, GraphSource::new(reader.into_graph().map_err(failed)?))?;
-    let decoded = import(py, "pyteleport.graph")?.call_method1("decode", (&source, &buffers));
-    if let Some(failure) = source.borrow().take_failure() {
-        return Err(failed(failure));
-    }
-    let graph = decoded?;
-    if source.borrow().remaining() != 0 {
+    let reader = reader.into_graph().map_err(failed)?;
+    let decoder = Bound::new(py, GraphDecoder::new(reader, buffers))?;
+    let graph = import(py, "pyteleport.graph")?.call_method1("decode", (&decoder,))?;
+    if decoder.borrow().remaining() != 0 {
         return Err(raise(
             py,
             "PayloadError",

@@ -1,7 +1,7 @@
 //! From the stopped stack to a payload's parts.
 
 use crate::errors::{capture_error, payload_error, raise};
-use crate::graph::{GraphSink, Piece};
+use crate::graph::GraphEncoder;
 use crate::identity::{build_identity, host};
 use crate::meanwhile::Meanwhile;
 use crate::times::timed;
@@ -11,6 +11,7 @@ use capture::cpython::evalframe;
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::modules::import;
 use capture::cpython::thread::ThreadState;
+use capture::graph::Piece;
 use capture::payload::{Header, PayloadWriter};
 use capture::read::{frame_objects, read_stack, Place};
 use capture::snapshot::Snapshot;
@@ -116,20 +117,21 @@ pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
     };
     extras.set_item("recording", evalframe::status(py).recording)?;
     extras.set_item("times", crate::times::last_move_times(py)?)?;
-    let sink = Bound::new(py, GraphSink::default())?;
-    let buffers = timed("encode", || {
-        import(py, "pyteleport.graph")?.call_method1("encode", (capture, &sink, extras))
-    })?;
+    let encoder = timed("encode", || {
+        import(py, "pyteleport.graph")?.call_method1("encode", (capture, extras))
+    })?
+    .cast_into::<GraphEncoder>()?;
+    let buffers = encoder.borrow_mut().take_buffers();
     let buffers = buffers
-        .try_iter()?
-        .map(|buffer| HeldBuffer::new(&raw_of(&buffer?)?));
+        .iter()
+        .map(|buffer| HeldBuffer::new(&raw_of(buffer.bind(py))?));
     let header = Header {
         build: build_identity(py)?,
         host: host(py)?,
         program: program(py)?,
         frames: captured.snapshot.frames.len() as u32,
     };
-    let graph = sink.borrow_mut().take();
+    let graph = encoder.borrow_mut().take();
     Ok(Encoded {
         header,
         snapshot: captured.snapshot,

@@ -1,162 +1,122 @@
-//! The object graph's stream, and single things that its Python side asks of us.
+//! The object graph's two ends, and single things that its Python side asks of us.
 
-use capture::cpython::buffer::{fill_buffer, HeldBuffer};
+use crate::errors::payload_error;
 use capture::cpython::{fields, objects};
-use capture::payload::{GraphReader, PayloadError};
+use capture::graph::{DecodeError, Decoder, Encoder, Piece, Seam};
+use capture::payload::records::RecordSource;
+use capture::payload::GraphReader;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyCode, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyCode, PyDict, PyString, PyTuple};
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::sync::Mutex;
 
-/// Objects that travel by name: a callable for ``pickle``'s ``persistent_id``.
+/// Writes the graph's records.
 ///
 /// Args:
-///     by_id: the name, a tuple, by the ``id()`` of the object.
-#[pyclass(frozen)]
-pub struct PersistentIds {
-    by_address: HashMap<usize, Py<PyTuple>>,
-}
-
-#[pymethods]
-impl PersistentIds {
-    #[new]
-    fn new(by_id: HashMap<usize, Py<PyTuple>>) -> Self {
-        Self { by_address: by_id }
-    }
-
-    fn __call__<'py>(&self, object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyTuple>> {
-        let name = self.by_address.get(&(object.as_ptr() as usize))?;
-        Some(name.bind(object.py()).clone())
-    }
-}
-
-/// A piece of the graph's stream.
-pub enum Piece {
-    /// Bytes that the pickler made.
-    Written(Vec<u8>),
-    /// The memory of an object of the program.
-    Held(HeldBuffer),
-}
-
-impl Piece {
-    /// Its bytes.
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Written(bytes) => bytes,
-            Self::Held(buffer) => buffer,
-        }
-    }
-}
-
-/// Where the pickler writes to. Large objects are kept, not copied.
+///     asker: takes apart what is not built in: `pyteleport.graph.Asker`.
+///     plain: the taker of instances that are no more than their attributes.
+///     fill: what sets the state of others.
+///     newobj: ``copyreg.__newobj__``.
+///     named: the names of what both ends find, as tuples, by the ``id()`` of the object.
 #[pyclass]
-#[derive(Default)]
-pub struct GraphSink {
-    pieces: Vec<Piece>,
+pub struct GraphEncoder {
+    encoder: Encoder,
 }
-
-/// What is at least this long is kept as it is.
-const HOLD_FROM: usize = 1 << 16;
 
 #[pymethods]
-impl GraphSink {
-    /// An empty one.
+impl GraphEncoder {
     #[new]
-    fn new() -> Self {
-        Self::default()
+    fn new(
+        asker: Py<PyAny>,
+        plain: Py<PyAny>,
+        fill: Py<PyAny>,
+        newobj: Py<PyAny>,
+        named: HashMap<usize, Py<PyTuple>>,
+    ) -> Self {
+        let seam = Seam {
+            asker,
+            plain,
+            fill,
+            newobj,
+        };
+        Self {
+            encoder: Encoder::new(seam, named),
+        }
     }
 
-    /// Takes the next bytes, and returns their number.
-    fn write(&mut self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
-        // A memoryview that the pickler makes of a string's text does not keep it alive.
-        let owns = data.is_instance_of::<PyBytes>() || data.is_instance_of::<PyByteArray>();
-        let data = HeldBuffer::new(data)?;
-        let length = data.len();
-        if owns && length >= HOLD_FROM {
-            self.pieces.push(Piece::Held(data));
-        } else if let Some(Piece::Written(last)) = self.pieces.last_mut() {
-            last.extend_from_slice(&data);
-        } else {
-            self.pieces.push(Piece::Written(data.to_vec()));
-        }
-        Ok(length)
+    /// Writes an object, and all that it refers to and that has not been written yet.
+    fn write(&mut self, root: Bound<'_, PyAny>) -> PyResult<()> {
+        self.encoder.write(root)
+    }
+
+    /// Takes out what was written: its bytes, and the objects whose buffers travel out of band.
+    fn taken<'py>(&mut self, py: Python<'py>) -> (Bound<'py, PyBytes>, Vec<Py<PyAny>>) {
+        let pieces = self.encoder.take();
+        let bytes: Vec<&[u8]> = pieces.iter().map(Piece::bytes).collect();
+        (PyBytes::new(py, &bytes.concat()), self.encoder.take_buffers())
     }
 }
 
-impl GraphSink {
+impl GraphEncoder {
     /// Takes out what was written.
     pub fn take(&mut self) -> Vec<Piece> {
-        std::mem::take(&mut self.pieces)
+        self.encoder.take()
+    }
+
+    /// Takes out what travels out of band.
+    pub fn take_buffers(&mut self) -> Vec<Py<PyAny>> {
+        self.encoder.take_buffers()
     }
 }
 
 /// What a payload is read from.
 pub type Input = Box<dyn Read + Send>;
 
-/// Where the unpickler reads from; every block is checked before it is handed out.
+/// Reads the graph's records.
+///
+/// Args:
+///     records: their bytes.
+///     buffers: those that came out of band.
 #[pyclass]
-pub struct GraphSource {
-    reader: Mutex<GraphReader<Input>>,
-    failure: Mutex<Option<PayloadError>>,
+pub struct GraphDecoder {
+    decoder: Mutex<Decoder<Box<dyn RecordSource + Send>>>,
 }
 
-impl GraphSource {
-    /// The rest of a payload.
-    pub fn new(reader: GraphReader<Input>) -> Self {
+impl GraphDecoder {
+    /// The rest of a payload, and the buffers that came before.
+    pub fn new(reader: GraphReader<Input>, buffers: Vec<Py<PyAny>>) -> Self {
         Self {
-            reader: Mutex::new(reader),
-            failure: Mutex::new(None),
+            decoder: Mutex::new(Decoder::new(Box::new(reader), buffers)),
         }
-    }
-
-    /// What went wrong with the bytes, if anything.
-    pub fn take_failure(&self) -> Option<PayloadError> {
-        self.failure.lock().ok().and_then(|mut failure| failure.take())
     }
 
     /// How much of the stream has not been read.
     pub fn remaining(&self) -> u64 {
-        self.reader.lock().map_or(0, |reader| reader.remaining())
+        self.decoder.lock().map_or(0, |decoder| decoder.remaining())
     }
-
-    fn read_with<T>(
-        &self,
-        read: impl FnOnce(&mut GraphReader<Input>) -> Result<T, PayloadError>,
-    ) -> PyResult<T> {
-        let mut reader = self.reader.lock().map_err(|_| broken("the stream is in use"))?;
-        read(&mut reader).map_err(|error| {
-            let shown = broken(&error.to_string());
-            if let Ok(mut failure) = self.failure.lock() {
-                failure.get_or_insert(error);
-            }
-            shown
-        })
-    }
-}
-
-/// What stops the unpickler; whoever called it asks for the real cause.
-fn broken(message: &str) -> PyErr {
-    pyo3::exceptions::PyEOFError::new_err(message.to_owned())
 }
 
 #[pymethods]
-impl GraphSource {
-    /// The next `size` bytes, fewer at the end.
-    fn read<'py>(&self, py: Python<'py>, size: usize) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = py.detach(|| self.read_with(|reader| reader.read(size)))?;
-        Ok(PyBytes::new(py, &bytes))
+impl GraphDecoder {
+    #[new]
+    fn of_bytes(records: Vec<u8>, buffers: Vec<Py<PyAny>>) -> Self {
+        Self {
+            decoder: Mutex::new(Decoder::new(Box::new(Cursor::new(records)), buffers)),
+        }
     }
 
-    /// Fills a buffer, straight from the source, and returns how far.
-    fn readinto(&self, target: &Bound<'_, PyAny>) -> PyResult<usize> {
-        fill_buffer(target, |memory| self.read_with(|reader| reader.read_into(memory)))?
-    }
-
-    /// The bytes up to the next newline.
-    fn readline<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = py.detach(|| self.read_with(GraphReader::read_line))?;
-        Ok(PyBytes::new(py, &bytes))
+    /// The next object that was written; `find` gets the names of what is found here.
+    fn read<'py>(&self, find: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let mut decoder = self
+            .decoder
+            .try_lock()
+            .map_err(|_| PyRuntimeError::new_err("the graph is being read"))?;
+        decoder.read(find).map_err(|error| match *error {
+            DecodeError::Payload(error) => payload_error(find.py(), error),
+            DecodeError::Python(error) => error,
+        })
     }
 }
 

@@ -24,7 +24,8 @@ __builtins__ = imports.BUILTINS
 HEAP_TYPE = 1 << 9
 _MADE_WITH_CLASS = (GetSetDescriptorType, MemberDescriptorType)
 _SHARED = ("__dict__", "__weakref__")  # one descriptor for all classes, `object`'s, from 3.15 on
-_SINGLETON_TYPES = (type(None), type(Ellipsis), type(NotImplemented))
+_SINGLETONS = (None, Ellipsis, NotImplemented)
+_SINGLETON_TYPES = tuple(type(each) for each in _SINGLETONS)
 
 read_namespace = type.__dict__["__dict__"].__get__
 read_bases = type.__dict__["__bases__"].__get__
@@ -264,6 +265,8 @@ def is_by_name(pickler, cls):
 
 def by_name(pickler, thing):
     """What a reducer says of a class or function that is found by its name."""
+    if thing in _SINGLETON_TYPES:
+        return type, (_SINGLETONS[_SINGLETON_TYPES.index(thing)],)
     module, qualname = thing.__module__, thing.__qualname__
     if pickler.modules.had(thing, module, qualname):
         return attribute, (sys.modules[module], *qualname.split("."))

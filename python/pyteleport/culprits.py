@@ -6,7 +6,7 @@ This is the slow way, taken only by a capture that is refused.
 from __future__ import annotations
 
 from . import imports
-from .errors import CaptureError, UnmovableError
+from .errors import UnmovableError
 
 __builtins__ = imports.BUILTINS
 
@@ -60,19 +60,6 @@ def unmovable(culprits, capture, modules, extra_roots):
     return UnmovableError(message, found)
 
 
-def too_deep(capture, modules, extra_roots):
-    """The error for a structure that nests deeper than can be written."""
-    depth, path = 0, "an object out of sight"
-    for label, root in _roots(capture, modules, extra_roots):
-        found = _depth(root, modules)
-        if found > depth:
-            depth, path = found, label
-    return CaptureError(
-        "%s nests too deep to move (about %d objects in one another); "
-        "make it flatter, or leave it out" % (path, depth)
-    )
-
-
 def _roots(capture, modules, extra_roots):
     labels = capture.labels()
     namespaces = {id(vars(module)): name for name, module in modules.by_value.items()}
@@ -89,39 +76,41 @@ def _roots(capture, modules, extra_roots):
 
 def _find(wanted, roots, modules):
     """Breadth first from the variables: id → path for each wanted object that is reached."""
-    paths, seen, level = {}, set(), []
+    paths, came_from, level = {}, {}, []
     for label, root in roots:
-        if id(root) not in seen:
-            seen.add(id(root))
-            level.append((label, root))
+        if id(root) not in came_from:
+            came_from[id(root)] = None, label
+            level.append(root)
+    kept = [root for _label, root in roots]  # what is known by its id must live
     while level and len(paths) < len(wanted):
         below = []
-        for path, thing in level:
+        for thing in level:
             if id(thing) in wanted:
-                paths.setdefault(id(thing), path)
+                paths.setdefault(id(thing), _path(id(thing), came_from))
                 continue
             for step, child in children(thing, modules):
-                if id(child) not in seen:
-                    seen.add(id(child))
-                    below.append((path + step, child))
+                if id(child) not in came_from:
+                    came_from[id(child)] = id(thing), step
+                    below.append(child)
+        kept.extend(below)
         level = below
     return paths
 
 
-def _depth(root, modules):
-    """How deep the objects below one go, in the order in which they are written."""
-    seen, deepest = set(), 0
-    stack = [iter([("", root)])]
-    while stack:
-        for _step, child in stack[-1]:
-            if id(child) not in seen:
-                seen.add(id(child))
-                stack.append(iter(children(child, modules)))
-                deepest = max(deepest, len(stack))
-                break
-        else:
-            stack.pop()
-    return deepest
+# Of a path with more steps than this only both ends are shown.
+_STEPS = 40
+
+
+def _path(key, came_from):
+    steps = []
+    while key is not None:
+        key, step = came_from[key]
+        steps.append(step)
+    steps.reverse()
+    if len(steps) > _STEPS:
+        left_out = len(steps) - _STEPS
+        steps[_STEPS // 2 : -_STEPS // 2] = ["…(%d more)…" % left_out]
+    return "".join(steps)
 
 
 _ATOMS = (int, float, complex, str, bytes, bytearray, bool, type(None))

@@ -1,6 +1,6 @@
 """The seam between frames and objects: one graph for everything that travels.
 
-The stream, in the order in which it is written and read:
+What is written and read, in this order:
 
     early         plain data: cwd, environment, sys.path, sources, names of the program's modules
     definitions   functions, classes and constants of these modules, so that code which runs while
@@ -10,30 +10,40 @@ The stream, in the order in which it is written and read:
     variables     the context variables, and finalizers that only wait
     deferred      what completes objects once all of them are there, as lists, until an empty one
 
-All but the first share one memo: what was one object stays one object. Functions, classes and
-everything else that pickle lacks is taken apart in `reducers`; large bytes go to the sink by
-reference, buffers of arrays out of band.
+What was one object stays one object. The native encoder walks through them, and takes apart what is
+built in; for all else it asks `reducers`. Large bytes go by reference, buffers of arrays out of band.
 """
 
 from __future__ import annotations
 
-import _pickle
+import copyreg
 import gc
 import sys
 from types import FunctionType
 
-from . import _native, builders, classes, exceptions, files, generators, imports, modules, runtime, streams
-from .errors import PayloadError, ResumeError, TeleportError
+from . import (
+    _native,
+    builders,
+    classes,
+    exceptions,
+    files,
+    generators,
+    imports,
+    instances,
+    modules,
+    runtime,
+    streams,
+)
+from .errors import ResumeError, TeleportError
 
 __builtins__ = imports.BUILTINS
 
-# How much deeper than the program itself the C pickler may nest: a fraction of the C stack, even
-# when reducers of the program recurse all that way.
-ROOM = 4000
+# How much deeper than the program itself what is asked may go: a program near its limit can move, too.
+ROOM = 1000
 
 
-class GraphPickler(_pickle.Pickler):
-    """Writes the graph.
+class Asker:
+    """Takes apart what the encoder does not know by itself; takers call it the pickler.
 
     Attributes:
         begun: id → object, for functions, cells and classes whose contents are written or promised.
@@ -41,14 +51,11 @@ class GraphPickler(_pickle.Pickler):
         culprits: (object, reason) for each that cannot travel.
     """
 
-    def __init__(self, sink, buffers, found_modules, capture, flat):
+    def __init__(self, found_modules, capture):
         from . import reducers  # which the peer does without
 
-        super().__init__(sink, 5, buffer_callback=buffers.append)
-        self.persistent_id = _native.PersistentIds(found_modules.by_id)
         self.modules = found_modules
         self.capture = capture
-        self.flat = flat
         self.choose = reducers.choose
         self.takers = reducers.table()
         self.begun = {}
@@ -62,17 +69,27 @@ class GraphPickler(_pickle.Pickler):
         self.variables = {}
         self.culprits = []
         self.closing = []
-        self.too_deep = False
-        self.last = None
 
-    def reducer_override(self, thing):
-        """Take an object apart; called by C for all but plain data."""
-        self.last = thing
-        cls = type(thing)
+    def taker_of(self, cls):
+        """What takes the instances of a class apart."""
         taker = self.takers.get(cls)
         if taker is None:
             taker = self.takers[cls] = self.choose(self, cls)
-        return taker(self, thing)
+        return taker
+
+    fields_of = staticmethod(instances.fields_of)
+
+    def consumes(self, thing, setter):
+        """Whether what sets the state of an object may look into it, not only keep it."""
+        if setter is None:
+            return instances.find(type(thing), "__setstate__") is not None
+        return setter in _CONSUMERS or not str(setter.__module__).startswith(__package__ + ".")
+
+    def failed(self, thing, problem):
+        """Refuse an object that could not be taken apart, unless that is no fault of its own."""
+        if isinstance(problem, TeleportError) or not isinstance(problem, Exception):
+            raise problem
+        return self.could_not_ask(thing, problem)
 
     def promise(self, thing):
         """Whether the caller is the first to bring the contents of a function, cell or class."""
@@ -109,7 +126,6 @@ class GraphPickler(_pickle.Pickler):
         """Refuse an object whose own reducer raised."""
         from .culprits import reason_for
 
-        self.too_deep = self.too_deep or isinstance(problem, RecursionError)
         return self.refuse(thing, reason_for(thing, str(problem) or type(problem).__name__))
 
     def by_search(self, function):
@@ -120,22 +136,23 @@ class GraphPickler(_pickle.Pickler):
         return classes.attribute, (sys.modules[pid[1]], pid[2])
 
 
-class Pieces(list):
-    """Takes what a pickler writes, without joining or copying bytes."""
-
-    def write(self, data):
-        """Take the next piece; text comes as a view that does not keep it alive."""
-        self.append(data if type(data) is bytes or type(data) is bytearray else bytes(data))
+_CONSUMERS = (instances.fill_container, instances.set_state)
 
 
-def encode(capture, sink, extras):
-    """Write the graph of a capture into `sink`; returns the buffers that travel out of band."""
+def new_encoder(asker):
+    """What writes records, and asks for what it does not know by itself."""
+    found = asker.modules.by_id
+    return _native.GraphEncoder(asker, instances.take_open, instances.fill, copyreg.__newobj__, found)
+
+
+def encode(capture, extras):
+    """Write the graph of a capture; returns the encoder, which has it."""
     collecting = gc.isenabled()
     limit = sys.getrecursionlimit()
     gc.disable()
     sys.setrecursionlimit(limit + ROOM)
     try:
-        return _encode(capture, sink, extras, limit, collecting)
+        return _encode(capture, extras, limit, collecting)
     finally:
         _lower_limit(limit)
         if collecting:
@@ -151,57 +168,40 @@ def _lower_limit(limit):
             continue
 
 
-def _encode(capture, sink, extras, limit, collecting):
+def _encode(capture, extras, limit, collecting):
     streams.flush_streams()
     found = modules.Modules(capture.objects)
     early = {"extras": {key: extras[key] for key in ("cwd", "env") if extras.get(key)}}
     runtime.take_early(early, capture, extras, found.by_value, found.aliases)
     if found.hidden:
         early["hidden"] = found.hidden
-    _pickle.Pickler(sink, 5).dump(early)
-
     late = runtime.take_late(limit, collecting, found)
     odd = modules.odd_entries(found.by_value)
     if odd:
         late["odd modules"] = odd
     options = {key: value for key, value in extras.items() if key != "files"}
-    for flat in (False, True):
-        pieces, buffers = Pieces(), []
-        pickler = GraphPickler(pieces, buffers, found, capture, flat)
-        try:
-            _dump(pickler, late, options)
-        except RecursionError:
-            continue
-        except TeleportError:
-            raise
-        except Exception as problem:  # C refuses what a reducer returned
-            pickler.could_not_ask(pickler.last, problem)
-        if flat or not pickler.too_deep:
-            break
-    else:
-        from .culprits import too_deep
-
-        raise too_deep(capture, found, _more_roots(late, options)) from None
-    if pickler.culprits:
+    asker = Asker(found, capture)
+    encoder = new_encoder(asker)
+    encoder.write(early)
+    _write(encoder, asker, late, options)
+    if asker.culprits:
         from .culprits import unmovable
 
-        raise unmovable(pickler.culprits, capture, found, _more_roots(late, options)) from None
-    for piece in pieces:
-        sink.write(piece)
-    return buffers
+        raise unmovable(asker.culprits, capture, found, _more_roots(late, options)) from None
+    return encoder
 
 
-def _dump(pickler, late, options):
-    """Write the stream, from the definitions on."""
-    pickler.dump(_definitions(pickler.modules))
-    pickler.dump(_namespaces(pickler.modules))
-    pickler.dump((pickler.capture.objects, late, options))
-    pickler.dump((runtime.take_context_variables(pickler), runtime.take_finalizers(pickler)))
-    while pickler.deferred:
-        batch, pickler.deferred = pickler.deferred, []
-        pickler.dump(batch)
-    pickler.dump(None)
-    pickler.dump(pickler.closing)
+def _write(encoder, asker, late, options):
+    """Write everything, from the definitions on."""
+    encoder.write(_definitions(asker.modules))
+    encoder.write(_namespaces(asker.modules))
+    encoder.write((asker.capture.objects, late, options))
+    encoder.write((runtime.take_context_variables(asker), runtime.take_finalizers(asker)))
+    while asker.deferred:
+        batch, asker.deferred = asker.deferred, []
+        encoder.write(batch)
+    encoder.write(None)
+    encoder.write(asker.closing)
 
 
 # What code that runs while the rest is read may count on.
@@ -236,19 +236,6 @@ def _more_roots(late, options):
     return roots
 
 
-class GraphUnpickler(_pickle.Unpickler):
-    """Reads the graph; what is missing here is collected by the finder."""
-
-    def __init__(self, source, buffers, finder):
-        super().__init__(source, buffers=buffers)
-        self.finder = finder
-        self.persistent_load = finder.persistent_load
-
-    def find_class(self, module, name):
-        """A global of a module that travels by name."""
-        return self.finder.attribute(module, name.split("."))
-
-
 class Arrival:
     """What came out of a graph.
 
@@ -271,7 +258,7 @@ class Arrival:
         runtime.settle(self._late)
 
 
-def decode(source, buffers):
+def decode(decoder):
     """Read a graph, and turn this process into the program's.
 
     The program gets a `__main__` of its own. If it cannot go on here, the process is left as it was.
@@ -282,13 +269,10 @@ def decode(source, buffers):
     finder = modules.Finder()
     del files.problems[:]
     try:
-        arrival = _decode(source, buffers, finder)
+        arrival = _decode(decoder, finder)
     except TeleportError:
         before.put_back()
         raise
-    except (EOFError, _pickle.UnpicklingError) as problem:
-        before.put_back()
-        raise PayloadError("the graph of objects is damaged: %s" % problem) from problem
     except Exception as problem:
         before.put_back()
         _check(finder)
@@ -302,28 +286,30 @@ def decode(source, buffers):
     return arrival
 
 
-def _decode(source, buffers, finder):
-    early = _pickle.Unpickler(source).load()
+def _decode(decoder, finder):
+    def read():
+        return decoder.read(finder.persistent_load)
+
+    early = read()
     runtime.give_back_early(early, early["extras"])
-    unpickler = GraphUnpickler(source, buffers, finder)
-    for name, own in unpickler.load().items():
+    for name, own in read().items():
         modules.namespace_of(sys.modules[name]).update(own)
-    for name, (namespace, kind) in unpickler.load().items():
+    for name, (namespace, kind) in read().items():
         module = sys.modules[name]
         place = modules.namespace_of(module)
         place.clear()
         place.update(namespace)
         if kind is not None:
             module.__class__ = kind
-    objects, late, extras = unpickler.load()
-    variables, _finalizers = unpickler.load()
+    objects, late, extras = read()
+    variables, _finalizers = read()
     tracebacks, batches = [], []
     while True:
-        batch = unpickler.load()
+        batch = read()
         if batch is None:
             break
         batches.append(batch)
-    closing = unpickler.load()
+    closing = read()
     _check(finder)
     places = []
     for batch in batches:

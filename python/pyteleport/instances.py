@@ -24,8 +24,8 @@ def make_plain(base, cls, *value):
 
 
 def fill(thing, state):
-    """Fill an instance: its dictionary, its slots, and what its built-in base holds."""
-    _steps, attributes, slots, contents = state
+    """Fill an instance: its dictionary and its slots. What its built-in base holds comes after that."""
+    _steps, attributes, slots = state
     if type(attributes) is tuple:
         object.__setattr__(thing, "__dict__", attributes[0])
     elif attributes:
@@ -33,13 +33,6 @@ def fill(thing, state):
     if slots:
         for name, value in slots.items():
             object.__setattr__(thing, name, value)
-    if contents is not None:
-        if isinstance(thing, dict):
-            dict.update(thing, contents)
-        elif isinstance(thing, list):
-            list.extend(thing, contents)
-        else:
-            set.update(thing, contents)
 
 
 def set_state(thing, state):
@@ -77,6 +70,7 @@ _CONTENTS = {
 _OBJECT = read_namespace(object)
 _REDUCES = (object.__reduce__, set.__reduce__, frozenset.__reduce__)
 _WORD = 8
+_SLOTS = 64  # more are asked for
 
 
 def take_bare(pickler, thing):
@@ -120,17 +114,7 @@ def _taker(pickler, cls):
     base = _plain_base(pickler, cls)
     if base is None:
         return ask
-    if (
-        base is object
-        and find(cls, "__new__") is _OBJECT["__new__"]
-        and find(cls, "__getattribute__") is _OBJECT["__getattribute__"]
-        and find(cls, "__getattr__") is None
-        and not _slot_count(cls)
-    ):
-        if not cls.__dictoffset__:
-            return _take_empty
-        if pickler.flat and find(cls, "__hash__") is _OBJECT["__hash__"]:
-            return _take_open_flat
+    if base is object and _slot_count(cls) <= _SLOTS:
         return take_open
     if base in _VALUES:
         value = _VALUES[base]
@@ -144,9 +128,12 @@ def _taker(pickler, cls):
     contents = _CONTENTS.get(base)
 
     def take_filled(pickler, thing):
-        state = own_state(pickler, thing, contents)
+        state = own_state(pickler, thing)
+        held = contents(thing) or None if contents is not None else None
         made = make_plain, (base, cls)
-        return made if state is None else (*made, state, None, None, fill)
+        if state is None and held is None:
+            return made
+        return (*made, state, None, held, fill) if base is dict else (*made, state, held, None, fill)
 
     return take_filled
 
@@ -240,32 +227,30 @@ _ALONE = _count_alone(_Open())
 
 
 def take_open(pickler, thing):
-    """An instance whose state is its dictionary, and whose class meddles with nothing."""
-    state = thing.__dict__
+    """An instance that is no more than its attributes and slots, which is what the encoder knows by itself.
+
+    It asks for the first one of each class, and where somebody else has the attributes, too.
+    """
     cls = type(thing)
-    steps = pickler.late_class(cls)
-    if getrefcount(state) > _ALONE:
-        return make_plain, (object, cls), (steps, (state,), None, None), None, None, fill
-    if steps:
-        return make_plain, (object, cls), (steps, state, None, None), None, None, fill
-    return copyreg.__newobj__, (cls,), state or None
+    is_usual = find(cls, "__new__") is _OBJECT["__new__"]
+    made = (copyreg.__newobj__, (cls,)) if is_usual else (make_plain, (object, cls))
+    state = own_state(pickler, thing)
+    return made if state is None else (*made, state, None, None, fill)
 
 
-def _take_open_flat(pickler, thing):
-    made = take_open(pickler, thing)
-    if len(made) > 3 or made[2] is None:
-        return made
-    if id(thing) not in pickler.deferred_ids:
-        pickler.deferred_ids[id(thing)] = thing
-        pickler.deferred.append(("attributes", thing, made[2]))
-    return made[:2]
+def fields_of(cls):
+    """Whether the instances of such a class have a dictionary; their slots, as (class that has it, name)."""
+    slots = [
+        (owner, name)
+        for owner in read_order(cls)
+        if owner.__flags__ & HEAP_TYPE
+        for name, value in read_namespace(owner).items()
+        if type(value) is MemberDescriptorType and value.__objclass__ is owner
+    ]
+    return cls.__dictoffset__ != 0, slots
 
 
-def _take_empty(_pickler, thing):
-    return copyreg.__newobj__, (type(thing),)
-
-
-def own_state(pickler, thing, contents=None):
+def own_state(pickler, thing):
     """The state that the Python side of an object holds, or None; with a pickler, its class too."""
     steps = pickler.late_class(type(thing)) if pickler is not None else None
     try:
@@ -283,10 +268,9 @@ def own_state(pickler, thing, contents=None):
                         slots[name] = member.__get__(thing)
                     except AttributeError:
                         continue
-    held = contents(thing) if contents is not None else None
-    if not attributes and not slots and not held and not steps:
+    if not attributes and not slots and not steps:
         return None
-    return steps, attributes or None, slots or None, held or None
+    return steps, attributes or None, slots or None
 
 
 def find(cls, name):
@@ -299,13 +283,7 @@ def find(cls, name):
 
 
 def _slot_count(cls):
-    count = 0
-    for owner in read_order(cls):
-        if owner.__flags__ & HEAP_TYPE:
-            for value in read_namespace(owner).values():
-                if type(value) is MemberDescriptorType and value.__objclass__ is owner:
-                    count += 1
-    return count
+    return len(fields_of(cls)[1])
 
 
 def _plain_base(pickler, cls):

@@ -57,6 +57,8 @@ _COMBINATORIC = (
 # What no class makes.
 _MAKERS = {
     "iterator": lambda: iter(NoItems()),
+    "list_iterator": lambda: iter([]),
+    "list_reverseiterator": lambda: reversed([]),
     "callable_iterator": lambda: iter(int, 1),
     "dict_keyiterator": lambda: iter({}),
     "dict_valueiterator": lambda: iter({}.values()),
@@ -170,7 +172,7 @@ def _sizes(base, fields):
 
 
 def take_nameless(_pickler, iterator):
-    """What `iter` makes of a callable, or of something that only has `__getitem__`."""
+    """What `iter` makes of a list, of a callable, or of something that only has `__getitem__`."""
     made = make_nameless, (type(iterator).__name__,)
     return (*made, (read_fields(iterator), None, False), None, None, fill)
 

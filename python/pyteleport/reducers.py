@@ -400,6 +400,8 @@ def _nameless_iterators():
     from collections import OrderedDict
 
     plain = _later("iterators", "take_nameless")
+    yield type(iter([])), plain
+    yield type(reversed([])), plain
     yield type(iter(int, 1)), plain
     yield type(iter(builders.NoItems())), plain
     over_dictionary = _later("iterators", "take_over_dictionary")

@@ -4,7 +4,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBufferError, PyMemoryError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyByteArray;
+use pyo3::types::{PyByteArray, PyMemoryView};
 use std::ops::Deref;
 
 /// The memory of a bytes-like object, which is kept alive and in place.
@@ -22,6 +22,13 @@ impl HeldBuffer {
         }
         Ok(Self(buffer))
     }
+}
+
+/// Whether the memory of an object may not be written to.
+pub fn is_fixed(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    PyBuffer::<u8>::get(object)
+        .map(|buffer| buffer.readonly())
+        .or_else(|_| PyMemoryView::from(object)?.getattr("readonly")?.extract())
 }
 
 impl Deref for HeldBuffer {
@@ -54,22 +61,4 @@ pub fn filled_bytearray<'py, E: Send>(
         (array, memory)
     };
     Ok(py.detach(|| fill(memory)).map(|()| array))
-}
-
-/// Lets `fill` write to the memory of a writable object, with the GIL released.
-pub fn fill_buffer<T: Send>(
-    target: &Bound<'_, PyAny>,
-    fill: impl FnOnce(&mut [u8]) -> T + Send,
-) -> PyResult<T> {
-    let buffer = PyBuffer::<u8>::get(target)?;
-    if buffer.readonly() || !buffer.is_c_contiguous() {
-        return Err(PyBufferError::new_err("not a writable buffer in one piece"));
-    }
-    if buffer.len_bytes() == 0 {
-        return Ok(target.py().detach(|| fill(&mut [])));
-    }
-    // SAFETY: writable and in one piece, as just checked; kept in place by the view. It belongs to an
-    // object that is being unpickled and that nobody else has seen.
-    let memory = unsafe { std::slice::from_raw_parts_mut(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
-    Ok(target.py().detach(|| fill(memory)))
 }

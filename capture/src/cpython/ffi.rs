@@ -33,12 +33,20 @@ extern "C" {
     pub static mut PyODictIter_Type: PyTypeObject;
     /// What `iter` makes of `__getitem__`.
     pub static mut PySeqIter_Type: PyTypeObject;
+    /// Iterators over lists.
+    pub static mut PyListIter_Type: PyTypeObject;
+    /// Backwards.
+    pub static mut PyListRevIter_Type: PyTypeObject;
     /// What `iter` makes of a callable and its last value.
     pub static mut PyCallIter_Type: PyTypeObject;
     /// The type of functions made in Python.
     pub static mut PyFunction_Type: PyTypeObject;
     /// The type of bound methods.
     pub static mut PyMethod_Type: PyTypeObject;
+    /// What offers a buffer to go out of band.
+    pub static mut PyPickleBuffer_Type: PyTypeObject;
+    /// Descriptors of members of C structs, `__slots__` among them.
+    pub static mut PyMemberDescr_Type: PyTypeObject;
     /// The function of a bound method, borrowed.
     pub fn PyMethod_Function(method: *mut PyObject) -> *mut PyObject;
 }

@@ -86,6 +86,10 @@ const FIELDS: &[Field] = &[
     // Iterators of `builtins`. The result that some of them use again stays the shell's own.
     field("iterator", "it_index", Size, 16),
     field("iterator", "it_seq", Object, 24),
+    field("list_iterator", "it_index", Size, 16),
+    field("list_iterator", "it_seq", Object, 24),
+    field("list_reverseiterator", "it_index", Size, 16),
+    field("list_reverseiterator", "it_seq", Object, 24),
     field("callable_iterator", "it_callable", Object, 16),
     field("callable_iterator", "it_sentinel", Object, 24),
     field("reversed", "index", Size, 16),
@@ -262,6 +266,10 @@ fn static_kind(kind: &Bound<'_, PyType>) -> Option<&'static str> {
         Some("odict_iterator")
     } else if is(&raw mut ffi::PySeqIter_Type) {
         Some("iterator")
+    } else if is(&raw mut ffi::PyListIter_Type) {
+        Some("list_iterator")
+    } else if is(&raw mut ffi::PyListRevIter_Type) {
+        Some("list_reverseiterator")
     } else if is(&raw mut ffi::PyCallIter_Type) {
         Some("callable_iterator")
     } else if is(&raw mut ffi::PyFunction_Type) {

@@ -8,7 +8,7 @@
 //! The rest of the folder turns addresses into safe types, and is the only place of the crate in
 //! which `unsafe` stands: [`frame`] and [`generator`] for single frames, [`thread`] for the chain
 //! they hang in, [`evalframe`] for the PEP 523 function, [`objects`] and [`fields`] for what is read
-//! of others.
+//! of others, [`making`] for what the object graph needs.
 
 mod activations;
 mod alive;
@@ -23,6 +23,7 @@ pub mod frame;
 mod further_stack;
 pub mod generator;
 pub mod lifecycle;
+pub mod making;
 mod map_items;
 pub mod modules;
 pub mod objects;

@@ -3,7 +3,10 @@
 //! The offsets are the same on CPython 3.8–3.15 (Objects: Modules/_io/bufferedio.c, textio.c,
 //! Python/traceback.c), printed by programs compiled against each.
 
-use super::ffi::{_PyType_Lookup, PyFrame_New, PyInterpreterState_Get, PyMethod_Function, PyMethod_Type};
+use super::ffi::{
+    _PyType_Lookup, PyFrame_New, PyInterpreterState_Get, PyMethod_Function, PyMethod_Type,
+    PyPickleBuffer_Type,
+};
 use super::frame::Address;
 use super::modules::import;
 use super::thread::ThreadState;
@@ -219,6 +222,11 @@ pub fn behind_proxy<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'p
         return Ok(None);
     }
     Ok(Address::of(object).object(py, WEAK_OBJECT))
+}
+
+/// Whether an object offers a buffer to go out of band (`pickle.PickleBuffer`).
+pub fn is_pickle_buffer(object: &Bound<'_, PyAny>) -> bool {
+    core::ptr::eq(object.get_type_ptr(), &raw mut PyPickleBuffer_Type)
 }
 
 /// Whether an object is a cell.

@@ -8,7 +8,7 @@
 //!     checksum  u32       of all of the above
 //!     frames    section   the Snapshot (postcard)
 //!     buffers   sections  one for each big buffer that travels out of band
-//!     graph     section   the pickled objects
+//!     graph     section   the objects, as records
 //!
 //!     section:  blocks of 1 MiB, the last one shorter
 //!     block:    length u32 | checksum u32 | its bytes
@@ -21,9 +21,11 @@
 //!
 //! - `header`: what stands first
 //! - `writer` and `reader`: the same sections in the same order
+//! - [`records`]: what the graph is made of
 
 mod header;
 mod reader;
+pub mod records;
 mod writer;
 
 pub use header::{BuildIdentity, Header};
@@ -36,7 +38,7 @@ use std::io;
 /// What every payload begins with. The high bit and the line ends show a transfer as text.
 pub const MAGIC: [u8; 8] = *b"\x89tport\r\n";
 /// The format that this version writes, and the only one whose sections it reads.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 
 /// Bytes of a section that are checked together.
 const BLOCK: usize = 1 << 20;
@@ -56,7 +58,7 @@ pub enum Section {
     Frames,
     /// A buffer that travels out of band, counted from 0.
     Buffer(usize),
-    /// The pickled objects.
+    /// The objects.
     Graph,
 }
 
@@ -159,6 +161,12 @@ pub enum PayloadError {
         length: u64,
         /// The length of the memory.
         place: u64,
+    },
+    /// The records of the graph make no sense.
+    #[error("the payload's object graph is damaged: {what}")]
+    Graph {
+        /// What is wrong.
+        what: &'static str,
     },
     /// The bytes could not be got.
     #[error("the payload's {section} could not be read")]

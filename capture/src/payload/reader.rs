@@ -147,7 +147,7 @@ impl<R: Read> PayloadReader<R> {
     }
 }
 
-/// The pickled objects, as a stream. Every byte it gives has been checked.
+/// The objects' records, as a stream. Every byte it gives has been checked.
 #[derive(Debug)]
 pub struct GraphReader<R> {
     input: Input<R>,
@@ -204,23 +204,6 @@ impl<R: Read> GraphReader<R> {
             };
         }
         Ok(filled)
-    }
-
-    /// The bytes up to and with the next line end, or all that are left.
-    pub fn read_line(&mut self) -> Result<Vec<u8>, PayloadError> {
-        let mut line = Vec::new();
-        while self.remaining() > 0 {
-            self.load()?;
-            let at_hand = self.at_hand();
-            let end = at_hand.iter().position(|&byte| byte == b'\n').map(|end| end + 1);
-            let count = end.unwrap_or(at_hand.len());
-            line.extend_from_slice(&at_hand[..count]);
-            self.at += count;
-            if end.is_some() {
-                break;
-            }
-        }
-        Ok(line)
     }
 
     /// What is left of the checked block.

@@ -1,0 +1,123 @@
+//! What records are written to: large objects are kept, not copied.
+
+use crate::cpython::buffer::HeldBuffer;
+use crate::payload::records::{literal, put_bytes, put_number, put_signed, Tag, LITERALS};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+/// A piece of the graph's bytes.
+pub enum Piece {
+    /// Records.
+    Written(Vec<u8>),
+    /// The memory of an object of the program.
+    Held(HeldBuffer),
+}
+
+impl Piece {
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Written(bytes) => bytes,
+            Self::Held(buffer) => buffer,
+        }
+    }
+}
+
+/// An object as part of a record.
+pub enum Operand<'py> {
+    /// `None`.
+    None,
+    /// A `bool`.
+    Bool(bool),
+    /// `()`.
+    Empty,
+    /// A number that nobody else has.
+    Int(i64),
+    /// The same.
+    Float(f64),
+    /// A text that nobody else has.
+    Text(Bound<'py, PyString>),
+    /// The same.
+    Bytes(Bound<'py, PyBytes>),
+    /// What an earlier record made.
+    Node(u32),
+}
+
+/// The records.
+#[derive(Default)]
+pub struct Output {
+    pieces: Vec<Piece>,
+    /// Those that come after the pieces.
+    pub bytes: Vec<u8>,
+    /// How many nodes they make.
+    nodes: u32,
+}
+
+impl Output {
+    /// Begins a record.
+    #[inline]
+    pub fn tag(&mut self, tag: Tag) {
+        self.bytes.push(tag as u8);
+    }
+
+    /// The node that the record just written makes.
+    #[inline]
+    pub fn node(&mut self) -> u32 {
+        self.nodes += 1;
+        self.nodes - 1
+    }
+
+    /// An operand of the record that is being written.
+    #[inline]
+    pub fn operand(&mut self, operand: &Operand<'_>) -> PyResult<()> {
+        let bytes = &mut self.bytes;
+        match operand {
+            Operand::None => put_number(bytes, literal::NONE),
+            Operand::Bool(true) => put_number(bytes, literal::TRUE),
+            Operand::Bool(false) => put_number(bytes, literal::FALSE),
+            Operand::Empty => put_number(bytes, literal::EMPTY),
+            Operand::Int(value) => {
+                put_number(bytes, literal::INT);
+                put_signed(bytes, *value);
+            }
+            Operand::Float(value) => {
+                put_number(bytes, literal::FLOAT);
+                bytes.extend_from_slice(&value.to_le_bytes());
+            }
+            Operand::Text(text) => {
+                put_number(bytes, literal::TEXT);
+                put_bytes(bytes, text.to_str()?.as_bytes());
+            }
+            Operand::Bytes(own) => {
+                put_number(bytes, literal::BYTES);
+                put_bytes(bytes, own.as_bytes());
+            }
+            Operand::Node(node) => put_number(bytes, LITERALS - 1 + u64::from(self.nodes - node)),
+        }
+        Ok(())
+    }
+
+    /// Several of them.
+    pub fn operands(&mut self, operands: &[Operand<'_>]) -> PyResult<()> {
+        operands.iter().try_for_each(|operand| self.operand(operand))
+    }
+
+    /// The memory of an object, as it is when the payload is written.
+    pub fn hold(&mut self, buffer: HeldBuffer) {
+        self.close_piece();
+        self.pieces.push(Piece::Held(buffer));
+    }
+
+    /// Takes all out.
+    pub fn take(&mut self) -> Vec<Piece> {
+        self.close_piece();
+        std::mem::take(&mut self.pieces)
+    }
+
+    fn close_piece(&mut self) {
+        if !self.bytes.is_empty() {
+            let bytes = std::mem::take(&mut self.bytes);
+            self.pieces.push(Piece::Written(bytes));
+        }
+    }
+}
