@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import builtins
 import sys
-from types import BuiltinFunctionType
+
+# the type by itself: `types` would be loaded with `import pyteleport`, for one name
+_BuiltinFunction = type(len)
 
 
 def _import(name, globals=None, locals=None, fromlist=(), level=0):
     """`__import__`, with CPython's own in place for what the module itself imports."""
     theirs = builtins.__import__
-    if type(theirs) is BuiltinFunctionType:
+    if type(theirs) is _BuiltinFunction:
         return theirs(name, globals, locals, fromlist, level)
     # importlib's own, of which the function in `builtins` is a faster form
     builtins.__import__ = importer = sys.modules["_frozen_importlib"].__import__
