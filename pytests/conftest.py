@@ -1,7 +1,9 @@
-"""The fixtures: `move` runs a program that moves, `same` and `refused` compare it with itself not moving."""
+"""The fixtures: `move` runs a program that moves, `same` and `refused` compare it with itself not moving; `way`
+and `cutter` are how it gets to its peer."""
 
 import functools
 import signal
+import sys
 
 import harness
 import pytest
@@ -32,3 +34,22 @@ def same(move):
 def refused(move):
     """refused(source, ...) asserts that attempt() changes nothing in a program, and gives what refusals say."""
     return functools.partial(harness.refused, move)
+
+
+@pytest.fixture
+def cutter(tmp_path):
+    """cutter(when, whom="peer"): the environment for a program whose peer is killed on the way."""
+    script = tmp_path / "python-behind-pipes"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} {harness.HERE / "cutter.py"} "$@"\n')
+    script.chmod(0o755)
+
+    def environment(when="never", whom="peer"):
+        return {"CUTTER": str(script), "CUT_PYTHON": sys.executable, "CUT_WHEN": when, "CUT_WHOM": str(whom)}
+
+    return environment
+
+
+@pytest.fixture(params=harness.WAYS)
+def way(request, cutter):
+    """(statement, environment) for each way to a peer."""
+    return harness.WAYS[request.param], cutter()

@@ -15,6 +15,13 @@ PRELUDE = HERE / "prelude.py"
 KEPT = 77  # the prelude's exit status for "go on from my file"
 PATIENCE = float(os.environ.get("PYTELEPORT_TEST_PATIENCE", "30"))
 
+# Ways to a peer, as statements of a program: a descriptor of its own, the shell's, and plain pipes.
+WAYS = {
+    "local": "teleport()",
+    "bash": "bash_teleport('bash', '-c', python=sys.executable)",
+    "pipes": "bash_teleport('bash', '-c', python=os.environ['CUTTER'])",
+}
+
 
 @dataclass
 class Run:

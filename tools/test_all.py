@@ -45,7 +45,7 @@ SUITES = {
     "exceptions": ["exceptions", "groups"],
     "objects": ["graph", "objects", "iterators", "typing", "payload", "runtime", "changes", "files"],
     "chains": ["chain", "benchmarks"],
-    "hand-off": ["handoff", "start", "end", "ssh", "leaks"],
+    "hand-off": ["handoff", "streams", "start", "end", "ssh", "leaks"],
     "hook": ["hook", "unseen", "builds"],
     "micro versions": ["elsewhere"],
     "CPython's own": [],
