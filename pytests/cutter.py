@@ -43,6 +43,8 @@ def main():
 
     def cut():
         os.kill(peer.pid if whom == "peer" else int(whom), signal.SIGKILL)
+        if whom == "peer":
+            peer.wait()  # it is gone before anything more comes through
 
     to_peer = (0, peer.stdin.fileno(), limits.get("to-peer"), cut)
     threading.Thread(target=carry, args=to_peer, daemon=True).start()

@@ -53,7 +53,8 @@ def test_peer_killed_after_any_number_of_bytes(move, cutter, direction):
     if direction == "from-peer":
         points = [0, 1, 5, 10, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200, 250, 300, 400, 10_000_000]
     outcomes = [outcome(move(source, env=cutter(f"{direction}:{n}")), size) for n in points]
-    assert outcomes[0] == "stayed"
+    # in the middle of Hello the program has not left
+    assert outcomes[:4] == ["stayed"] * 4
     assert outcomes[-1] == "gone"
     # once committed, it stays committed with more bytes
     assert outcomes == sorted(outcomes, key=("stayed", "gone").index)

@@ -10,10 +10,11 @@ use crate::relay::{Relay, COMMITTED};
 use crate::signals::{self, Held};
 use crate::wait::Wait;
 use nix::errno::Errno;
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, read, write};
 use std::io::{self, BufReader, Read, Take};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 /// Reads below this are served from a buffer; larger ones go straight where they are wanted.
 const GATHER: usize = 128 << 10;
@@ -192,6 +193,15 @@ impl Line {
         act(&mut self.channel, &mut Wait::new(&mut || false)).map_err(at_peer)
     }
 
+    /// Whether the relay, if there is to be one, has not died. Without it the program would be cut off from home,
+    /// and home must not think that it is well here.
+    fn has_way_home(&self) -> bool {
+        let Some(relay) = &self.relay else { return true };
+        // It says nothing before it has heard of Commit.
+        let mut polled = [PollFd::new(relay.as_fd(), PollFlags::POLLIN)];
+        matches!(poll(&mut polled, PollTimeout::ZERO), Ok(0) | Err(Errno::EINTR))
+    }
+
     /// Puts home's descriptors in the place of ours.
     fn take_stdio(&mut self) -> Result<(), TransportError> {
         let (packet, descriptors) = self.act(Channel::receive_with)?;
@@ -322,6 +332,9 @@ impl Arriving {
                     source,
                 })
             }
+        }
+        if !line.has_way_home() {
+            return Err(TransportError::HomeGaveUp);
         }
         // Those that a terminal sent to both of us until now are home's. From here on they wait for
         // the program, wherever it will be: home may say Commit, and pass on one, at any moment.
