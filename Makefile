@@ -36,7 +36,7 @@ test-rust:
 
 # The tests about another release are left out where none is at hand: make test-all has them all.
 test-python:
-	@python="$$(tools/venv $(default) pytests/requirements.txt)" && "$$python" -m pytest -q -n $(JOBS) $(PYTESTS)
+	@python="$$(tools/venv $(default) pytests/requirements.txt pytests/libraries.txt)" && "$$python" -m pytest -q -n $(JOBS) $(PYTESTS)
 
 test-all:
 	@$(default) tools/test_all.py $(if $(QUICK),--quick) $(if $(STRICT),--strict) $(if $(WRITE),--write) $(RELEASES)

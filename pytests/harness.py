@@ -182,7 +182,7 @@ def same(run, source, ways=("local",), hooks=("armed", "recording"), singles=Fal
     return moved
 
 
-def refused(run, source, flags=(), **options):
+def refused(run, source, flags=(), error="BoundaryError", **options):
     """Runs a program straight and with its attempts to move, all of which are refused; what the refusals say."""
     straight = run.straight(source, **options)
     assert straight.returncode == 0, straight.stderr
@@ -193,7 +193,7 @@ def refused(run, source, flags=(), **options):
     assert tried.ended_in == "home"
     texts = [text for what, text in tried.told if what == "refused"]
     assert len(texts) == straight.hops, f"{len(texts)} of {straight.hops} refused: {texts}"
-    unexpected = [text for text in texts if not text.startswith("BoundaryError: ")]
+    unexpected = [text for text in texts if not text.startswith(error + ": ")]
     assert not unexpected, unexpected
     return texts
 

@@ -198,6 +198,46 @@ def test_reducers_are_asked_as_pickle_asks_them(same):
     """)
 
 
+def test_states_are_set_in_the_order_of_pickle(same):
+    same("""
+        class Key:
+            def __init__(self, owner):
+                self.owner = owner
+            def __hash__(self):
+                return hash(self.owner.name)
+            def __eq__(self, other):
+                return self is other
+        class Columns:
+            def __init__(self, table):
+                self.table, self.index = table, {"a": 1}
+            def __getstate__(self):
+                return self.table, self.index
+            def __setstate__(self, state):
+                self.table, self.index = state
+                self.keys = list(self.index)
+        class Seen:
+            "Looks into what it is a view of, which leads back to it."
+            def __init__(self, columns):
+                self.columns, self.keys = columns, columns.keys
+            def __getstate__(self):
+                return self.columns,
+            def __setstate__(self, state):
+                self.__init__(*state)
+        class Table:
+            pass
+        table = Table()
+        table.name = "t"
+        table.columns = Columns(table)
+        table.known = {Key(table)}
+        table.columns.index["known"] = table.known
+        table.columns.keys = list(table.columns.index)
+        table.seen = Seen(table.columns)
+        hop()
+        print(table.seen.keys, table.seen.columns is table.columns, table.columns.table is table, len(table.known))
+        print([key in table.known for key in table.known])
+    """)
+
+
 def test_culprits_are_named_however_deep(move):
     run = move("""
         import socket

@@ -639,7 +639,6 @@ def test_all_that_cannot_move_is_named_at_once_with_its_path(move):
         ("import tempfile\nthing = tempfile.TemporaryFile()", "thing", "deleted"),
         ("import socket\nthing = [socket.socketpair()]", "thing[0][0]", "connection"),
         ("import sqlite3\nthing = sqlite3.connect(':memory:')", "thing", "connection"),
-        ("import mmap\nthing = mmap.mmap(-1, 10)", "thing", "memory"),
         ("import hashlib\nthing = {'h': hashlib.sha1()}", "thing['h']", "hash"),
         ("import subprocess\nthing = subprocess.Popen(['sleep', '0'])", "thing", "child"),
         ("import os\nthing = os.scandir('.')", "thing", "folder"),

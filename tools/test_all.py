@@ -43,7 +43,11 @@ SUITES = {
         "refusals",
     ],
     "exceptions": ["exceptions", "groups"],
-    "objects": ["graph", "objects", "iterators", "typing", "payload", "runtime", "changes", "files"],
+    "objects": [
+        *("graph", "objects", "iterators", "typing", "payload", "runtime", "changes", "files", "mappings"),
+        "arrays",
+    ],
+    "libraries": ["libraries"],
     "chains": ["chain", "benchmarks"],
     "hand-off": ["handoff", "streams", "start", "end", "ssh", "leaks"],
     "hook": ["hook", "unseen", "builds"],
@@ -95,8 +99,9 @@ class Release:
         self.micro = None  # with another micro version
         self.results = {}
 
-    def prepare(self):
+    def prepare(self, quick):
         """Finds the interpreters, and installs the wheel built for them in an environment of each."""
+        requirements = ["pytests/requirements.txt"] + ["pytests/libraries.txt"] * (not quick)
         here, _ = ask("tools/find-python", self.name)
         in_sid, why_not = ask("tools/sid-python", self.name)
         self.python = here or in_sid
@@ -105,7 +110,7 @@ class Release:
             return
         self.inside = not here
         self.version = version_of(self.python)
-        self.tested, why_not = ask("tools/venv", self.python, "pytests/requirements.txt")
+        self.tested, why_not = ask("tools/venv", self.python, *requirements)
         if not self.tested:
             self.results["layouts"] = matrix.Result(failed=["not built: " + why_not])
         elif here and in_sid and version_of(in_sid) != self.version:
@@ -243,7 +248,7 @@ def main():
         # make test has them all for the interpreter that runs this
         releases = [release for release in releases if release.name != "%d.%d" % sys.version_info[:2]]
     for release in releases:
-        release.prepare()
+        release.prepare(options.quick)
         tell(f"CPython {release.name}: {release.tested or release.why_not}")
     ready = [release for release in releases if release.tested]
     if not ready:

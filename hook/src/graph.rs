@@ -1,6 +1,7 @@
 //! The object graph's two ends, and single things that its Python side asks of us.
 
 use crate::errors::payload_error;
+use capture::cpython::buffer::HeldBuffer;
 use capture::cpython::{fields, objects};
 use capture::graph::{DecodeError, Decoder, Encoder, Piece, Seam};
 use capture::payload::records::RecordSource;
@@ -151,6 +152,12 @@ pub fn text_give_back(stream: &Bound<'_, PyAny>, text: Bound<'_, PyString>) -> P
 #[pyfunction]
 pub fn atexit_entries(py: Python<'_>) -> PyResult<Vec<objects::AtexitEntry<'_>>> {
     objects::atexit_entries(py)
+}
+
+/// Where the memory of a bytes-like object begins, which is in one piece.
+#[pyfunction]
+pub fn address_of_memory(object: &Bound<'_, PyAny>) -> PyResult<usize> {
+    HeldBuffer::new(object).map(|buffer| buffer.address())
 }
 
 /// The ``newline`` that an ``io.TextIOWrapper`` was made with.

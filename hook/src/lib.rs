@@ -46,8 +46,9 @@ mod _native {
     };
     #[pymodule_export]
     use super::graph::{
-        atexit_entries, buffered_unread, dead_frame, has_field, own_attributes, read_field, read_fields,
-        text_give_back, text_newline, text_unread, write_field, write_fields, GraphDecoder, GraphEncoder,
+        address_of_memory, atexit_entries, buffered_unread, dead_frame, has_field, own_attributes,
+        read_field, read_fields, text_give_back, text_newline, text_unread, write_field, write_fields,
+        GraphDecoder, GraphEncoder,
     };
     #[pymodule_export]
     use super::install::{check_interpreter, hook_status, install_hook, uninstall_hook};

@@ -124,18 +124,6 @@ def make_method(function, receiver):
     return MethodType(function, receiver)
 
 
-def make_array_view(base, dtype, shape, strides, offset, writable):
-    """A view of memory that another object holds."""
-    from numpy import ndarray
-
-    if isinstance(base, ndarray) and not base.flags.c_contiguous:
-        base = base.T
-    view = ndarray(shape, dtype, base, offset, strides)
-    if view.flags.writeable and not writable:
-        view.flags.writeable = False
-    return view
-
-
 def make_dead_ref(cls):
     """A weak reference to an object that is gone."""
     return Ref.__new__(cls, classes.Gone())

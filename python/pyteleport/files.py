@@ -28,16 +28,10 @@ def reopen(mode, facts):
     name = facts["name"]
     if not os.path.isabs(name) and os.path.exists(name):
         path = os.path.abspath(name)
-    try:
-        access = {"r": os.O_RDONLY, "w": os.O_WRONLY, "+": os.O_RDWR}[facts["access"]]
-        appends = os.O_APPEND if "a" in mode else 0
-        descriptor = os.open(path, access | appends | os.O_CLOEXEC)
-    except OSError as problem:
-        problems.append("%s: %s" % (path, problem.strerror))
+    access = {"r": os.O_RDONLY, "w": os.O_WRONLY, "+": os.O_RDWR}[facts["access"]]
+    descriptor = reopen_descriptor(path, access | (os.O_APPEND if "a" in mode else 0), facts)
+    if descriptor is None:
         return _placeholder(mode, facts["name"])
-    difference = _difference(descriptor, facts)
-    if difference:
-        problems.append("%s: %s" % (path, difference))
     raw = io.FileIO(descriptor, mode)
     raw.name = facts["name"]
     os.set_inheritable(descriptor, facts["inheritable"])
@@ -45,12 +39,25 @@ def reopen(mode, facts):
     return raw
 
 
+def reopen_descriptor(path, flags, facts):
+    """A descriptor of what is there, None without; that, or that it is not the same, is a problem."""
+    try:
+        descriptor = os.open(path, flags | os.O_CLOEXEC)
+    except OSError as problem:
+        problems.append("%s: %s" % (path, problem.strerror))
+        return None
+    difference = _difference(descriptor, facts)
+    if difference:
+        problems.append("%s: %s" % (path, difference))
+    return descriptor
+
+
 def _difference(descriptor, facts):
     size = os.fstat(descriptor).st_size
     if facts["access"] == "r":
         if size != facts["size"]:
             return "it has %d bytes, where it had %d" % (size, facts["size"])
-        if _edges(descriptor, size) != facts["edges"]:
+        if edges(descriptor, size) != facts["edges"]:
             return "its contents are not those that the program was reading"
     elif size < facts["position"]:
         return "it has %d bytes, and the program stood behind %d" % (size, facts["position"])
@@ -152,12 +159,13 @@ def _take_raw(pickler, raw):
         "position": os.lseek(descriptor, 0, os.SEEK_CUR),
         "inheritable": os.get_inheritable(descriptor),
         "size": status.st_size,
-        "edges": _edges(descriptor, status.st_size) if access == "r" else None,
+        "edges": edges(descriptor, status.st_size) if access == "r" else None,
     }
     return reopen, (raw.mode, facts)
 
 
-def _edges(descriptor, size):
+def edges(descriptor, size):
+    """A checksum of how a file begins and ends."""
     from binascii import crc32
 
     first = crc32(os.pread(descriptor, _EDGE, 0))

@@ -325,25 +325,6 @@ def take_memoryview(pickler, view):
     return builders.make_view, (base, view.readonly, view.format, view.shape)
 
 
-def take_array(pickler, array):
-    """An array that owns its memory as NumPy does, out of band; a view as a view of the same."""
-    base = array.base
-    if type(base) is type(array):
-        flags = base.flags
-        usable = flags.c_contiguous or flags.f_contiguous
-        start = base.__array_interface__["data"][0]
-    elif type(base) in (bytes, bytearray, memoryview):
-        usable = True
-        start = sys.modules["numpy"].frombuffer(base, "B").__array_interface__["data"][0]
-    else:
-        usable = False
-    if not usable or array.dtype.hasobject or not array.size:
-        return instances.ask(pickler, array)
-    offset = array.__array_interface__["data"][0] - start
-    facts = array.dtype, array.shape, array.strides, offset, array.flags.writeable
-    return builders.make_array_view, (base, *facts)
-
-
 _VARIANCES = ("covariant", "contravariant", "infer_variance")
 
 
@@ -447,6 +428,8 @@ TAKERS.update(_nameless_iterators())
 _take_iterator = _later("iterators", "take")
 TAKERS.update((kind, _take_iterator) for kind in (enumerate, zip, map, filter, reversed))
 
+_take_array = _later("arrays", "take_array")
+
 # Types of modules that the program may not have loaded: looked up only once it has.
 _BY_MODULE = {
     "_thread": (("LockType", take_lock), ("RLock", take_rlock), ("_local", take_local)),
@@ -474,7 +457,12 @@ _BY_MODULE = {
     ),
     "weakref": (("finalize", take_finalizer),),
     "functools": (("_lru_cache_wrapper", _later("cfields", "take_cached")),),
-    "numpy": (("ndarray", take_array),),
+    "numpy": (
+        ("ndarray", _take_array),
+        ("flatiter", _later("arrays", "take_flat")),
+        ("broadcast", _later("arrays", "take_broadcast")),
+    ),
+    "mmap": (("mmap", _later("mappings", "take_mapping")),),
     "_struct": (("Struct", take_struct),),
     "subprocess": (("Popen", take_child_process),),
     "_io": files.TAKERS,
@@ -483,6 +471,7 @@ _BY_MODULE = {
 
 # Types that no module offers, by the names that they give themselves.
 _UNNAMED = {
+    ("builtins", "PyCapsule"): _later("arrays", "take_capsule"),
     ("builtins", "async_generator_asend"): generators.take_step,
     ("builtins", "async_generator_athrow"): generators.take_step,
     ("builtins", "coroutine_wrapper"): generators.take_coroutine_wrapper,
@@ -520,6 +509,8 @@ def choose(pickler, cls):
         if issubclass(cls, base):
             return TAKERS[base]
     for base in cls.__mro__:
+        if pickler.takers.get(base) is _take_array:
+            return _take_array
         if pickler.takers.get(base) is _take_iterator and instances.reduces_like(cls, base):
             return _take_iterator
     return _UNNAMED.get((cls.__module__, cls.__name__)) or instances.choose(pickler, cls)

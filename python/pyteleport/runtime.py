@@ -177,6 +177,22 @@ def give_back_numpy_random(taken):
     when_imported("numpy.random", lambda random: random.set_state(taken))
 
 
+def take_numpy_errors():
+    """How NumPy handles errors."""
+    if "numpy" not in sys.modules:
+        return None
+    from . import arrays
+
+    return arrays.take_errors()
+
+
+def give_back_numpy_errors(taken):
+    """Have them handled so."""
+    from . import arrays
+
+    arrays.give_back_errors(taken)
+
+
 def take_decimal():
     """The decimal context in force."""
     decimal = sys.modules.get("decimal")
@@ -323,6 +339,7 @@ LATE = (
     ("settings", take_settings, give_back_settings),
     ("random", take_random, give_back_random),
     ("numpy.random", take_numpy_random, give_back_numpy_random),
+    ("numpy", take_numpy_errors, give_back_numpy_errors),
     ("decimal", take_decimal, give_back_decimal),
     ("warnings", take_warnings, give_back_warnings),
     ("locale", take_locale, give_back_locale),
@@ -376,6 +393,11 @@ _REGISTERED_BY_IMPORT = {
 }
 
 
+def _is_of_extension(function):
+    """Whether an extension module has made a callback of its own, which it registers where it is imported."""
+    return type(function) is type(len) and type(function.__self__).__name__ == "PyCapsule"
+
+
 def take_atexit():
     """The callbacks that the program registered, oldest first."""
     entries = []
@@ -384,7 +406,7 @@ def take_atexit():
     for function, args, kwargs in _native.atexit_entries():
         module = getattr(function, "__module__", None)
         name = getattr(function, "__qualname__", None)
-        if (module, name) in _REGISTERED_BY_IMPORT:
+        if (module, name) in _REGISTERED_BY_IMPORT or _is_of_extension(function):
             continue
         if type(module) is str and module.partition(".")[0] == "pyteleport":
             continue
@@ -403,7 +425,8 @@ def give_back_atexit(taken):
     for function, args, kwargs in _native.atexit_entries():
         module = sys.modules.get(getattr(function, "__module__", None) or "")
         path = getattr(module, "__file__", None)
-        if not args and not kwargs and type(path) is str and modules.installed(path):
+        is_installed = not args and not kwargs and type(path) is str and modules.installed(path)
+        if is_installed or _is_of_extension(function):
             kept.append(function)
     atexit._clear()
     for function in kept:

@@ -121,8 +121,8 @@ pub(crate) fn passage<'py>(
         } else if let Some(call) = python_call(&callable) {
             operands.insert(0, callable);
             callable = call;
-        } else if callable.hasattr("__code__")? {
-            // A Python function that was called, but is not the one that runs.
+        } else if callable.is_instance_of::<PyFunction>() {
+            // It was called, but is not the one that runs.
             return Err(Refusal::Unexplained);
         } else {
             return Err(Refusal::Boundary(name_of(&callable)));

@@ -22,6 +22,11 @@ impl HeldBuffer {
         }
         Ok(Self(buffer))
     }
+
+    /// Where it begins.
+    pub fn address(&self) -> usize {
+        self.0.buf_ptr() as usize
+    }
 }
 
 /// Whether the memory of an object may not be written to.

@@ -26,7 +26,7 @@ impl<'py> Walk<'_, 'py> {
         let address = frame.object.as_ptr() as usize;
         if let Kind::Fill(fill, parts) = &frame.kind {
             let (fill, raw) = (*fill, parts.raw);
-            self.fill_parts(&frame, fill, raw)?;
+            self.fill_parts(&frame, fill, raw, is_root)?;
             return self.fill_next(frame);
         }
         match frame.kind {
@@ -280,12 +280,17 @@ impl<'py> Walk<'_, 'py> {
         self.parts_of_top()
     }
 
-    fn fill_parts(&mut self, frame: &Frame<'py>, fill: Fill, raw: bool) -> PyResult<()> {
+    fn fill_parts(&mut self, frame: &Frame<'py>, fill: Fill, raw: bool, is_root: bool) -> PyResult<()> {
         let (tag, waits) = match fill {
             Fill::State => {
                 let setter = self.operands.len() - frame.operands > 1;
                 let tag = if setter { Tag::StateBy } else { Tag::State };
-                let waits = self.late.iter().any(|late| late.begun >= frame.begun) && self.consumes(frame)?;
+                // What leads back may lead to all that waits.
+                let leads_to_late = match is_root {
+                    true => self.late.iter().any(|late| late.begun >= frame.begun),
+                    false => !self.late.is_empty(),
+                };
+                let waits = leads_to_late && self.consumes(frame)?;
                 (tag, waits)
             }
             // What is not sure comes when the object is whole, or later.

@@ -1,0 +1,274 @@
+"""Objects of libraries that people use; docs/libraries.md is the table. Those that are not installed are left out."""
+
+import pytest
+
+
+def library(*names):
+    """Leaves a test out where a library is not installed, as it has no wheel for each release of CPython."""
+    return [
+        pytest.mark.skipif(not _is_installed(name), reason=f"{name} is not installed for this release")
+        for name in names
+    ]
+
+
+def _is_installed(name):
+    import importlib.util
+
+    return importlib.util.find_spec(name) is not None
+
+
+def case(name, source, **options):
+    return pytest.param(source, id=options.pop("id", name), marks=library(name), **options)
+
+
+MOVES = [
+    case(
+        "pandas",
+        """
+        import pandas as pd
+        frame = pd.DataFrame({
+            "a": [1, 2, 3], "b": list("xyz"), "c": pd.date_range("2020", periods=3), "d": pd.Categorical(["u", "v", "u"]),
+        })
+        groups, rows, tuples = frame.groupby("d", observed=True), frame.iterrows(), frame.itertuples()
+        next(rows), next(tuples)
+        series = pd.Series([1.0, None], index=pd.MultiIndex.from_product([[1, 2], ["a"]]))
+        rolling = frame["a"].rolling(2)
+        hop()
+        print(frame, frame.dtypes, groups["a"].sum(), next(rows), next(tuples), series, rolling.mean(), sep="\\n")
+        total = 0
+        for row in frame.itertuples():
+            total += row.a
+            hop()
+        frame.loc[0, "a"] = 10
+        print(total, frame["a"].apply(lambda value: value + 1).tolist())
+        """,
+    ),
+    case(
+        "scipy",
+        """
+        import numpy as np
+        import scipy.sparse as sparse
+        from scipy import interpolate, optimize, spatial, stats
+        rows, coordinates = sparse.csr_matrix(np.eye(3)), sparse.coo_matrix(np.eye(2))
+        line, spline = interpolate.interp1d([0, 1, 2], [0, 1, 4]), interpolate.CubicSpline([0, 1, 2], [0, 1, 4])
+        nearest, normal = spatial.cKDTree(np.random.default_rng(0).random((10, 2))), stats.norm(1, 2)
+        hop()
+        print(rows.toarray(), coordinates.toarray(), line(1.5), spline(1.5), nearest.query([0.5, 0.5]), normal.cdf(1))
+        calls = 0
+        def function(x):
+            global calls
+            calls += 1
+            if calls in (3, 8):
+                hop()
+            return (x[0] - 1) ** 2
+        print(round(optimize.minimize(function, [0.0], method="Nelder-Mead").x[0], 3), calls)
+        """,
+    ),
+    case(
+        "sklearn",
+        """
+        from sklearn.datasets import load_iris
+        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        X, y = load_iris(return_X_y=True)
+        line = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)).fit(X, y)
+        forest = RandomForestClassifier(5, random_state=0).fit(X, y)
+        hop()
+        print(line.score(X, y), forest.predict(X[:5]), forest, line.fit(X, 1 - (y > 1)).score(X, y))
+        """,
+    ),
+    case(
+        "attr",
+        """
+        import attr, attrs
+        @attrs.define
+        class Point:
+            x: int = attrs.field(validator=attrs.validators.instance_of(int))
+            near: list = attrs.Factory(list)
+        @attrs.frozen
+        class Name:
+            text: str
+        @attr.s
+        class Old:
+            b = attr.ib(default=1)
+        point, name, old = Point(1), Name("n"), Old()
+        known = {name: point}
+        hop()
+        point.near.append(point)
+        print(point.x, point.near[0] is point, name, old, known[Name("n")] is point, attrs.fields(Point).x.type)
+        for attempt in (lambda: setattr(point, "x", "text"), lambda: setattr(name, "text", "m")):
+            try:
+                attempt()
+            except (TypeError, attrs.exceptions.FrozenInstanceError) as error:
+                print(type(error).__name__)
+        print(attrs.evolve(name, text="o"), Point(4))
+        """,
+    ),
+    case(
+        "pydantic",
+        """
+        from typing import List, Optional
+        from pydantic import BaseModel, Field, TypeAdapter, ValidationError, field_validator
+        class Item(BaseModel):
+            name: str
+            price: float = Field(gt=0)
+            tags: List[str] = []
+            @field_validator("name")
+            @classmethod
+            def upper(cls, value):
+                return value.upper()
+        class Box(BaseModel):
+            items: List[Item]
+            parent: Optional["Box"] = None
+        box = Box(items=[{"name": "a", "price": 1}])
+        inner, numbers = Box(items=[], parent=box), TypeAdapter(List[int])
+        hop()
+        print(inner, inner.parent is box, inner.model_dump(), numbers.validate_python(["1"]))
+        try:
+            Item(name="x", price=-1)
+        except ValidationError as error:
+            print(error.error_count())
+        class Sub(Item):
+            extra: int = 3
+        print(Sub(name="z", price=1), Item.model_json_schema()["title"], list(Item.model_fields))
+        """,
+    ),
+    case(
+        "requests",
+        """
+        import requests
+        session = requests.Session()
+        session.headers["x"] = "1"
+        session.cookies.set("a", "b")
+        request = session.prepare_request(requests.Request("GET", "http://example.invalid/a", params={"q": 1}))
+        response = requests.Response()
+        response.status_code, response._content = 404, b"hi"
+        hop()
+        print(session.headers["x"], session.cookies.get("a"), request.url, request.headers["Cookie"], response.text, response.ok)
+        """,
+    ),
+    case(
+        "networkx",
+        """
+        import networkx as nx
+        graph, directed = nx.path_graph(5), nx.DiGraph([(1, 2)])
+        edges = nx.bfs_edges(graph, 0)
+        next(edges)
+        hop()
+        print(list(edges), nx.shortest_path(graph, 0, 4), list(directed.edges), graph.degree[1])
+        """,
+    ),
+    case(
+        "sympy",
+        """
+        import sympy
+        x = sympy.Symbol("x")
+        whole = sympy.sin(x) ** 2 + sympy.cos(x) ** 2
+        hop()
+        print(sympy.simplify(whole), sympy.diff(whole, x), sympy.Symbol("x") is x, sympy.integrate(x, x))
+        """,
+    ),
+    case(
+        "PIL",
+        """
+        from PIL import Image
+        image = Image.new("RGB", (4, 4), "red")
+        image.putpixel((1, 1), (0, 0, 255))
+        hop()
+        print(image.getpixel((1, 1)), image.size, image.getpixel((0, 0)))
+        """,
+    ),
+    case(
+        "polars",
+        """
+        import polars as pl
+        frame = pl.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+        later = frame.lazy().filter(pl.col("a") > 1)
+        hop()
+        print(frame, later.collect())
+        """,
+    ),
+    case(
+        "tqdm",
+        """
+        import io
+        from tqdm import tqdm
+        tqdm.monitor_interval = 0  # or a thread of tqdm's refreshes the bars
+        text, seen = io.StringIO(), []
+        bar = tqdm(range(6), file=text, mininterval=0)
+        for number in bar:
+            seen.append(number)
+            if number in (1, 3):
+                hop()
+        print(seen, bar.n, "6/6" in text.getvalue())
+        """,
+    ),
+    case(
+        "rich",
+        """
+        from rich.table import Table
+        from rich.text import Text
+        table = Table(title="of two rows")
+        table.add_column("a")
+        table.add_row("1")
+        text = Text("some", style="bold")
+        hop()
+        table.add_row("2")
+        text.append("thing")
+        print(table.row_count, table.columns[0].header, text.plain, text.spans)
+        """,
+    ),
+    case(
+        "sqlalchemy",
+        """
+        from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, select
+        people = Table("people", MetaData(), Column("id", Integer, primary_key=True), Column("name", String))
+        query = select(people.c.name).where(people.c.id == 1)
+        hop()
+        engine = create_engine("sqlite://")
+        people.metadata.create_all(engine)
+        with engine.begin() as connection:
+            connection.execute(people.insert().values(id=1, name="ann"))
+            print(query, connection.execute(query).scalar())
+        engine.dispose()
+        """,
+    ),
+]
+
+
+@pytest.mark.parametrize("source", MOVES)
+def test_moves(same, source, tmp_path):
+    same("\n" + source, patience=120, cwd=tmp_path)
+
+
+REFUSED = [
+    case(
+        "lxml",
+        """
+        from lxml import etree
+        tree = etree.fromstring("<a><b/></a>")
+        attempt()
+        print(etree.tostring(tree))
+        """,
+    ),
+    case(
+        "sqlalchemy",
+        """
+        from sqlalchemy import create_engine, text
+        engine = create_engine("sqlite:///some.db")
+        with engine.begin() as connection:
+            connection.execute(text("create table if not exists t (x)"))
+        attempt()
+        with engine.begin() as connection:
+            print(connection.execute(text("select count(*) from t")).scalar())
+        """,
+    ),
+]
+
+
+@pytest.mark.parametrize("source", REFUSED)
+def test_is_refused_by_name(refused, source, tmp_path):
+    (said,) = refused("\n" + source, error="UnmovableError", cwd=tmp_path)
+    assert "__main__ → tree (lxml.etree._Element)" in said or "dbapi_connection (sqlite3.Connection)" in said

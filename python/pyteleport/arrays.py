@@ -1,0 +1,168 @@
+"""NumPy's arrays, with the memory that they share, and what else of NumPy pickle gets wrong.
+
+An array that owns its memory travels as NumPy has it, its memory out of band. Any other is a view: it is made
+again over the same object, so that what is written through one of them is seen through all.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from . import _native, classes, imports, instances
+
+__builtins__ = imports.BUILTINS
+
+# ------------------------------------------------------------------------- building, at the peer
+
+
+def make_view(cls, base, dtype, shape, strides, offset, writable):
+    """An array over memory that another object holds."""
+    from numpy import ndarray
+
+    if isinstance(base, ndarray) and not base.flags.c_contiguous:
+        base = base.T
+    view = ndarray.__new__(cls, shape, dtype, base, offset, strides)
+    if view.flags.writeable and not writable:
+        view.flags.writeable = False
+    return view
+
+
+def fill(array, attributes):
+    """Give an array of a class its attributes, in place of those that it got as a view."""
+    own = _native.own_attributes(array)
+    own.clear()
+    own.update(attributes)
+
+
+def make_flat(array, index):
+    """An iterator over all elements of an array, which has given as many."""
+    from collections import deque
+    from itertools import islice
+
+    flat = array.flat
+    deque(islice(flat, index), maxlen=0)
+    return flat
+
+
+def make_broadcast(arrays, index):
+    """An iterator over arrays that fit each other, which has given as many tuples."""
+    from itertools import islice
+
+    from numpy import broadcast
+
+    made = broadcast(*arrays)
+    for _given in islice(made, index):
+        pass
+    return made
+
+
+def make_errors(settings, size, call):
+    """What NumPy keeps of how errors are handled: in a context of its own it is asked for it."""
+    return _in_context(lambda: (_set_errors(settings, size, call), _errors().get())[1])
+
+
+def give_back_errors(taken):
+    """Handle errors as the program wants (up to NumPy 1, which has no context variable for that)."""
+    _set_errors(*taken)
+
+
+def _set_errors(settings, size, call):
+    import numpy
+
+    numpy.seterr(**settings)
+    if size != numpy.getbufsize():
+        numpy.setbufsize(size)
+    numpy.seterrcall(call)
+
+
+# -------------------------------------------------------------------------- taking apart, at home
+
+
+def take_array(pickler, array):
+    """An array that owns its memory as NumPy does, out of band; a view as a view of the same."""
+    cls, base = type(array), _holder(array)
+    if base is None or not array.size or not _is_as_usual(cls):
+        return instances.ask(pickler, array)
+    start = _start(base)
+    if start is None:
+        reason = "it is a view of an array whose memory is in no usual order; copy it before the move"
+        return pickler.refuse(array, reason)
+    offset = array.__array_interface__["data"][0] - start
+    facts = cls, base, array.dtype, array.shape, array.strides, offset, array.flags.writeable
+    attributes = _native.own_attributes(array)
+    return (make_view, facts) if attributes is None else (make_view, facts, attributes, None, None, fill)
+
+
+def _holder(array):
+    """What holds the memory of an array, or another view between whose memory is in one piece."""
+    base = array.base
+    while isinstance(base, sys.modules["numpy"].ndarray):
+        if base.base is None or _start(base) is not None:
+            return base
+        base = base.base
+    # What is not bytes-like is no object of the program's, as far as anybody can tell.
+    return base if base is not None and _start(base) is not None else None
+
+
+def _start(base):
+    """The address of the memory that an object holds in one piece, None if that is not known."""
+    numpy = sys.modules["numpy"]
+    if not isinstance(base, numpy.ndarray):
+        try:
+            base = numpy.frombuffer(base, "B")
+        except (BufferError, TypeError, ValueError):
+            return None
+    flags = base.flags
+    return base.__array_interface__["data"][0] if flags.c_contiguous or flags.f_contiguous else None
+
+
+def _is_as_usual(cls):
+    """Whether no class of the program or of another library says how its arrays are taken apart."""
+    for name in ("__reduce_ex__", "__reduce__", "__setstate__"):
+        owner = next(base for base in classes.read_order(cls) if name in classes.read_namespace(base))
+        if owner is not object and owner.__module__.partition(".")[0] != "numpy":
+            return False
+    return True
+
+
+def take_flat(_pickler, flat):
+    return make_flat, (flat.base, flat.index)
+
+
+def take_broadcast(_pickler, thing):
+    return make_broadcast, (tuple(flat.base for flat in thing.iters), thing.index)
+
+
+def take_capsule(pickler, capsule):
+    """NumPy 2 keeps how errors are handled in a capsule, in a context variable."""
+    if '"numpy.ufunc.extobj"' not in repr(capsule) or _errors() is None:
+        return pickler.refuse(capsule, "it holds an address of this process; leave it out")
+
+    def ask():
+        _errors().set(capsule)
+        return _settings()
+
+    return make_errors, _in_context(ask)
+
+
+def take_errors():
+    """How errors are handled, where the usual context variable does not tell (NumPy 1)."""
+    numpy = sys.modules.get("numpy")
+    return _settings() if hasattr(numpy, "geterr") and _errors() is None else None
+
+
+def _settings():
+    import numpy
+
+    return numpy.geterr(), numpy.getbufsize(), numpy.geterrcall()
+
+
+def _errors():
+    umath = sys.modules.get("numpy._core.umath")
+    return getattr(umath, "_extobj_contextvar", None)
+
+
+def _in_context(call):
+    from contextvars import Context
+
+    return Context().run(call)
