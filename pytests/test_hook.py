@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import harness
+import pyteleport
 import pytest
 
 PROGRAMS = sorted(
@@ -355,6 +357,12 @@ def test_import_is_light():
     allowed = {"_io", "os", "sys"}
     heavy = [n for n in new if not n.startswith("pyteleport") and n not in allowed]
     assert len(heavy) <= 3, heavy
+
+
+def test_the_stubs_of_the_native_half_are_complete():
+    stub = Path(pyteleport.__file__).with_name("_native.pyi").read_text()
+    written = set(re.findall(r"^(?:def|class) (\w+)", stub, re.MULTILINE))
+    assert written == {name for name in vars(pyteleport._native) if not name.startswith("_")}
 
 
 # ---- refusals ---------------------------------------------------------------------------------------------
