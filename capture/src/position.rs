@@ -27,7 +27,20 @@ impl Position {
         let site = || Box::new(site_of(frame, info));
         let raw = u32::try_from(frame.raw_instruction()).ok();
         let instruction = raw.and_then(|unit| info.facts.instruction_covering(unit));
-        let instruction = instruction.ok_or_else(|| CaptureError::Nowhere { site: site() })?;
+        Self::at(
+            frame,
+            info,
+            instruction.ok_or_else(|| CaptureError::Nowhere { site: site() })?,
+        )
+    }
+
+    /// The same for a frame that stands at this instruction.
+    pub fn at(
+        frame: RunningFrame<'_>,
+        info: &CodeInfo,
+        instruction: Instruction,
+    ) -> Result<Self, CaptureError> {
+        let site = || Box::new(site_of(frame, info));
         let stored = frame.stored_depth(info.slots);
         let stacks = FrameStacks {
             frame,

@@ -207,6 +207,26 @@ impl<'py> RunningFrame<'py> {
         self.code_address() + offset
     }
 
+    /// Where the first of the units lies that an evaluator runs.
+    pub(super) fn first_unit(self) -> usize {
+        match CURRENT.code_object.bytes {
+            None => self.instructions(),
+            Some(offset) => {
+                let code = Address::new(self.code_address() as *mut c_void).expect("a frame has a code");
+                code.get::<usize>(offset) + BYTES_HEADER
+            }
+        }
+    }
+
+    /// What the evaluator has laid below its first frame, if this runs in an activation that has done so.
+    pub(super) fn shim_below(self) -> Option<usize> {
+        let mut below = self.previous();
+        while let Some(frame) = below.filter(|frame| !frame.is_shim()) {
+            below = frame.previous();
+        }
+        below.map(|shim| shim.address.raw() as usize)
+    }
+
     /// Makes `unit` the next instruction to run.
     pub fn run_at(self, unit: u32) {
         match CURRENT.frame.instruction {
@@ -547,6 +567,9 @@ impl Shim {
         }
     }
 }
+
+/// Where the bytes of a `bytes` object begin.
+const BYTES_HEADER: usize = core::mem::offset_of!(ffi::PyBytesObject, ob_sval);
 
 /// `CO_MAXBLOCKS` of 3.8–3.10.
 const MAX_BLOCKS: usize = 20;
