@@ -1,6 +1,6 @@
 //! A fresh frame turned into a captured one: the same fields as in `read`, given back.
 
-use crate::code::{Instruction, Peek, Stacks};
+use crate::code::{Instruction, Peek, Progress, Stacks};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::Generator;
@@ -248,9 +248,7 @@ fn prepare_frame(
             (Entry::Between(next), None) => state.named == -1 && unit == Some(next),
             (Entry::Between(next), Some(named)) => named < info.facts.len() && unit == Some(next),
             // A call of 3.11 may be at the PRECALL in front of it.
-            (_, Some(named)) => {
-                (info.facts.reexecute_from(&instruction)..instruction.next).contains(&named)
-            }
+            (_, Some(named)) => (info.facts.reexecute_from(&instruction)..instruction.next).contains(&named),
             (_, None) => false,
         };
         Some(instruction.unit) == unit && is_named
@@ -363,9 +361,13 @@ pub(crate) fn check_fit(
             });
         }
     }
+    let progress = match state.entry {
+        Entry::Between(_) => Progress::Ahead,
+        _ => Progress::Begun,
+    };
     let stacks = KeptStacks { state, objects };
     info.facts
-        .check_stacks(state.instruction, &stacks, state.stack.len() as u16)
+        .check_stacks(state.instruction, progress, &stacks, state.stack.len() as u16)
         .map_err(|error| misfit(error.to_string()))
 }
 

@@ -1,6 +1,6 @@
 //! Running frames, and suspended generators, as data. Changes nothing.
 
-use crate::code::Instruction;
+use crate::code::{Instruction, Progress};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::{Generator, GeneratorState};
@@ -419,7 +419,7 @@ fn explain_waiting<'py>(
     let Read { frame, info, stands } = read;
     let position = match (stands, next) {
         (true, _) => Position::of_standing(*frame, info)?,
-        (false, Some(next)) => Position::at(*frame, info, next)?,
+        (false, Some(next)) => Position::at(*frame, info, next, Progress::Ahead)?,
         (false, None) => match Position::of(*frame, info) {
             Err(CaptureError::Nowhere { site: caller }) => {
                 // Not begun, or somewhere between: nothing of it has called anything.

@@ -110,7 +110,10 @@ pub(crate) fn interrupted(py: Python<'_>, frame: RunningFrame<'_>) -> PyResult<O
 /// Whether this way leads inwards from an activation.
 pub(super) fn leads(stack: &CStack, from: usize, way: &[usize]) -> bool {
     let inwards = stack.activations()[..from].iter().rev();
-    way.len() < from && inwards.zip(way).all(|(activation, address)| activation.returns_to == *address)
+    way.len() < from
+        && inwards
+            .zip(way)
+            .all(|(activation, address)| activation.returns_to == *address)
 }
 
 /// What there is to know of this interpreter, if it can be known.

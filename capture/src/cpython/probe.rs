@@ -183,10 +183,14 @@ pub(super) fn learn(py: Python<'_>) -> PyResult<Option<Learned>> {
         return Ok(None);
     };
     let names = PyDict::new(py);
-    for (name, function) in [("trip", trip as Native), ("fail", fail), ("ask", ask), ("look", look)] {
-        let function = PyCFunction::new_closure(py, None, None, move |arguments, _| {
-            function(arguments.py())
-        })?;
+    for (name, function) in [
+        ("trip", trip as Native),
+        ("fail", fail),
+        ("ask", ask),
+        ("look", look),
+    ] {
+        let function =
+            PyCFunction::new_closure(py, None, None, move |arguments, _| function(arguments.py()))?;
         names.set_item(name, function)?;
     }
     py.run(PROGRAM, Some(&names), None)?;
@@ -245,7 +249,10 @@ fn probe(signals: &Bound<'_, PyAny>, number: c_int, names: &Bound<'_, PyDict>) -
         ],
         within: way("look", "within")?,
     };
-    let is_complete = ![&ways.native, &ways.within].into_iter().chain(&ways.of_python).any(Vec::is_empty);
+    let is_complete = ![&ways.native, &ways.within]
+        .into_iter()
+        .chain(&ways.of_python)
+        .any(Vec::is_empty);
     Ok(is_complete.then_some(ways))
 }
 
@@ -261,7 +268,9 @@ fn conclude(mut learned: Learned, ways: Option<Ways>) -> Option<Learned> {
         of_python,
         within,
     } = ways?;
-    let way = of_python.iter().fold(&native[..], |way, other| common(way, other));
+    let way = of_python
+        .iter()
+        .fold(&native[..], |way, other| common(way, other));
     // C code that has looked for signals by itself comes to the same place in the end.
     let shared = way.iter().position(|address| within.contains(address))?;
     learned.is_apart = shared > 0;
@@ -419,11 +428,9 @@ fn next_unit(frame: RunningFrame<'_>, info: &CodeInfo, tripped: &Tripped) -> Opt
     match instruction.op {
         Op::PopJumpIfFalse | Op::JumpIfFalseOrPop | Op::ForIter if !truth? => target,
         Op::PopJumpIfTrue | Op::JumpIfTrueOrPop if truth? => target,
-        Op::PopJumpIfFalse
-        | Op::JumpIfFalseOrPop
-        | Op::ForIter
-        | Op::PopJumpIfTrue
-        | Op::JumpIfTrueOrPop => Some(instruction.next),
+        Op::PopJumpIfFalse | Op::JumpIfFalseOrPop | Op::ForIter | Op::PopJumpIfTrue | Op::JumpIfTrueOrPop => {
+            Some(instruction.next)
+        }
         Op::JumpForward | Op::JumpAbsolute => target,
         _ if target.is_some() || instruction.op.ends_path() => None,
         _ => Some(instruction.next),
@@ -480,7 +487,10 @@ impl Signal {
             pipe,
             told: -1,
         };
-        match signals.call_method1("set_wakeup_fd", (pipe[1],)).and_then(|told| told.extract()) {
+        match signals
+            .call_method1("set_wakeup_fd", (pipe[1],))
+            .and_then(|told| told.extract())
+        {
             Ok(told) => {
                 signal.told = told;
                 Ok(signal)
@@ -522,7 +532,9 @@ impl Signal {
             let Some(count) = usize::try_from(count).ok().filter(|count| *count > 0) else {
                 return;
             };
-            let others = numbers[..count].iter().filter(|&&number| c_int::from(number) != self.number);
+            let others = numbers[..count]
+                .iter()
+                .filter(|&&number| c_int::from(number) != self.number);
             for number in others.filter(|_| self.told >= 0) {
                 // SAFETY: one byte that is there, as CPython itself writes it; a full pipe has told already.
                 unsafe { libc::write(self.told, (number as *const u8).cast(), 1) };
@@ -548,5 +560,7 @@ const MOST_TRIES: usize = 16;
 fn action_of(number: c_int) -> Option<libc::sigaction> {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: only asks, into what is made for it.
-    unsafe { (libc::sigaction(number, core::ptr::null(), action.as_mut_ptr()) == 0).then(|| action.assume_init()) }
+    unsafe {
+        (libc::sigaction(number, core::ptr::null(), action.as_mut_ptr()) == 0).then(|| action.assume_init())
+    }
 }

@@ -118,7 +118,6 @@ impl CStack {
     }
 }
 
-
 #[repr(C)]
 struct Context {
     private: [u8; 0],
@@ -149,7 +148,10 @@ mod tests {
         CStack::look(
             |stack| stack.activations().len() > depth,
             |stack| {
-                let grows = stack.activations().windows(2).all(|pair| pair[0].stack <= pair[1].stack);
+                let grows = stack
+                    .activations()
+                    .windows(2)
+                    .all(|pair| pair[0].stack <= pair[1].stack);
                 (stack.activations().len(), grows)
             },
         )

@@ -33,10 +33,10 @@ use crate::parameters::Parameters;
 use crate::rest::{ClassRest, ClassStep};
 use crate::snapshot::Rest;
 use crate::waiting::LiveEntry;
-use signal::Suspicion;
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
+use signal::Suspicion;
 use std::cell::Cell;
 
 /// A frame that waits for the one above it.

@@ -63,20 +63,30 @@ const MOST_ARGUMENTS: usize = 8;
 /// What there is to say that the callee is a handler.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Suspicion {
-    /// It is what the program has set for the signal that it was called with.
+    /// It is what the program has set for the signal that it was called with, or was called with the frame that
+    /// was interrupted: it may have set another handler in its own place.
     Handler,
-    /// The program has set some, and nothing else explains the callee: the handler may have set another one
-    /// in its own place.
+    /// The program has set some, and nothing else explains the callee.
     Any,
 }
 
 impl Suspicion {
-    fn holds(self, py: Python<'_>, callee: &Callee<'_>) -> PyResult<bool> {
+    fn holds<'py>(self, py: Python<'py>, frame: RunningFrame<'py>, callee: &Callee<'py>) -> PyResult<bool> {
         match self {
-            Self::Handler => Ok(handler(py, callee)?.is_some()),
+            Self::Handler => Ok(handler(py, callee)?.is_some() || was_passed(frame, callee)?),
             Self::Any => sets_handlers(py),
         }
     }
+}
+
+/// Whether the callee was called with the object of this frame.
+fn was_passed(frame: RunningFrame<'_>, callee: &Callee<'_>) -> PyResult<bool> {
+    let Some(object) = frame.frame_object() else {
+        return Ok(false);
+    };
+    let parameters = callee.parameters()?;
+    let mut arguments = (0..MOST_ARGUMENTS).filter_map(|index| parameters.argument(index));
+    Ok(arguments.any(|argument| argument.is(&object)))
 }
 
 /// Whether the program has set any handler.
@@ -106,7 +116,7 @@ fn between<'py>(
     callee: &Callee<'py>,
     suspicion: Suspicion,
 ) -> Result<Option<Between>, Refusal> {
-    if !suspicion.holds(py, callee)? {
+    if !suspicion.holds(py, frame, callee)? {
         return Ok(None);
     }
     let Some(between) = pending::interrupted(py, frame)? else {
@@ -147,7 +157,12 @@ fn follows(frame: RunningFrame<'_>, info: &CodeInfo, next: &Instruction) -> bool
     let Ok(unit) = u32::try_from(frame.raw_instruction()) else {
         return next.first == 0;
     };
-    let handles = || frame.blocks().last().is_some_and(|block| block.kind == EXCEPT_HANDLER);
+    let handles = || {
+        frame
+            .blocks()
+            .last()
+            .is_some_and(|block| block.kind == EXCEPT_HANDLER)
+    };
     info.facts
         .instruction_covering(unit)
         .is_some_and(|last| next.first == last.next || Some(next.first) == last.target || handles())
