@@ -444,6 +444,21 @@ impl<'py> RunningFrame<'py> {
         }
     }
 
+    /// Whether somebody holds the object of a frame that waits for another one, as hardly ever anybody does.
+    pub fn is_held(self) -> bool {
+        let owners = match CURRENT.frame.frame_object {
+            // Who has called it, and who it has called.
+            None => 2,
+            // The frame, if there is an object of it yet.
+            Some(_) => 1,
+        };
+        let ours = 1;
+        self.frame_object().is_some_and(|object| {
+            // SAFETY: a live object.
+            unsafe { ffi::Py_REFCNT(object.as_ptr()) > owners + ours }
+        })
+    }
+
     /// The state that a frame object says it is in, by CPython's number, with the numbers there are.
     pub(super) fn state(self) -> Option<(i8, GeneratorStates)> {
         match CURRENT.frame.owner {

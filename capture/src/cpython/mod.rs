@@ -8,7 +8,7 @@
 //! The rest of the folder turns addresses into safe types, and is the only place of the crate in
 //! which `unsafe` stands: [`frame`] and [`generator`] for single frames, [`thread`] for the chain
 //! they hang in, [`evalframe`] for the PEP 523 function, [`objects`] and [`fields`] for what is read
-//! of others, [`making`] for what the object graph needs.
+//! of others, [`making`] for what the object graph needs, [`pending`] for what only the C stack tells.
 
 mod activations;
 mod alive;

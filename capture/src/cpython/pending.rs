@@ -7,7 +7,7 @@
 
 use super::frame::RunningFrame;
 use super::probe;
-use super::unwinding::{CStack, Place};
+use super::unwinding::{CallStack, Place};
 use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -29,7 +29,7 @@ pub(super) struct Learned {
 
 impl Learned {
     /// Whether an evaluator has called a handler that is a function or a method of the program's.
-    fn is_direct(&self, stack: &CStack, from: usize) -> bool {
+    fn is_direct(&self, stack: &CallStack, from: usize) -> bool {
         self.direct.iter().any(|way| {
             let called = leads(stack, from, way).then(|| &stack.activations()[from - way.len() - 1]);
             called.is_some_and(|called| self.evaluators.contains(&called.function))
@@ -53,7 +53,7 @@ impl CallSite {
     const LEAST: usize = 4;
 
     /// What all of the places hold, if they agree.
-    fn agreed(&self, places: &[Place], stack: &CStack, index: usize) -> Option<usize> {
+    fn agreed(&self, places: &[Place], stack: &CallStack, index: usize) -> Option<usize> {
         let (first, others) = places.split_first().filter(|_| self.seen >= Self::LEAST)?;
         let value = stack.kept(index, *first);
         let agree = others.iter().all(|place| stack.kept(index, *place) == value);
@@ -77,7 +77,7 @@ pub(crate) fn interrupted(py: Python<'_>, frame: RunningFrame<'_>) -> PyResult<O
         return Ok(None);
     };
     let shim = frame.shim_below();
-    let found = |stack: &CStack| match shim {
+    let found = |stack: &CallStack| match shim {
         Some(shim) => {
             let index = stack.activations().len().checked_sub(2)?;
             stack.has(index, shim).then_some(index)
@@ -89,7 +89,7 @@ pub(crate) fn interrupted(py: Python<'_>, frame: RunningFrame<'_>) -> PyResult<O
             (is_this && leads(stack, index, &learned.way)).then_some(index)
         }
     };
-    Ok(CStack::look(
+    Ok(CallStack::look(
         |stack| found(stack).is_some(),
         |stack| {
             let index = found(stack)?;
@@ -108,7 +108,7 @@ pub(crate) fn interrupted(py: Python<'_>, frame: RunningFrame<'_>) -> PyResult<O
 }
 
 /// Whether this way leads inwards from an activation.
-pub(super) fn leads(stack: &CStack, from: usize, way: &[usize]) -> bool {
+pub(super) fn leads(stack: &CallStack, from: usize, way: &[usize]) -> bool {
     let inwards = stack.activations()[..from].iter().rev();
     way.len() < from
         && inwards

@@ -10,7 +10,7 @@ use super::modules::import;
 use super::pending::Learned;
 use super::stack_room::stack_pointer;
 use super::thread::ThreadState;
-use super::unwinding::{CActivation, CStack, Place};
+use super::unwinding::{CActivation, CallStack, Place};
 use super::{SignalChecks, CURRENT};
 use crate::code::Op;
 use core::ffi::c_int;
@@ -321,7 +321,7 @@ fn note(py: Python<'_>, result: Tripping) -> PyResult<()> {
     let number = PROBING.with_borrow_mut(|probing| {
         let probing = probing.as_mut()?;
         let base = probing.base;
-        let stack = CStack::look(
+        let stack = CallStack::look(
             |stack| is_outside(stack, base),
             |stack| stack.activations().to_vec(),
         );
@@ -345,7 +345,7 @@ fn look(py: Python<'_>) -> PyResult<i32> {
     PROBING.with_borrow_mut(|probing| {
         if let Some(probing) = probing {
             let base = probing.base;
-            CStack::look(
+            CallStack::look(
                 |stack| is_outside(stack, base),
                 |stack| probing.look(stack, frame, &info),
             );
@@ -355,12 +355,12 @@ fn look(py: Python<'_>) -> PyResult<i32> {
 }
 
 /// Whether the last activation is one of those that are not looked at.
-fn is_outside(stack: &CStack, base: usize) -> bool {
+fn is_outside(stack: &CallStack, base: usize) -> bool {
     stack.activations().last().is_some_and(|last| last.stack > base)
 }
 
 impl Probing {
-    fn look(&mut self, stack: &CStack, frame: RunningFrame<'_>, info: &CodeInfo) {
+    fn look(&mut self, stack: &CallStack, frame: RunningFrame<'_>, info: &CodeInfo) {
         let Some(tripped) = &self.tripped else { return };
         // The activation that the signal was raised from, and that has called us on another way since, lies
         // just within those that are the same as then.

@@ -48,14 +48,14 @@ pub(super) enum Place {
 
 /// The activations on the calling thread's stack, innermost first, as far as they were looked at. All of them
 /// are callers of who has this, and stay where they are.
-pub(super) struct CStack(Vec<CActivation>);
+pub(super) struct CallStack(Vec<CActivation>);
 
-impl CStack {
+impl CallStack {
     /// Runs `work` with the stack: outwards from here, until `is_enough` says so of what there is so far.
     pub(super) fn look<T>(mut is_enough: impl FnMut(&Self) -> bool, work: impl FnOnce(&Self) -> T) -> T {
         struct Walk<'a> {
-            stack: CStack,
-            is_enough: &'a mut dyn FnMut(&CStack) -> bool,
+            stack: CallStack,
+            is_enough: &'a mut dyn FnMut(&CallStack) -> bool,
         }
 
         extern "C" fn step(context: *mut Context, walk: *mut c_void) -> c_int {
@@ -145,7 +145,7 @@ mod tests {
 
     #[inline(never)]
     fn inner(depth: usize) -> (usize, bool) {
-        CStack::look(
+        CallStack::look(
             |stack| stack.activations().len() > depth,
             |stack| {
                 let grows = stack

@@ -330,7 +330,7 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
         Ok(explained) => Ok(explained),
         Err(refusal) => match signal::explain_handler(caller, callee, Suspicion::Any)? {
             Some(explained) => kept(caller, explained),
-            None => Err(signal::refusal(caller.py, refusal, &caller.instruction, callee)?),
+            None => Err(signal::refusal(refusal, caller, callee)?),
         },
     }
 }

@@ -18,7 +18,15 @@ use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
 /// The handler that the program has set for the signal that the callee was called with, if it leads to it.
-fn handler<'py>(py: Python<'py>, callee: &Callee<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+fn handler<'py>(
+    py: Python<'py>,
+    frame: RunningFrame<'py>,
+    callee: &Callee<'py>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    // It is given the frame that was interrupted.
+    if !frame.is_held() {
+        return Ok(None);
+    }
     let parameters = callee.parameters()?;
     // Others, a method's receiver say, may come first; the frame comes last.
     let passed = (0..MOST_ARGUMENTS).map_while(|index| match index < parameters.len() {
@@ -73,15 +81,15 @@ pub(crate) enum Suspicion {
 impl Suspicion {
     fn holds<'py>(self, py: Python<'py>, frame: RunningFrame<'py>, callee: &Callee<'py>) -> PyResult<bool> {
         match self {
-            Self::Handler => Ok(handler(py, callee)?.is_some() || was_passed(frame, callee)?),
-            Self::Any => sets_handlers(py),
+            Self::Handler => Ok(handler(py, frame, callee)?.is_some() || was_passed(frame, callee)?),
+            Self::Any => Ok(frame.is_held() && sets_handlers(py)?),
         }
     }
 }
 
 /// Whether the callee was called with the object of this frame.
 fn was_passed(frame: RunningFrame<'_>, callee: &Callee<'_>) -> PyResult<bool> {
-    let Some(object) = frame.frame_object() else {
+    let Some(object) = frame.frame_object().filter(|_| frame.is_held()) else {
         return Ok(false);
     };
     let parameters = callee.parameters()?;
@@ -122,7 +130,7 @@ fn between<'py>(
     let Some(between) = pending::interrupted(py, frame)? else {
         return Ok(None);
     };
-    match between.is_direct || handler(py, callee)?.is_some() {
+    match between.is_direct || handler(py, frame, callee)?.is_some() {
         true => Ok(Some(between)),
         false => Err(Refusal::Boundary("a signal's handler in C".into())),
     }
@@ -189,7 +197,7 @@ pub(super) fn explain_handler<'py>(
     // These call nothing else.
     if matches!(op, Op::Resume | Op::JumpBackward) && suspicion == Suspicion::Handler {
         // Once more does the same.
-        return match handler(caller.py, callee)?.is_some() {
+        return match handler(caller.py, caller.frame, callee)?.is_some() {
             true => caller.with_operands(LiveEntry::Repeat).map(Some),
             false => Ok(None),
         };
@@ -197,7 +205,8 @@ pub(super) fn explain_handler<'py>(
     match CURRENT.signals {
         SignalChecks::BehindStored if is_call && suspicion == Suspicion::Handler => {
             // The depth behind it is stored, and is another one than before.
-            let is_over = caller.depth == caller.after() && handler(caller.py, callee)?.is_some();
+            let is_over =
+                caller.depth == caller.after() && handler(caller.py, caller.frame, callee)?.is_some();
             Ok(is_over.then(|| Explained::with(LiveEntry::Discard, caller.depth)))
         }
         SignalChecks::Behind if is_call || is_jump => {
@@ -218,16 +227,16 @@ pub(super) fn explain_handler<'py>(
 
 /// The refusal of what else a handler is: it was run by C code in the middle of its work, which the refusal of
 /// an ordinary callee may name.
-pub(crate) fn refusal<'py>(
-    py: Python<'py>,
+pub(super) fn refusal<'py>(
     refusal: Refusal,
-    instruction: &Instruction,
+    caller: &Caller<'_, 'py>,
     callee: &Callee<'py>,
 ) -> Result<Refusal, Refusal> {
+    let is_handler = || handler(caller.py, caller.frame, callee).map(|handler| handler.is_some());
     match refusal {
-        Refusal::Unexplained if handler(py, callee)?.is_some() => Ok(Refusal::Boundary(format!(
+        Refusal::Unexplained if is_handler()? => Ok(Refusal::Boundary(format!(
             "{}, which has looked for signals in the middle of its work",
-            instruction.op.name()
+            caller.instruction.op.name()
         ))),
         refusal => Ok(refusal),
     }
