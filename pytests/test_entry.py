@@ -681,34 +681,3 @@ def test_an_operator_that_asked_another_method_before_is_refused(move):
         print(n)
     """)
     assert moved.stdout == "asked\nTrue\n5\n"
-
-
-def test_a_signal_handler_between_two_instructions(move):
-    """The timer comes again until it comes where nothing of the loop is in C."""
-    source = """
-        import signal
-        from pyteleport import BoundaryError, teleport
-        moved = False
-        def handler(number, frame):
-            global moved
-            if not moved:
-                try:
-                    moved = True
-                    teleport()
-                except BoundaryError:
-                    moved = False
-        signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
-        def count():
-            n = total = 0
-            while not moved or n % 1000:
-                n += 1
-                total += n
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            return total == n * (n + 1) // 2
-        print(count())
-        trail("end")
-    """
-    run = move(source)
-    assert run.stdout == "True\n", run.stderr
-    assert run.ended_in == "peer"

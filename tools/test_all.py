@@ -41,6 +41,7 @@ SUITES = {
         "functions",
         "lookups",
         "refusals",
+        "signals",
     ],
     "exceptions": ["exceptions", "groups"],
     "objects": [

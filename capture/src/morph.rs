@@ -1,6 +1,6 @@
 //! A fresh frame turned into a captured one: the same fields as in `read`, given back.
 
-use crate::code::{Instruction, Peek, Stacks};
+use crate::code::{Instruction, Peek, Progress, Stacks};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::Generator;
@@ -89,6 +89,7 @@ impl Objects {
             Entry::Raise(id) => LiveEntry::Raise(own(id)?),
             Entry::Jumped => LiveEntry::Jumped,
             Entry::Repeat => LiveEntry::Repeat,
+            Entry::Between(next) => LiveEntry::Between(next),
             Entry::Import => LiveEntry::Import,
             Entry::Imported => LiveEntry::Imported,
             Entry::Rest { rest, step, with } => LiveEntry::Rest {
@@ -242,11 +243,15 @@ fn prepare_frame(
     let deepest = instruction.and_then(|instruction| info.facts.depth_before(&instruction));
     let named = u32::try_from(state.named).ok();
     let fits = instruction.is_some_and(|instruction| {
-        Some(instruction.unit) == unit
-            && named.is_some_and(|named| {
-                // A call of 3.11 may be at the PRECALL in front of it.
-                (info.facts.reexecute_from(&instruction)..instruction.next).contains(&named)
-            })
+        let is_named = match (state.entry, named) {
+            // It may have been about to begin.
+            (Entry::Between(next), None) => state.named == -1 && unit == Some(next),
+            (Entry::Between(next), Some(named)) => named < info.facts.len() && unit == Some(next),
+            // A call of 3.11 may be at the PRECALL in front of it.
+            (_, Some(named)) => (info.facts.reexecute_from(&instruction)..instruction.next).contains(&named),
+            (_, None) => false,
+        };
+        Some(instruction.unit) == unit && is_named
     }) && deepest.is_some_and(|deepest| state.stack.len() <= usize::from(deepest));
     if !fits {
         let what = format!(
@@ -356,9 +361,13 @@ pub(crate) fn check_fit(
             });
         }
     }
+    let progress = match state.entry {
+        Entry::Between(_) => Progress::Ahead,
+        _ => Progress::Begun,
+    };
     let stacks = KeptStacks { state, objects };
     info.facts
-        .check_stacks(state.instruction, &stacks, state.stack.len() as u16)
+        .check_stacks(state.instruction, progress, &stacks, state.stack.len() as u16)
         .map_err(|error| misfit(error.to_string()))
 }
 
@@ -467,7 +476,10 @@ pub fn morph(
         refill_namespace(py, frame, prepared)?;
     }
     write_fields(py, frame, state, info, objects);
-    frame.stand_at(state.instruction);
+    frame.stand_at(match state.entry {
+        Entry::Between(_) => state.named,
+        _ => state.instruction,
+    });
     let generator = frame.generator().as_ref().and_then(Generator::new);
     if let Some(generator) = generator {
         generator.handled().write(py, objects.handled(py, &state.handled));

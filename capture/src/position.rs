@@ -1,6 +1,6 @@
 //! Where a frame stands: its instruction, how deep its stack is there, and the same in words.
 
-use crate::code::{Instruction, Peek, Stacks};
+use crate::code::{Instruction, Peek, Progress, Stacks};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::delegation;
@@ -28,6 +28,17 @@ impl Position {
         let raw = u32::try_from(frame.raw_instruction()).ok();
         let instruction = raw.and_then(|unit| info.facts.instruction_covering(unit));
         let instruction = instruction.ok_or_else(|| CaptureError::Nowhere { site: site() })?;
+        Self::at(frame, info, instruction, Progress::Begun)
+    }
+
+    /// The same for a frame that has come so far with this instruction.
+    pub fn at(
+        frame: RunningFrame<'_>,
+        info: &CodeInfo,
+        instruction: Instruction,
+        progress: Progress,
+    ) -> Result<Self, CaptureError> {
+        let site = || Box::new(site_of(frame, info));
         let stored = frame.stored_depth(info.slots);
         let stacks = FrameStacks {
             frame,
@@ -36,7 +47,10 @@ impl Position {
         };
         let deepest = info.facts.depth_before(&instruction);
         let deepest = usize::from(deepest.ok_or_else(|| CaptureError::Nowhere { site: site() })?);
-        let found = info.facts.depth_in(&instruction, &stacks).map(usize::from);
+        let found = info
+            .facts
+            .depth_at(&instruction, progress, &stacks)
+            .map(usize::from);
         let expected = found.unwrap_or(deepest);
         let depth = stored.unwrap_or(expected);
         if depth > expected.max(info.stack_size) {

@@ -1,5 +1,6 @@
 //! Running frames, and suspended generators, as data. Changes nothing.
 
+use crate::code::{Instruction, Progress};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::{Generator, GeneratorState};
@@ -7,6 +8,7 @@ use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::{HandledItem, HandledValues, ThreadState};
 use crate::delegation;
 use crate::entry::call::thrower;
+use crate::entry::signal::{goes_on_at, Suspicion};
 use crate::entry::{explain, explain_rest, explain_standing, Callee, Consumer, Explained, Refusal};
 use crate::error::{CaptureError, Site};
 use crate::position::{site_of, Position};
@@ -112,6 +114,10 @@ impl<'py> Read<'py> {
             info: CodeInfo::of(&frame.code())?,
             stands: delegation::standing(frame).is_some(),
         })
+    }
+
+    fn site(&self) -> Box<Site> {
+        Box::new(site_of(self.frame, &self.info))
     }
 }
 
@@ -295,66 +301,17 @@ fn read_waiting<'py>(
     table: &mut ObjectTable,
     index: usize,
 ) -> Result<FrameState, CaptureError> {
-    let callee_stands = delegation::standing(callee).is_some();
     let Read { frame, info, stands } = read;
-    let site = || Box::new(site_of(*frame, info));
-    let position = match stands {
-        true => Position::of_standing(*frame, info)?,
-        false => match Position::of(*frame, info) {
-            Err(CaptureError::Nowhere { site: caller }) => {
-                // Not begun, or somewhere between: nothing of it has called anything.
-                let callee = CodeInfo::of(&callee.code()).map(|info| site_of(callee, &info))?;
-                return Err(CaptureError::Unexplained {
-                    callee: Box::new(callee),
-                    caller,
-                    instruction: "nothing yet".into(),
-                });
-            }
-            position => position?,
-        },
-    };
-    let Position {
-        instruction,
-        stored,
-        depth,
-        expected,
-        is_certain,
-    } = position;
-
-    let refuse = |refusal| {
-        let info = CodeInfo::of(&callee.code());
-        let callee = Box::new(info.map_or_else(
-            |_| Site {
-                function: "?".into(),
-                file: "?".into(),
-                line: 0,
-            },
-            |info| site_of(callee, &info),
-        ));
-        refused(refusal, callee, site(), depth, expected, instruction.op.name())
-    };
-    if !is_certain {
-        // The instruction has changed the stacks, and is not through: it calls nothing then.
-        return Err(refuse(Refusal::Unexplained));
-    }
-    let explained = match waiting::entry_of(py, *frame, callee) {
-        Found::Entry(entry) => Explained::with(entry, depth),
-        Found::Called(entry, called, arguments) => {
-            let called_by_hook = (called.bind(py), arguments.bind(py));
-            explain_rest(&Callee::of(callee, true), entry, called_by_hook, depth).map_err(refuse)?
+    let found = waiting::entry_of(py, *frame, callee);
+    let (position, explained) = match (&found, stands) {
+        (Found::NotWaiting, false) => read_running(py, read, callee, &found)?,
+        (Found::Entry(LiveEntry::Between(next)), _) => {
+            let next = info.facts.instruction_covering(*next);
+            explain_waiting(py, read, callee, &found, next)?
         }
-        Found::ForAnother => return Err(refuse(Refusal::Unexplained)),
-        Found::NotWaiting => {
-            let caller = position.caller(py, *frame, info);
-            // An evaluator that leaves the depth in a register has called a C function.
-            let from_c = callee.entered_from_c() || stored.is_none() || callee_stands;
-            let called = Callee::of(callee, from_c);
-            match stands {
-                true => explain_standing(&caller, &called).map_err(refuse)?,
-                false => explain(&caller, &called).map_err(refuse)?,
-            }
-        }
+        _ => explain_waiting(py, read, callee, &found, None)?,
     };
+    let instruction = position.instruction;
     let entry = match explained.entry {
         LiveEntry::Value => Entry::Value,
         LiveEntry::Instance(instance) => {
@@ -386,6 +343,7 @@ fn read_waiting<'py>(
         LiveEntry::Raise(instance) => Entry::Raise(table.id(instance.into_bound(py), index, Place::Stack)),
         LiveEntry::Jumped => Entry::Jumped,
         LiveEntry::Repeat => Entry::Repeat,
+        LiveEntry::Between(next) => Entry::Between(next),
         LiveEntry::Import => Entry::Import,
         LiveEntry::Imported => Entry::Imported,
         LiveEntry::Rest { rest, step, with } => Entry::Rest {
@@ -423,6 +381,108 @@ fn read_waiting<'py>(
     state.generator = generator.map(|object| table.id(object, index, Place::Frame));
     state.handled = table.handled(py, handled, index);
     Ok(state)
+}
+
+/// How a frame that runs waits for `callee`.
+fn read_running<'py>(
+    py: Python<'py>,
+    read: &Read<'py>,
+    callee: RunningFrame<'py>,
+    found: &Found,
+) -> Result<(Position, Explained), CaptureError> {
+    let Read { frame, info, .. } = read;
+    let called = Callee::of(callee, true);
+    let goes_on_at = |suspicion| {
+        goes_on_at(py, *frame, info, &called, suspicion)
+            .map_err(|refusal| refused(refusal, site_or_none(callee), read.site(), 0, 0, ""))
+    };
+    let next = goes_on_at(Suspicion::Handler)?;
+    let explained = explain_waiting(py, read, callee, found, next);
+    let Err(refusal) = explained else {
+        return explained;
+    };
+    match next.is_none().then(|| goes_on_at(Suspicion::Any)).transpose()? {
+        Some(Some(next)) => explain_waiting(py, read, callee, found, Some(next)),
+        _ => Err(refusal),
+    }
+}
+
+/// Where a frame stands, and what that has to do with `callee`; given the next instruction where that is what
+/// it stands at.
+fn explain_waiting<'py>(
+    py: Python<'py>,
+    read: &Read<'py>,
+    callee: RunningFrame<'py>,
+    found: &Found,
+    next: Option<Instruction>,
+) -> Result<(Position, Explained), CaptureError> {
+    let Read { frame, info, stands } = read;
+    let position = match (stands, next) {
+        (true, _) => Position::of_standing(*frame, info)?,
+        (false, Some(next)) => Position::at(*frame, info, next, Progress::Ahead)?,
+        (false, None) => match Position::of(*frame, info) {
+            Err(CaptureError::Nowhere { site: caller }) => {
+                // Not begun, or somewhere between: nothing of it has called anything.
+                let callee = CodeInfo::of(&callee.code()).map(|info| site_of(callee, &info))?;
+                return Err(CaptureError::Unexplained {
+                    callee: Box::new(callee),
+                    caller,
+                    instruction: "nothing yet".into(),
+                });
+            }
+            position => position?,
+        },
+    };
+    let Position {
+        instruction,
+        stored,
+        depth,
+        expected,
+        is_certain,
+    } = position;
+    let refuse = |refusal| {
+        let name = instruction.op.name();
+        refused(refusal, site_or_none(callee), read.site(), depth, expected, name)
+    };
+    if !is_certain {
+        // The instruction has changed the stacks, and is not through: it calls nothing then.
+        return Err(refuse(Refusal::Unexplained));
+    }
+    let explained = match found {
+        Found::Entry(entry) => Explained::with(entry.clone_ref(py), depth),
+        Found::Called(entry, called, arguments) => {
+            let called_by_hook = (called.bind(py), arguments.bind(py));
+            let entry = entry.clone_ref(py);
+            explain_rest(&Callee::of(callee, true), entry, called_by_hook, depth).map_err(refuse)?
+        }
+        Found::ForAnother => return Err(refuse(Refusal::Unexplained)),
+        Found::NotWaiting if next.is_some() => Explained::with(LiveEntry::Between(instruction.unit), depth),
+        Found::NotWaiting => {
+            let caller = position.caller(py, *frame, info);
+            // An evaluator that leaves the depth in a register has called a C function.
+            let callee_stands = delegation::standing(callee).is_some();
+            let from_c = callee.entered_from_c() || stored.is_none() || callee_stands;
+            let called = Callee::of(callee, from_c);
+            match stands {
+                true => explain_standing(&caller, &called).map_err(refuse)?,
+                false => explain(&caller, &called).map_err(refuse)?,
+            }
+        }
+    };
+    Ok((position, explained))
+}
+
+/// Where a frame stands, in words, as far as there are any.
+fn site_or_none(frame: RunningFrame<'_>) -> Box<Site> {
+    let info = CodeInfo::of(&frame.code());
+    Box::new(info.map_or_else(
+        |_| Site {
+            function: "?".into(),
+            file: "?".into(),
+            line: 0,
+        },
+        |info| site_of(frame, &info),
+    ))
 }
 
 /// Whether a frame waits for C code that goes through a source of items and could be run again.

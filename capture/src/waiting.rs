@@ -56,6 +56,8 @@ pub enum LiveEntry {
     Jumped,
     /// See [`Entry::Repeat`](crate::snapshot::Entry::Repeat).
     Repeat,
+    /// See [`Entry::Between`](crate::snapshot::Entry::Between).
+    Between(u32),
     /// See [`Entry::Import`](crate::snapshot::Entry::Import).
     Import,
     /// See [`Entry::Imported`](crate::snapshot::Entry::Imported).
@@ -107,6 +109,7 @@ impl LiveEntry {
             Self::Raise(instance) => Self::Raise(instance.clone_ref(py)),
             Self::Jumped => Self::Jumped,
             Self::Repeat => Self::Repeat,
+            Self::Between(next) => Self::Between(*next),
             Self::Import => Self::Import,
             Self::Imported => Self::Imported,
             Self::Rest { rest, step, with } => Self::Rest {

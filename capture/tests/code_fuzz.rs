@@ -4,7 +4,7 @@ mod golden_files;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-use capture::code::{CodeFacts, Peek, StackEffect, Stacks};
+use capture::code::{CodeFacts, Peek, Progress, StackEffect, Stacks};
 use capture::snapshot::Block;
 use golden_files::Release;
 
@@ -57,9 +57,9 @@ fn survives(release: &Release, effects: &dyn StackEffect, code: &[u8], exception
                 facts.depth_after(&it, before);
                 for value in [Peek::Null, Peek::Integer(2 * unit)] {
                     let stacks = Filled(value);
-                    facts.depth_in(&it, &stacks);
+                    facts.depth_at(&it, Progress::Begun, &stacks);
                     // An error or not.
-                    let _either = facts.check_stacks(it.unit as i32, &stacks, before);
+                    let _either = facts.check_stacks(it.unit as i32, Progress::Begun, &stacks, before);
                 }
                 assert!(facts.reexecute_from(&it) <= it.first);
             }

@@ -1,7 +1,7 @@
 //! The depths that the analysis gives, held against those that the evaluator itself has: while a
 //! tracing function is called, CPython up to 3.11 stores each frame's.
 
-use capture::code::{Op, Peek, Stacks};
+use capture::code::{Op, Peek, Progress, Stacks};
 use capture::cpython::codeobject::CodeInfo;
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::thread::ThreadState;
@@ -198,7 +198,10 @@ fn look(py: Python<'_>) {
         frame,
         slots: info.slots,
     };
-    let found = info.facts.depth_in(&instruction, &stacks).map(usize::from);
+    let found = info
+        .facts
+        .depth_at(&instruction, Progress::Begun, &stacks)
+        .map(usize::from);
     let place = || format!("{} {instruction:?} {:?}", frame.code(), frame.blocks());
     match instruction.op {
         // What it has in progress is not yet so.

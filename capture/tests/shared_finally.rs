@@ -3,7 +3,7 @@
 
 mod golden_files;
 
-use capture::code::{CodeFacts, Instruction, Op, Peek, Stacks};
+use capture::code::{CodeFacts, Instruction, Op, Peek, Progress, Stacks};
 use capture::snapshot::Block;
 use golden_files::{Release, Shape};
 
@@ -29,17 +29,21 @@ fn each_shape(mut look: impl FnMut(&CodeFacts, Instruction, &Shape, &str)) -> us
 fn every_shape_has_its_depth() {
     let mut ways = [0; 3];
     let seen = each_shape(|facts, instruction, shape, place| {
-        let depth = facts.depth_in(&instruction, shape);
+        let depth = facts.depth_at(&instruction, Progress::Begun, shape);
         // With nothing above what tells the way, that may not be looked at; nothing is called there.
         let on_top = |way: &(usize, _)| way.0 + 1 == usize::from(shape.depth);
         let hidden = depth.is_none() && shape.ways.last().is_some_and(on_top);
         assert!(hidden || depth == Some(shape.depth), "{place}: {depth:?}");
         let unit = instruction.unit as i32;
         for kept in [shape.depth, shape.ways.last().map_or(0, |way| way.0 as u16 + 1)] {
-            assert_eq!(facts.check_stacks(unit, &Kept(shape), kept), Ok(()), "{place}");
+            assert_eq!(
+                facts.check_stacks(unit, Progress::Begun, &Kept(shape), kept),
+                Ok(()),
+                "{place}"
+            );
         }
         let is_plain = shape.blocks.is_empty() && shape.ways.is_empty();
-        let deeper = facts.check_stacks(unit, &Kept(shape), shape.depth + 1);
+        let deeper = facts.check_stacks(unit, Progress::Begun, &Kept(shape), shape.depth + 1);
         assert!(is_plain || deeper.is_err(), "{place}");
         for (_, way) in &shape.ways {
             ways[usize::from(way.is_some())] += 1;
@@ -97,9 +101,11 @@ fn stacks_that_the_code_does_not_make_have_no_depth() {
                 place: place_and_value,
                 blocks: blocks.to_vec(),
             };
-            let depth = facts.depth_in(&instruction, &changed);
+            let depth = facts.depth_at(&instruction, Progress::Begun, &changed);
             let unit = instruction.unit as i32;
-            let fits = facts.check_stacks(unit, &changed, shape.depth).is_ok();
+            let fits = facts
+                .check_stacks(unit, Progress::Begun, &changed, shape.depth)
+                .is_ok();
             assert!(depth != Some(shape.depth) && !fits, "{place}: {depth:?}");
         };
         // What lies on top is looked at only if it is live whichever way was taken; nothing is called
@@ -150,7 +156,7 @@ fn a_value_that_equals_an_address_is_told_by_what_is_called() {
                     place: Some((0, Peek::Integer(address))),
                     blocks: shape.blocks.clone(),
                 };
-                let found = facts.depth_in(&instruction, &changed);
+                let found = facts.depth_at(&instruction, Progress::Begun, &changed);
                 match found {
                     Some(depth) => assert_eq!(depth, shape.depth),
                     None => unknown += 1,

@@ -161,7 +161,7 @@ fn take(
         | LiveEntry::Closed(_)
         | LiveEntry::Imported => push(result),
         LiveEntry::Jumped => return Ok(place.target.unwrap_or(place.next)),
-        LiveEntry::Repeat | LiveEntry::Import => return Ok(place.first),
+        LiveEntry::Repeat | LiveEntry::Between(_) | LiveEntry::Import => return Ok(place.first),
         LiveEntry::OnTop => {
             frame.pop(place.slots);
             push(result);

@@ -7,7 +7,7 @@
 //! stack of blocks, which is held against the code here.
 
 use super::instructions::Units;
-use super::{CodeError, CodeFacts, Op, Stacks};
+use super::{CodeError, CodeFacts, Op, Progress, Stacks};
 use crate::snapshot::Block;
 
 /// Where an exception that is raised in a region goes on (CPython 3.11 and later).
@@ -107,14 +107,20 @@ impl CodeFacts {
     /// Holds a frame's stacks against its code: whether one that stands at this unit, or is suspended
     /// there, may have these blocks and so many values, perhaps without its topmost ones. An error
     /// says which block CPython cannot have made.
-    pub fn check_stacks(&self, unit: i32, stacks: &dyn Stacks, kept: u16) -> Result<(), CodeError> {
+    pub fn check_stacks(
+        &self,
+        unit: i32,
+        progress: Progress,
+        stacks: &dyn Stacks,
+        kept: u16,
+    ) -> Result<(), CodeError> {
         let Some(finally) = &self.finally else {
             return self.check_blocks(&stacks.blocks(), kept);
         };
         let instruction = u32::try_from(unit).ok();
         let instruction = instruction.and_then(|unit| self.instruction_covering(unit));
         let fits = match instruction {
-            Some(instruction) => finally.fits(&instruction, stacks, kept.into()),
+            Some(instruction) => finally.fits(&instruction, progress, stacks, kept.into()),
             None => unit == -1 && kept == 0 && stacks.blocks().is_empty(),
         };
         let index = stacks.blocks().len().saturating_sub(1);

@@ -40,6 +40,15 @@ pub trait Stacks {
     fn peek(&self, place: usize) -> Peek;
 }
 
+/// How far a frame has come with an instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It has not begun it.
+    Ahead,
+    /// It is in the middle of it: it has called something.
+    Begun,
+}
+
 /// What lies at a place of the value stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peek {
@@ -70,13 +79,12 @@ struct Shape {
 }
 
 impl Shape {
-    /// The frame while the instruction has called something: as before it, but for the one that takes
-    /// an exit method off the stack before it calls it.
-    fn in_progress(&self, op: Op) -> Option<Shape> {
-        if op == Op::WithCleanupStart {
-            self.exit_taken_off()
-        } else {
-            Some(self.clone())
+    /// The frame at the instruction. While that has called something it is as before, but for the one that
+    /// takes an exit method off the stack before it calls it.
+    fn at(&self, op: Op, progress: Progress) -> Option<Shape> {
+        match (op, progress) {
+            (Op::WithCleanupStart, Progress::Begun) => self.exit_taken_off(),
+            _ => Some(self.clone()),
         }
     }
 
@@ -206,13 +214,17 @@ impl Shapes {
         self.effects.get(&instruction.first).copied()
     }
 
-    /// How many values a frame has on its stack that is in the middle of this instruction; `None` if
-    /// its stacks are none that this code makes there, or if they do not tell.
-    pub fn depth_in(&self, instruction: &Instruction, stacks: &dyn Stacks) -> Option<u32> {
+    /// How many values a frame has on its stack that is at this instruction; `None` if its stacks are none that this code makes there, or if they do not tell.
+    pub fn depth_at(
+        &self,
+        instruction: &Instruction,
+        progress: Progress,
+        stacks: &dyn Stacks,
+    ) -> Option<u32> {
         let blocks = stacks.blocks();
         let shapes = self.before.get(&instruction.first)?.iter();
         let mut fitting: Vec<Shape> = shapes
-            .filter_map(|shape| shape.in_progress(instruction.op))
+            .filter_map(|shape| shape.at(instruction.op, progress))
             .filter(|shape| shape.blocks == blocks)
             .collect();
         // What lies below the least deep one's top is live in all of them.
@@ -250,12 +262,18 @@ impl Shapes {
 
     /// Whether a frame may stand at this instruction with these blocks and so many values, some of
     /// the topmost ones being left out.
-    pub fn fits(&self, instruction: &Instruction, stacks: &dyn Stacks, kept: u32) -> bool {
+    pub fn fits(
+        &self,
+        instruction: &Instruction,
+        progress: Progress,
+        stacks: &dyn Stacks,
+        kept: u32,
+    ) -> bool {
         let blocks = stacks.blocks();
         let shapes = self.before.get(&instruction.first);
         let shapes = shapes.into_iter().flatten();
         shapes
-            .filter_map(|shape| shape.in_progress(instruction.op))
+            .filter_map(|shape| shape.at(instruction.op, progress))
             .any(|shape| {
                 let mut ways = shape.ways.iter();
                 shape.blocks == blocks

@@ -17,7 +17,7 @@ mod slots;
 mod table;
 
 pub use blocks::Handler;
-pub use finally::{Peek, Stacks};
+pub use finally::{Peek, Progress, Stacks};
 pub use instructions::Instruction;
 pub use op::Op;
 pub use slots::slot_names;
@@ -219,11 +219,16 @@ impl CodeFacts {
         self.depths.before(instruction.first)
     }
 
-    /// How many values a frame has on its stack that is in the middle of the instruction; `None` if
-    /// it is never reached, or not with these stacks.
-    pub fn depth_in(&self, instruction: &Instruction, stacks: &dyn Stacks) -> Option<u16> {
+    /// How many values a frame has on its stack that is at the instruction; `None` if it is never reached, or
+    /// not with these stacks.
+    pub fn depth_at(
+        &self,
+        instruction: &Instruction,
+        progress: Progress,
+        stacks: &dyn Stacks,
+    ) -> Option<u16> {
         match &self.finally {
-            Some(finally) => u16::try_from(finally.depth_in(instruction, stacks)?).ok(),
+            Some(finally) => u16::try_from(finally.depth_at(instruction, progress, stacks)?).ok(),
             None => self.depth_before(instruction),
         }
     }

@@ -207,6 +207,26 @@ impl<'py> RunningFrame<'py> {
         self.code_address() + offset
     }
 
+    /// Where the first of the units lies that an evaluator runs.
+    pub(super) fn first_unit(self) -> usize {
+        match CURRENT.code_object.bytes {
+            None => self.instructions(),
+            Some(offset) => {
+                let code = Address::new(self.code_address() as *mut c_void).expect("a frame has a code");
+                code.get::<usize>(offset) + BYTES_HEADER
+            }
+        }
+    }
+
+    /// What the evaluator has laid below its first frame, if this runs in an activation that has done so.
+    pub(super) fn shim_below(self) -> Option<usize> {
+        let mut below = self.previous();
+        while let Some(frame) = below.filter(|frame| !frame.is_shim()) {
+            below = frame.previous();
+        }
+        below.map(|shim| shim.address.raw() as usize)
+    }
+
     /// Makes `unit` the next instruction to run.
     pub fn run_at(self, unit: u32) {
         match CURRENT.frame.instruction {
@@ -424,6 +444,21 @@ impl<'py> RunningFrame<'py> {
         }
     }
 
+    /// Whether somebody holds the object of a frame that waits for another one, as hardly ever anybody does.
+    pub fn is_held(self) -> bool {
+        let owners = match CURRENT.frame.frame_object {
+            // Who has called it, and who it has called.
+            None => 2,
+            // The frame, if there is an object of it yet.
+            Some(_) => 1,
+        };
+        let ours = 1;
+        self.frame_object().is_some_and(|object| {
+            // SAFETY: a live object.
+            unsafe { ffi::Py_REFCNT(object.as_ptr()) > owners + ours }
+        })
+    }
+
     /// The state that a frame object says it is in, by CPython's number, with the numbers there are.
     pub(super) fn state(self) -> Option<(i8, GeneratorStates)> {
         match CURRENT.frame.owner {
@@ -547,6 +582,9 @@ impl Shim {
         }
     }
 }
+
+/// Where the bytes of a `bytes` object begin.
+const BYTES_HEADER: usize = core::mem::offset_of!(ffi::PyBytesObject, ob_sval);
 
 /// `CO_MAXBLOCKS` of 3.8–3.10.
 const MAX_BLOCKS: usize = 20;

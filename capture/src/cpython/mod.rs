@@ -8,7 +8,7 @@
 //! The rest of the folder turns addresses into safe types, and is the only place of the crate in
 //! which `unsafe` stands: [`frame`] and [`generator`] for single frames, [`thread`] for the chain
 //! they hang in, [`evalframe`] for the PEP 523 function, [`objects`] and [`fields`] for what is read
-//! of others, [`making`] for what the object graph needs.
+//! of others, [`making`] for what the object graph needs, [`pending`] for what only the C stack tells.
 
 mod activations;
 mod alive;
@@ -28,10 +28,13 @@ mod map_items;
 pub mod modules;
 pub mod objects;
 mod page;
+pub(crate) mod pending;
+mod probe;
 mod signature;
 pub mod slot;
 pub mod stack_room;
 pub mod thread;
+mod unwinding;
 mod v3_10;
 mod v3_11;
 mod v3_12;
@@ -101,6 +104,8 @@ pub struct Layout {
     pub thread: ThreadLayout,
     /// Where the interpreter keeps its eval-frame function.
     pub eval_frame: EvalFrame,
+    /// Where its evaluator looks for signals.
+    pub signals: SignalChecks,
     /// Where `atexit` keeps its callbacks.
     pub atexit: Atexit,
     /// Fields of objects that other releases lack, or have elsewhere.
@@ -136,8 +141,6 @@ pub struct OperandLayout {
     pub import_shift: u32,
     /// How far the number of the operator is shifted in COMPARE_OP's argument.
     pub compare_shift: u32,
-    /// Whether CPython looks for signals behind a conditional jump that was taken.
-    pub signals_behind_jumps: bool,
     /// An exception in `__set_name__` goes on as it is, with a note (3.12 and later), rather than as the cause
     /// of a RuntimeError.
     pub notes_set_name: bool,
@@ -418,6 +421,19 @@ pub enum EvalFrame {
     Field(usize),
     /// Behind functions that read and set it (3.9 and later).
     Functions,
+}
+
+/// Where the evaluator itself looks for signals, and what tells that it is where their handler runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalChecks {
+    /// At the top of its loop: behind nearly any instruction, and before the first. Where the frame goes on
+    /// is in C alone (up to 3.10).
+    AtTop,
+    /// Behind calls and jumps back, and where a function begins. Nothing in the frame tells whether a call is
+    /// over (3.11–3.13).
+    Behind,
+    /// The same, and the depth that is stored tells (3.14 and later).
+    BehindStored,
 }
 
 /// Where the callbacks of `atexit` are.

@@ -7,7 +7,7 @@ use super::fields::{field, Field, Holds};
 use super::v3_8::{Block, Handled, Head, VarHead};
 use super::{
     v3_8, v3_9, Atexit, Blocks, Depth, Executing, FrameLayout, GeneratorFrame, GeneratorLayout,
-    GeneratorStates, Instruction, Layout, OperandLayout, Owner, Release,
+    GeneratorStates, Instruction, Layout, Owner, Release,
 };
 use crate::code::{CodeRules, Family};
 use core::ffi::{c_char, c_int, c_void};
@@ -64,10 +64,6 @@ pub const LAYOUT: Layout = Layout {
     code: CodeRules {
         family: Family::BlockStack,
         jump_bytes: 2,
-    },
-    operands: OperandLayout {
-        signals_behind_jumps: true, // CHECK_EVAL_BREAKER in POP_JUMP_IF_FALSE
-        ..v3_9::LAYOUT.operands
     },
     frame: FrameLayout {
         instruction: Instruction::LastNumber(offset_of!(Frame, f_lasti)),

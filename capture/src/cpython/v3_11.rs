@@ -10,7 +10,7 @@ use super::fields::{field, Field, Holds};
 use super::{
     v3_10, v3_8, v3_9, Activation, Atexit, Blocks, CStack, CodeObjectLayout, CurrentFrame, Depth,
     FrameLayout, GeneratorFrame, GeneratorLayout, GeneratorStates, HandledLayout, Instruction, Layout,
-    OperandLayout, Owner, Recursion, Release, ThreadLayout, Words,
+    OperandLayout, Owner, Recursion, Release, SignalChecks, ThreadLayout, Words,
 };
 use crate::code::{CodeRules, Family};
 use core::ffi::{c_char, c_int, c_void};
@@ -163,6 +163,7 @@ pub const LAYOUT: Layout = Layout {
         c_stack: CStack::CountedWithAll,
     },
     eval_frame: v3_9::LAYOUT.eval_frame,
+    signals: SignalChecks::Behind,
     atexit: Atexit::Interpreter(3536),
     fields: &[v3_8::CYCLE, v3_8::ATHROW, v3_10::ZIP, COROUTINES],
     published: &[],

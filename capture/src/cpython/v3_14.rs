@@ -8,7 +8,7 @@
 use super::fields::{field, Field, Holds};
 use super::{
     v3_10, v3_12, v3_13, v3_8, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering,
-    FrameLayout, Layout, OperandLayout, Owner, Recursion, Release, ThreadLayout, Words,
+    FrameLayout, Layout, OperandLayout, Owner, Recursion, Release, SignalChecks, ThreadLayout, Words,
 };
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
@@ -82,6 +82,7 @@ pub const LAYOUT: Layout = Layout {
         },
         c_stack: CStack::Measured,
     },
+    signals: SignalChecks::BehindStored,
     atexit: Atexit::InterpreterList(10792 + v3_13::MUTEXES),
     fields: &[
         v3_10::ZIP,

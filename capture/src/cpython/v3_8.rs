@@ -5,7 +5,7 @@ use super::fields::{field, Field, Holds};
 use super::{
     Activation, Atexit, Blocks, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering,
     EvalFrame, Executing, FrameLayout, GeneratorFrame, GeneratorLayout, HandledLayout, Instruction, Layout,
-    OperandLayout, Owner, Recursion, Release, ThreadLayout, Words,
+    OperandLayout, Owner, Recursion, Release, SignalChecks, ThreadLayout, Words,
 };
 use crate::code::{CodeRules, Family};
 use core::ffi::{c_char, c_int, c_void};
@@ -141,7 +141,6 @@ pub const LAYOUT: Layout = Layout {
         attribute_shift: 0,
         import_shift: 0,
         compare_shift: 0,
-        signals_behind_jumps: false, // a jump that was not taken comes to the same place
         notes_set_name: false,
     },
     code_object: CodeObjectLayout {
@@ -191,6 +190,7 @@ pub const LAYOUT: Layout = Layout {
         c_stack: CStack::CountedWithAll,
     },
     eval_frame: EvalFrame::Field(EVAL_FRAME),
+    signals: SignalChecks::AtTop,
     atexit: Atexit::ModuleState,
     fields: &[CYCLE, COROUTINES, ATHROW],
     published: &[],

@@ -17,7 +17,7 @@ pub(crate) mod operation;
 pub(crate) mod operator;
 mod print;
 mod reduce;
-mod signal;
+pub(crate) mod signal;
 mod unpacking;
 
 pub(crate) use consumer::Consumer;
@@ -36,6 +36,7 @@ use crate::waiting::LiveEntry;
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
+use signal::Suspicion;
 use std::cell::Cell;
 
 /// A frame that waits for the one above it.
@@ -320,6 +321,22 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
     if !callee.from_c {
         return explain_inlined(caller, callee);
     }
+    // What has left the stack may look like operands that explain a handler.
+    let explained = match signal::explain_handler(caller, callee, Suspicion::Handler)? {
+        Some(explained) => return kept(caller, explained),
+        None => explain_ordinary(caller, callee),
+    };
+    match explained {
+        Ok(explained) => Ok(explained),
+        Err(refusal) => match signal::explain_handler(caller, callee, Suspicion::Any)? {
+            Some(explained) => kept(caller, explained),
+            None => Err(signal::refusal(refusal, caller, callee)?),
+        },
+    }
+}
+
+/// A callee that the caller's instruction has to do with.
+fn explain_ordinary<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result<Explained, Refusal> {
     let explained = match explain_from_c(caller, callee) {
         Err(refusal) => match consumer::explain_consumer(caller, callee)? {
             Some(explained) => explained,
@@ -327,9 +344,14 @@ pub(crate) fn explain<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
         },
         Ok(explained) => explained,
     };
-    if caller.dangles.get() {
-        return Err(Refusal::Unexplained);
+    match caller.dangles.get() {
+        true => Err(Refusal::Unexplained),
+        false => kept(caller, explained),
     }
+}
+
+/// How it is explained, if what has to be kept is there.
+fn kept(caller: &Caller<'_, '_>, explained: Explained) -> Result<Explained, Refusal> {
     match caller.has_operands(explained.keep) {
         true => Ok(explained),
         false => Err(Refusal::Unexplained),
@@ -344,10 +366,7 @@ fn explain_from_c<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result
         | Op::CallFunctionKw
         | Op::CallFunctionEx
         | Op::Call
-        | Op::CallKw => match call::explain_call(caller, callee) {
-            Err(_) if signal::is_handler(caller.py, callee)? => signal::explain_behind_call(caller),
-            explained => explained,
-        },
+        | Op::CallKw => call::explain_call(caller, callee),
         Op::ForIter => explain_iteration(
             caller,
             callee,
@@ -367,9 +386,6 @@ fn explain_from_c<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Result
         Op::ImportName => import::explain_import(caller, callee),
         Op::RaiseVarargs => explain_raise(caller, callee),
         Op::GetAnext if is_first_hook(caller, callee)? => caller.with_operands(LiveEntry::Repeat),
-        op if signal::may_run_behind(op) && signal::is_handler(caller.py, callee)? => {
-            signal::explain_handler(caller)
-        }
         Op::WithCleanupStart => cleanup::explain_cleanup(caller, callee),
         _ => operation::explain_operation(caller, callee),
     }
