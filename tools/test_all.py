@@ -35,6 +35,7 @@ SUITES = {
         "boundary",
         "recording",
         "sources",
+        "collecting",
         "imports",
         "classes",
         "operations",

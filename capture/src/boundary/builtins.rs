@@ -279,6 +279,11 @@ pub(super) fn through_method<'py>(
                         None => collected_into(owner, items, callee)?,
                     }
                 }
+                (true, Some(items)) if is_builtin(owner, "dict") => match collected(py, first, callee)? {
+                    // The generator may go through one of its pairs.
+                    Some(Passage::AgainThrough { .. }) if !callee.is_only_one_over(items)? => None,
+                    passage => passage,
+                },
                 (true, _) => collected(py, first, callee)?,
                 _ => None,
             }

@@ -102,7 +102,21 @@ pub(super) fn collected<'py>(
     if callee.is_method(items, "__iter__") || is_asked(py, items, callee, MAX_NESTED)? {
         return Ok(Some(Passage::Again));
     }
-    Ok(None)
+    through_made(items, callee)
+}
+
+/// How a call that goes through `items` leads to the callee, if that is the generator that their `__iter__` has
+/// made: the C code has it from nowhere else, and would have no other there if it began with that one.
+pub(crate) fn through_made<'py>(
+    items: &Bound<'py, PyAny>,
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let iterated = callee.iterates()?.filter(|iterated| iterated.is(items));
+    let made = iterated.and(callee.frame.generator());
+    Ok(made.map(|made| Passage::AgainThrough {
+        operand: items.clone().unbind(),
+        source: made.unbind(),
+    }))
 }
 
 /// How asking `iterator` for the items that go to the end of a list leads to the callee.

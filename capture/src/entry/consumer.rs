@@ -12,10 +12,10 @@ use crate::consumed::given_to;
 use crate::cpython::evalframe::source_asked;
 use crate::cpython::fields;
 use crate::cpython::modules::import;
-use crate::cpython::objects::lookup_on_type;
+use crate::cpython::objects::{lookup_on_type, own_attributes};
 use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyList, PyModule, PyTuple, PyType};
+use pyo3::types::{PyCFunction, PyFunction, PyList, PyModule, PyTuple, PyType};
 
 /// What C code does with the items.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(crate) struct Consumer {
     work: Work,
     /// The place of the source on the caller's stack.
     place: usize,
+    /// Whether it calls something in C on the items, once it has all.
+    calls_c: bool,
     name: String,
 }
 
@@ -46,6 +48,7 @@ impl Consumer {
     /// What the caller's instruction does, if it is of this kind.
     pub fn of(caller: &Caller<'_, '_>) -> Option<Self> {
         let top = caller.expected.checked_sub(1)?;
+        let mut calls_c = false;
         let (work, place, name) = match caller.instruction.op {
             Op::UnpackSequence => {
                 let work = Work::Unpacks(caller.instruction.arg as usize);
@@ -57,11 +60,34 @@ impl Consumer {
                 let (work, number) = called(caller, &operands)?;
                 let source = operands.arguments.get(number)?;
                 let index = (0..=top).find(|index| caller.operand_is(*index, source))?;
+                calls_c = operands.arguments[number + 1..].iter().any(is_called_in_c);
                 (work, top - index, name_of(&operands.callable))
             }
             _ => return None,
         };
-        Some(Self { work, place, name })
+        Some(Self {
+            work,
+            place,
+            calls_c,
+            name,
+        })
+    }
+
+    /// The generator that runs, if it has made that of its operand, which is in C alone.
+    fn made<'py>(
+        &self,
+        caller: &Caller<'_, 'py>,
+        callee: &Callee<'py>,
+    ) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
+        let iterated = callee.iterates()?;
+        let Some(operand) = iterated.filter(|iterated| caller.lies_at(self.place, iterated)) else {
+            return Ok(None);
+        };
+        // It may run for what is made of an item, if that is the operand too.
+        let is_for_items = !self.calls_c
+            && (self.work != Work::HashesFirst
+                || !may_have_keys(&operand)? && callee.is_only_one_over(&operand)?);
+        Ok(callee.frame.generator().filter(|_| is_for_items))
     }
 
     /// The source, if it is what asks the callee for an item.
@@ -157,6 +183,22 @@ fn called<'py>(caller: &Caller<'_, 'py>, operands: &CallOperands<'py>) -> Option
         .then_some((Work::Keeps, 1))
 }
 
+/// Whether calling an argument may run C code, which goes through what it is given perhaps.
+fn is_called_in_c(argument: &Bound<'_, PyAny>) -> bool {
+    argument.is_callable() && !argument.is_exact_instance_of::<PyFunction>()
+}
+
+/// Whether a dictionary that is made of an object may ask that for its keys.
+fn may_have_keys(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let kind = object.get_type();
+    let asks_program = ["__getattr__", "__getattribute__"]
+        .iter()
+        .any(|name| lookup_on_type(&kind, name).is_some_and(|found| boundary::is_python_function(&found)));
+    let own = own_attributes(object);
+    let has_own = own.map_or(Ok(false), |own| own.contains("keys"))?;
+    Ok(asks_program || has_own || lookup_on_type(&kind, "keys").is_some())
+}
+
 fn is_text(object: &Bound<'_, PyAny>) -> bool {
     is_builtin(object, "str") || is_builtin(object, "bytes")
 }
@@ -191,7 +233,10 @@ pub(super) fn explain_consumer<'py>(
     let repeated = given.as_mut().and_then(|given| given.repeated.take());
     let source = match repeated {
         Some(repeated) => Some(repeated.into_bound(py)),
-        None => consumer.source(caller, callee)?,
+        None => match consumer.made(caller, callee)? {
+            Some(made) => Some(made),
+            None => consumer.source(caller, callee)?,
+        },
     };
     let Some(source) = source else { return Ok(None) };
     let passage = match boundary::next_item(py, &source, callee) {

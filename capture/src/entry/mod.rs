@@ -26,6 +26,8 @@ use crate::boundary::{self, Passage};
 use crate::code::{Instruction, Op};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
+use crate::cpython::lifecycle;
+use crate::cpython::modules::import;
 use crate::cpython::objects::lookup_on_type;
 use crate::cpython::{Entering, CURRENT};
 use crate::delegation;
@@ -35,7 +37,7 @@ use crate::snapshot::Rest;
 use crate::waiting::LiveEntry;
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::{PyFunction, PyTuple, PyType};
 use std::cell::Cell;
 
 /// A frame that waits for the one above it.
@@ -141,6 +143,13 @@ impl<'py> Caller<'_, 'py> {
         place <= self.depth && place < self.expected && self.frame.slot_is(self.info.slots + place, object)
     }
 
+    /// The place of an operand of the instruction on the stack, the last one if there are several.
+    fn place_of(&self, operand: &Bound<'py, PyAny>) -> Option<usize> {
+        let operands = self.expected.checked_sub(self.below_result())?;
+        let index = (0..operands).find(|index| self.operand_is(*index, operand))?;
+        Some(self.expected - index - 1)
+    }
+
     /// Name number `index` of the code.
     fn name(&self, index: u32) -> Option<String> {
         let names = self.frame.code().getattr("co_names").ok()?;
@@ -168,6 +177,13 @@ impl<'py> Caller<'_, 'py> {
             }
             Passage::Again => self.again(),
             Passage::Repeat => self.with_operands(LiveEntry::Repeat),
+            Passage::AgainThrough { operand, source } => {
+                let place = self.place_of(operand.bind(self.py)).ok_or(Refusal::Unexplained)?;
+                Ok(Explained {
+                    given_back: Some((place, source)),
+                    ..self.again()?
+                })
+            }
             Passage::AgainCached(cache) => self.with_operands(LiveEntry::AgainCached(cache)),
             Passage::Either { when, value } => self.with_operands(LiveEntry::Either { when, value }),
             Passage::Item { items, decides } => self.with_operands(LiveEntry::Item {
@@ -304,6 +320,54 @@ impl<'py> Callee<'py> {
         generator.is_some_and(|generator| {
             generator.is(object) || boundary::driven(object).is_some_and(|driven| generator.is(&driven))
         })
+    }
+
+    /// The object whose `__iter__` has made the generator that runs, if that is a generator function of the
+    /// program's and the object is still known.
+    pub fn iterates(&self) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
+        let kind = self
+            .frame
+            .generator()
+            .map(|generator| boundary::kind_of(&generator));
+        if kind.transpose()?.flatten().as_deref() != Some("generator") {
+            return Ok(None);
+        }
+        let Some(receiver) = self.parameters()?.argument(0) else {
+            return Ok(None);
+        };
+        let made_by = lookup_on_type(&receiver.get_type(), "__iter__");
+        let made_by = made_by.filter(|made_by| made_by.is_exact_instance_of::<PyFunction>());
+        let is_its_code =
+            |made_by: Bound<'py, PyAny>| Ok::<_, PyErr>(made_by.getattr("__code__")?.is(&self.code));
+        Ok(made_by.map_or(Ok(false), is_its_code)?.then_some(receiver))
+    }
+
+    /// Whether no other generator of the same function goes through this object.
+    pub fn is_only_one_over(&self, object: &Bound<'py, PyAny>) -> PyResult<bool> {
+        let py = object.py();
+        if lifecycle::has_frozen(py)? {
+            return Ok(false); // what is frozen is not looked at
+        }
+        let own = self.frame.generator();
+        let own_frame = own.as_ref().map(|own| own.getattr("gi_frame")).transpose()?;
+        let is_own =
+            |one: &Bound<'py, PyAny>| [&own, &own_frame].into_iter().flatten().any(|own| own.is(one));
+        for referrer in import(py, "gc")?
+            .call_method1("get_referrers", (object,))?
+            .try_iter()?
+        {
+            let referrer = referrer?;
+            let code = match boundary::kind_of(&referrer)?.as_deref() {
+                Some("generator") => referrer.getattr("gi_code")?,
+                // A generator has a frame object that refers to what is in it (up to 3.10).
+                Some("frame") => referrer.getattr("f_code")?,
+                _ => continue,
+            };
+            if code.is(&self.code) && !is_own(&referrer) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether it is the innermost of the generators that `object` delegates through, which stand
@@ -533,8 +597,14 @@ fn explain_collection<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
         Some(list) => boundary::collected_into(&list, &source, callee)?,
         None => boundary::next_item(caller.py, &source, callee)?,
     };
+    let passage = match passage {
+        None => boundary::through_made(&source, callee)?,
+        passage => passage,
+    };
     match passage {
-        Some(passage @ (Passage::Again | Passage::Item { .. })) => caller.explained(callee, passage),
+        Some(passage @ (Passage::Again | Passage::AgainThrough { .. } | Passage::Item { .. })) => {
+            caller.explained(callee, passage)
+        }
         _ => operation::explain_operation(caller, callee),
     }
 }
