@@ -49,6 +49,7 @@ OBJECTS = """
                 return self.name
 
         class Itself:
+            __repr__ = lambda self: "itself"
             done = False
             def __iter__(self):
                 if not self.done:
@@ -58,6 +59,12 @@ OBJECTS = """
                 else:
                     yield "key"
                     yield hop("value")
+
+        class Ending:
+            def __iter__(self):
+                yield 1
+                yield hop(2)
+                hop("end")
 
         class Failing(Numbers):
             def __iter__(self):
@@ -94,6 +101,7 @@ COLLECTED = {
     "join": "'-'.join(Words(3))",
     "deque": "collections.deque(Numbers(4), 2)",
     "a target each": "[(a, b, c) for a, b, c in [Numbers(3)]]",
+    "a target each, and its end": "[(a, b) for a, b in [Ending()]]",
     "targets with a star": "[(a, b) for a, *b in [Numbers(4)]]",
     "of a list that goes its own way": "[list(Listed([1, 2])), sorted(Listed([3, 4])), sum(Listed([1, 2, 3]))]",
     "objects in objects": "list(Nodes('a', Nodes('b'), Nodes('c')))",

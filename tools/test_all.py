@@ -36,6 +36,7 @@ SUITES = {
         "recording",
         "sources",
         "collecting",
+        "between",
         "imports",
         "classes",
         "operations",

@@ -5,6 +5,7 @@
 //! had: the item that a function is asked about is its argument.
 
 use super::{is_builtin, is_python_class, passage, Passage};
+use crate::cpython::fields;
 use crate::cpython::modules::import;
 use crate::cpython::objects::function_of_method;
 use crate::entry::{Callee, Refusal};
@@ -165,10 +166,21 @@ fn is_asked<'py>(
         // It calls the same, once it has been given something.
         (_, kept) if calls_itself(kept) => return Ok(false),
         // Of several iterators only the first is asked before anything was taken.
-        ("map" | "zip" | "zip_longest", [iterators, ..]) => match iterators.cast::<PyTuple>() {
+        ("map" | "zip", [iterators, ..]) => match iterators.cast::<PyTuple>() {
             Ok(iterators) if !iterators.is_empty() => iterators.get_item(0)?,
             _ => return Ok(false),
         },
+        // Those that have come to their end are left out.
+        ("zip_longest", _) => {
+            let iterators: Vec<Option<Bound<'py, PyAny>>> = match fields::read(iterator, "ittuple")? {
+                Some(iterators) => iterators.extract()?,
+                None => return Ok(false),
+            };
+            match iterators.into_iter().flatten().next() {
+                Some(first) => first,
+                None => return Ok(false),
+            }
+        }
         ("enumerate" | "filter" | "filterfalse" | "takewhile" | "dropwhile", [first, ..])
         | ("islice" | "starmap" | "compress" | "pairwise" | "_tee_dataobject", [first, ..]) => first.clone(),
         // The one that is gone through now, else the one that gives it.

@@ -8,7 +8,8 @@ use super::call::{has_keyword_names, CallOperands};
 use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, is_builtin, is_python_class, name_of, Passage};
 use crate::code::Op;
-use crate::consumed::given_to;
+use crate::consumed::{given_to, Given};
+use crate::cpython::c_iterators;
 use crate::cpython::evalframe::source_asked;
 use crate::cpython::fields;
 use crate::cpython::modules::import;
@@ -73,14 +74,31 @@ impl Consumer {
         })
     }
 
+    /// Whether its operand is no longer in its place: an unpacking has put its items on the stack, the last of
+    /// them there, and asks whether there are more.
+    fn is_covered(&self, caller: &Caller<'_, '_>, given: Option<&Given>) -> bool {
+        let Work::Unpacks(count) = self.work else {
+            return false;
+        };
+        let items = given.and_then(|given| given.items.as_ref());
+        let last = items
+            .filter(|items| items.len() == count)
+            .and_then(|items| items.last());
+        last.is_some_and(|last| caller.lies_at(self.place, last.bind(caller.py)))
+    }
+
     /// The generator that runs, if it has made that of its operand, which is in C alone.
     fn made<'py>(
         &self,
         caller: &Caller<'_, 'py>,
         callee: &Callee<'py>,
+        given: Option<&Given>,
     ) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
         let iterated = callee.iterates()?;
-        let Some(operand) = iterated.filter(|iterated| caller.lies_at(self.place, iterated)) else {
+        let lies_there = |iterated: &Bound<'py, PyAny>| {
+            caller.lies_at(self.place, iterated) || self.is_covered(caller, given)
+        };
+        let Some(operand) = iterated.filter(lies_there) else {
             return Ok(None);
         };
         // It may run for what is made of an item, if that is the operand too.
@@ -95,6 +113,7 @@ impl Consumer {
         &self,
         caller: &Caller<'_, 'py>,
         callee: &Callee<'py>,
+        given: Option<&Given>,
     ) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
         // What is asked, as far as that is written down; what an iterator's `__next__` was called with.
         let noted = || source_asked(caller.py, caller.frame);
@@ -103,7 +122,9 @@ impl Consumer {
             None => callee.parameters()?.passed(0),
         };
         // The instruction may have taken it off its stack (3.14 and later).
-        let asked = asked.filter(|asked| caller.lies_at(self.place, asked));
+        let lies_there =
+            |asked: &Bound<'py, PyAny>| caller.lies_at(self.place, asked) || self.is_covered(caller, given);
+        let asked = asked.filter(lies_there);
         let index = caller.expected.checked_sub(self.place + 1);
         Ok(asked.or_else(|| caller.operand(index?)))
     }
@@ -114,7 +135,7 @@ impl Consumer {
         match self.work {
             Work::Keeps => true,
             Work::Unpacks(count) => items.len() <= count,
-            Work::Adds => items.all(is_number),
+            Work::Adds => items.all(is_summand),
             Work::Compares => {
                 let items: Vec<_> = items.collect();
                 // Complex numbers cannot be compared.
@@ -167,7 +188,7 @@ fn called<'py>(caller: &Caller<'_, 'py>, operands: &CallOperands<'py>) -> Option
                 "sorted" => Some((Work::Keeps, 0)),
                 "min" | "max" if count == 1 && !has_keywords => Some((Work::Compares, 0)),
                 "sum" if count == 1 && !has_keywords => Some((Work::Adds, 0)),
-                "sum" if count == 2 && is_number(operands.arguments.get(1)?) => Some((Work::Adds, 0)),
+                "sum" if count == 2 && is_summand(operands.arguments.get(1)?) => Some((Work::Adds, 0)),
                 _ => None,
             };
         }
@@ -209,6 +230,14 @@ fn is_number(object: &Bound<'_, PyAny>) -> bool {
         .any(|kind| is_builtin(object, kind))
 }
 
+/// Whether nothing goes wrong when an object is added to others of the kind: large integers do not go with
+/// floats.
+fn is_summand(object: &Bound<'_, PyAny>) -> bool {
+    const MOST_BITS: usize = 900;
+    let bits = || object.call_method0("bit_length")?.extract::<usize>();
+    is_number(object) && (!is_builtin(object, "int") || bits().is_ok_and(|bits| bits <= MOST_BITS))
+}
+
 /// Whether nothing of the program runs when an object is hashed and compared.
 fn is_plain(object: &Bound<'_, PyAny>) -> bool {
     let of_plain = |items: &Bound<'_, PyTuple>| items.iter().all(|item| is_number(&item) || is_text(&item));
@@ -233,9 +262,9 @@ pub(super) fn explain_consumer<'py>(
     let repeated = given.as_mut().and_then(|given| given.repeated.take());
     let source = match repeated {
         Some(repeated) => Some(repeated.into_bound(py)),
-        None => match consumer.made(caller, callee)? {
+        None => match consumer.made(caller, callee, given.as_ref())? {
             Some(made) => Some(made),
-            None => consumer.source(caller, callee)?,
+            None => consumer.source(caller, callee, given.as_ref())?,
         },
     };
     let Some(source) = source else { return Ok(None) };
@@ -247,7 +276,7 @@ pub(super) fn explain_consumer<'py>(
     // What other iterators give is noted nowhere.
     let is_noted = callee.belongs_to(&source)
         || callee.is_method(&source, "__next__")
-        || ["map", "filter"].iter().any(|kind| is_builtin(&source, kind));
+        || boundary::kind_of(&source)?.is_some_and(|kind| c_iterators::is_watched(&kind));
     if !is_noted {
         return Ok(None);
     }
@@ -307,13 +336,21 @@ pub(super) fn chained<'py>(
     source: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = items.py();
-    let itertools = import(py, "itertools")?;
     let mut source = source.clone();
     if boundary::kind_of(&source)?.is_none() {
         // One that gives what another gives, whose own `__iter__` is not the program's.
-        let through = itertools.getattr("islice")?.call1(((), py.None()))?;
-        fields::write(&through, "it", Some(source))?;
+        let through = chain_of(py, &[])?;
+        fields::write(&through, "active", Some(source))?;
         source = through;
     }
-    itertools.getattr("chain")?.call1((items, source))
+    chain_of(py, &[items.as_any(), &source])
+}
+
+/// A chain of these. Its own source, by which it is known, goes backwards: what such a chain gives to C code is
+/// not written down, as that is what the last of these gives.
+fn chain_of<'py>(py: Python<'py>, parts: &[&Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyAny>> {
+    let parts = PyList::new(py, parts.iter().rev())?.call_method0("__reversed__")?;
+    import(py, "itertools")?
+        .getattr("chain")?
+        .call_method1("from_iterable", (parts,))
 }
