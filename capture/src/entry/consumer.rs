@@ -8,7 +8,7 @@ use super::call::{has_keyword_names, CallOperands};
 use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, is_builtin, is_python_class, name_of, Passage};
 use crate::code::Op;
-use crate::consumed::{given_to, Given};
+use crate::consumed::given_to;
 use crate::cpython::c_iterators;
 use crate::cpython::evalframe::source_asked;
 use crate::cpython::fields;
@@ -74,31 +74,14 @@ impl Consumer {
         })
     }
 
-    /// Whether its operand is no longer in its place: an unpacking has put its items on the stack, the last of
-    /// them there, and asks whether there are more.
-    fn is_covered(&self, caller: &Caller<'_, '_>, given: Option<&Given>) -> bool {
-        let Work::Unpacks(count) = self.work else {
-            return false;
-        };
-        let items = given.and_then(|given| given.items.as_ref());
-        let last = items
-            .filter(|items| items.len() == count)
-            .and_then(|items| items.last());
-        last.is_some_and(|last| caller.lies_at(self.place, last.bind(caller.py)))
-    }
-
     /// The generator that runs, if it has made that of its operand, which is in C alone.
     fn made<'py>(
         &self,
         caller: &Caller<'_, 'py>,
         callee: &Callee<'py>,
-        given: Option<&Given>,
     ) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
         let iterated = callee.iterates()?;
-        let lies_there = |iterated: &Bound<'py, PyAny>| {
-            caller.lies_at(self.place, iterated) || self.is_covered(caller, given)
-        };
-        let Some(operand) = iterated.filter(lies_there) else {
+        let Some(operand) = iterated.filter(|iterated| caller.lies_at(self.place, iterated)) else {
             return Ok(None);
         };
         // It may run for what is made of an item, if that is the operand too.
@@ -113,18 +96,15 @@ impl Consumer {
         &self,
         caller: &Caller<'_, 'py>,
         callee: &Callee<'py>,
-        given: Option<&Given>,
     ) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
         // What is asked, as far as that is written down; what an iterator's `__next__` was called with.
-        let noted = || source_asked(caller.py, caller.frame);
-        let asked = match callee.frame.generator().or_else(noted) {
+        let noted = source_asked(caller.py, caller.frame);
+        let asked = match noted.or_else(|| callee.frame.generator()) {
             Some(asked) => Some(asked),
             None => callee.parameters()?.passed(0),
         };
         // The instruction may have taken it off its stack (3.14 and later).
-        let lies_there =
-            |asked: &Bound<'py, PyAny>| caller.lies_at(self.place, asked) || self.is_covered(caller, given);
-        let asked = asked.filter(lies_there);
+        let asked = asked.filter(|asked| caller.lies_at(self.place, asked));
         let index = caller.expected.checked_sub(self.place + 1);
         Ok(asked.or_else(|| caller.operand(index?)))
     }
@@ -262,9 +242,9 @@ pub(super) fn explain_consumer<'py>(
     let repeated = given.as_mut().and_then(|given| given.repeated.take());
     let source = match repeated {
         Some(repeated) => Some(repeated.into_bound(py)),
-        None => match consumer.made(caller, callee, given.as_ref())? {
+        None => match consumer.made(caller, callee)? {
             Some(made) => Some(made),
-            None => consumer.source(caller, callee, given.as_ref())?,
+            None => consumer.source(caller, callee)?,
         },
     };
     let Some(source) = source else { return Ok(None) };
