@@ -82,6 +82,7 @@ COLLECTED = {
     "islice": "sum(islice(numbers(9), 5))",
     "islice with steps": "list(islice(numbers(9), 1, 8, 3))",
     "chain": "list(chain([1, 2], numbers(2), 'ab', numbers(2)))",
+    "chain of few and of many": "[list(chain('ab', Counting(2))), list(chain('a', 'b', {1}, {2: 3}, range(1), numbers(2)))]",
     "chain of what a generator gives": "sorted(chain.from_iterable(lists(3)))",
     "chain of generators": "list(chain.from_iterable(numbers(n) for n in [1, 0, 2]))",
     "starmap": "list(starmap(ten, [(1, 2), (3, 4)]))",

@@ -87,7 +87,7 @@ const KINDS: [Kind; COUNT] = [
         "",
     ),
     kind("accumulate", one("accumulate", "it"), None, "i"),
-    kind("chain", Asks::Each(offset_of("chain", "source")), None, ""),
+    kind("chain", Asks::Each(offset_of("chain", "source")), None, "i"),
     kind("compress", one("compress", "data"), None, "ii"),
     kind("dropwhile", one("dropwhile", "it"), None, "ni"),
     kind(
@@ -224,6 +224,15 @@ impl Kind {
                     let is_tuple = offset + mem::size_of::<usize>() <= size;
                     is_tuple && tuple().is_some_and(|it| it.get_item(0).is_ok_and(|it| it.is(&over)))
                 }
+                Asks::Each(offset) => {
+                    let each = field(probe.as_ptr(), offset);
+                    let is_field = offset + mem::size_of::<usize>() <= size;
+                    let is_iterator = is_field
+                        && !each.is_null()
+                        && ffi::Py_TYPE(each) == addr_of_mut!(ffi::PyTupleIter_Type);
+                    let tuple = || Bound::from_borrowed_ptr_or_opt(py, field(each, TUPLE));
+                    is_iterator && tuple().is_some_and(|it| it.get_item(0).is_ok_and(|it| it.is(&over)))
+                }
                 _ => true,
             };
             Ok(asks && self.function.is_none_or(|offset| holds(offset, none.as_ptr())))
@@ -257,12 +266,7 @@ impl Kind {
                     let sequence = field(iterator, offset);
                     sequence.is_null() || is_static(ffi::Py_TYPE(sequence))
                 }
-                // One that was put in the place of a source, for C code that runs again: what that
-                // source gives is written down.
-                Asks::Each(offset) => {
-                    let each = field(iterator, offset);
-                    !each.is_null() && ffi::Py_TYPE(each) == addr_of_mut!(PyListRevIter_Type).cast()
-                }
+                Asks::Each(offset) => are_plain(field(iterator, offset)),
                 Asks::Unknown => false,
             }
         }
@@ -340,6 +344,57 @@ unsafe fn is_plain(iterator: *mut ffi::PyObject) -> bool {
         || kind == addr_of_mut!(PyDictIterKey_Type).cast()
         || kind == addr_of_mut!(PyDictIterValue_Type).cast()
         || kind == addr_of_mut!(ffi::PySetIter_Type)
+}
+
+/// Whether what an iterator gives are collections or iterators, known at a glance, which ask nobody: a few in a
+/// tuple. So is one over a list, backwards: that was put in the place of a source, for C code that runs again,
+/// and what the source gives is written down.
+///
+/// # Safety
+/// It is an object, or NULL.
+#[inline(always)]
+unsafe fn are_plain(each: *mut ffi::PyObject) -> bool {
+    const FEW: isize = 4;
+    if each.is_null() {
+        return false;
+    }
+    // SAFETY: as the caller promises; one over a tuple has that at this offset, as was tried, until it is at its
+    // end.
+    unsafe {
+        let kind = ffi::Py_TYPE(each);
+        if kind != addr_of_mut!(ffi::PyTupleIter_Type) {
+            return kind == addr_of_mut!(PyListRevIter_Type).cast();
+        }
+        let several = field(each, TUPLE);
+        if several.is_null() {
+            return false;
+        }
+        let count = ffi::PyTuple_GET_SIZE(several);
+        count <= FEW
+            && (0..count).all(|index| {
+                let one = ffi::PyTuple_GET_ITEM(several, index);
+                is_collection(one) || is_plain(one)
+            })
+    }
+}
+
+/// Where an iterator over a tuple has the tuple.
+const TUPLE: usize = 3 * mem::size_of::<usize>();
+
+/// Whether an object is a collection, itself and of no derived type, to go through which asks nobody.
+///
+/// # Safety
+/// It is an object.
+#[inline(always)]
+unsafe fn is_collection(object: *mut ffi::PyObject) -> bool {
+    // SAFETY: as the caller promises; the types live as long as the process.
+    let kind = unsafe { ffi::Py_TYPE(object) };
+    kind == addr_of_mut!(ffi::PyList_Type)
+        || kind == addr_of_mut!(ffi::PyTuple_Type)
+        || kind == addr_of_mut!(ffi::PyRange_Type)
+        || kind == addr_of_mut!(ffi::PyUnicode_Type)
+        || kind == addr_of_mut!(ffi::PyDict_Type)
+        || kind == addr_of_mut!(ffi::PySet_Type)
 }
 
 #[inline(always)]
