@@ -4,40 +4,25 @@
 //! between two items lies in them. What they have taken already lies in C, and only some of it is to be
 //! had: the item that a function is asked about is its argument.
 
-use super::{is_builtin, is_python_class, passage, Passage};
+use super::{is_builtin, is_python_class, is_python_function, passage, Passage};
 use crate::cpython::fields;
+use crate::cpython::generator::Generator;
 use crate::cpython::modules::import;
-use crate::cpython::objects::function_of_method;
+use crate::cpython::objects::{function_of_method, lookup_on_type};
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyTuple};
 
-/// Iterators that ask others, or call something, for an item.
-const ASK_OTHERS: [&str; 24] = [
-    "map",
-    "filter",
-    "zip",
-    "enumerate",
-    "callable_iterator",
-    "tuple_iterator",
-    "accumulate",
-    "batched",
-    "chain",
-    "compress",
-    "cycle",
-    "dropwhile",
-    "filterfalse",
-    "groupby",
-    "_grouper",
-    "islice",
-    "pairwise",
-    "product",
-    "starmap",
-    "takewhile",
-    "_tee",
-    "_tee_dataobject",
-    "zip_longest",
-    "reversed",
+/// Collections of CPython's own: going through one runs nothing of the program's.
+const COLLECTIONS: [&str; 8] = [
+    "list",
+    "tuple",
+    "dict",
+    "set",
+    "frozenset",
+    "str",
+    "bytes",
+    "range",
 ];
 
 /// How deep iterators may be nested.
@@ -202,24 +187,42 @@ fn leads_to<'py>(callable: &Bound<'py, PyAny>, callee: &Callee<'py>) -> bool {
     callable.is_callable() && passage(callable.py(), callable, &[], callee).is_ok()
 }
 
-/// Whether iterators of CPython's own, one or a tuple of them, may call what leads to the callee.
+/// Whether what is asked for an item, an iterator or a tuple of several, may call what leads to the callee, with
+/// no frame of the program's between.
 fn may_call<'py>(asked: &Bound<'py, PyAny>, callee: &Callee<'py>, nested: usize) -> Result<bool, Refusal> {
     if leads_to(asked, callee) {
         return Ok(true);
     }
-    let is_several = asked.is_exact_instance_of::<PyTuple>();
-    if !is_several && !kind_of(asked)?.is_some_and(|kind| ASK_OTHERS.contains(&kind.as_str())) {
+    let kind = asked.get_type();
+    let next = lookup_on_type(&kind, "__next__");
+    let is_asked = match &next {
+        Some(next) => !is_python_function(next),
+        None => kind_of(asked)?.is_some_and(|kind| ["tuple", "_tee_dataobject"].contains(&kind.as_str())),
+    };
+    if !is_asked || Generator::new(asked).is_some() {
         return Ok(false);
     }
     if nested == 0 {
         return Ok(true);
     }
     for kept in kept_by(asked.py(), asked)? {
-        if may_call(&kept, callee, nested - 1)? {
+        // A sequence, which is asked for one item after the other.
+        if callee.is_method(&kept, "__getitem__") || may_call(&kept, callee, nested - 1)? {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether an object is an iterator of CPython's own, which cannot have called the callee itself.
+pub(crate) fn is_aside<'py>(iterator: &Bound<'py, PyAny>, callee: &Callee<'py>) -> Result<bool, Refusal> {
+    let is_own = kind_of(iterator)?.is_some() && lookup_on_type(&iterator.get_type(), "__next__").is_some();
+    Ok(is_own && !may_call(iterator, callee, MAX_NESTED)?)
+}
+
+/// Whether an object is a collection of CPython's own, itself and of no derived type.
+pub(crate) fn is_collection(object: &Bound<'_, PyAny>) -> bool {
+    COLLECTIONS.iter().any(|kind| is_builtin(object, kind))
 }
 
 /// The name of an iterator's class if it is one of CPython's own.

@@ -12,7 +12,7 @@ mod iterators;
 
 pub(crate) use cached::{is_kept_by_cache, CachedCall};
 pub(crate) use driving::{driven, is_first_hook};
-pub(crate) use iterators::{collected_into, kept_by, kind_of, next_item, through_made};
+pub(crate) use iterators::{collected_into, is_aside, is_collection, kind_of, next_item, through_made};
 
 use crate::cpython::evalframe::recorded_instance;
 use crate::cpython::modules::import;
