@@ -138,6 +138,58 @@ def test_what_zip_longest_has_come_to_the_end_of_is_left_out(same):
     )
 
 
+AMBIGUOUS = {
+    "zip of one generator": "(lambda it: [pair for pair in zip(it, it)])(numbers(4))",
+    "zip of one generator behind others": "(lambda it: [pair for pair in zip(map(str, it), enumerate(it))])(numbers(4))",
+    "zip of tee": "[pair for pair in zip(*tee(numbers(3)))]",
+    "map of one generator": "[n for n in (lambda it: map(max, it, it))(numbers(4))]",
+    "zip_longest of one generator": "[pair for pair in (lambda it: zip_longest(it, it))(numbers(5))]",
+    "compress of one generator": "[pair for pair in (lambda it: compress(it, it))(numbers(4))]",
+}
+
+SIBLINGS = {
+    "zip of two of a class": "[pair for pair in zip(Counting(2), Counting(2))]",
+    "map of two of a class": "[n for n in map(max, Counting(2), Counting(2))]",
+}
+
+
+@pytest.mark.parametrize("expression", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_nothing_tells_which_time_one_is_asked(move, expression):
+    """Even a loop's source may ask a generator for the second time."""
+    source = f"""{SOURCES}
+        def numbers(n):
+            for i in range(n):
+                try:
+                    hop()
+                except BoundaryError:
+                    trail("refused")
+                yield i
+        print({expression})
+    """
+    straight = move.straight(source)
+    for flags in ((), ("-X", "teleport")):
+        moved = move(source, flags=flags)
+        assert (moved.stdout, moved.returncode) == (straight.stdout, 0), moved.stderr
+
+
+@pytest.mark.parametrize("expression", SIBLINGS.values(), ids=SIBLINGS)
+def test_two_iterators_of_a_class_are_told_apart(move, expression):
+    source = f"""{SOURCES}
+        def hop(value):
+            try:
+                teleport()
+            except BoundaryError as refusal:
+                trail("refused")
+            else:
+                trail("moved")
+            return value
+        print({expression})
+    """
+    straight, moved = move.straight(source), move(source)
+    assert (moved.stdout, moved.returncode) == (straight.stdout, 0), moved.stderr
+    assert {what for what, _ in moved.trail} == {"start", "moved", "refused", "end"}
+
+
 FILLED = {
     "list.extend": "found.extend(zip(numbers(3), 'abc'))",
     "list.extend with starmap": "found.extend(starmap(ten, [(1, 2), (3, 4)]))",

@@ -11,7 +11,7 @@ use crate::cpython::modules::import;
 use crate::cpython::objects::{function_of_method, lookup_on_type};
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyTuple};
+use pyo3::types::PyBool;
 
 /// Collections of CPython's own: going through one runs nothing of the program's.
 const COLLECTIONS: [&str; 8] = [
@@ -133,7 +133,7 @@ fn is_asked<'py>(
     callee: &Callee<'py>,
     nested: usize,
 ) -> Result<bool, Refusal> {
-    if callee.belongs_to(iterator) || callee.is_method(iterator, "__next__") {
+    if is_itself(iterator, callee)? {
         return Ok(true);
     }
     let Some(kind) = kind_of(iterator)?.filter(|_| nested > 0) else {
@@ -150,24 +150,21 @@ fn is_asked<'py>(
         }
         // It calls the same, once it has been given something.
         (_, kept) if calls_itself(kept) => return Ok(false),
-        // Of several iterators only the first is asked before anything was taken.
-        ("map" | "zip", [iterators, ..]) => match iterators.cast::<PyTuple>() {
-            Ok(iterators) if !iterators.is_empty() => iterators.get_item(0)?,
-            _ => return Ok(false),
-        },
-        // Those that have come to their end are left out.
-        ("zip_longest", _) => {
-            let iterators: Vec<Option<Bound<'py, PyAny>>> = match fields::read(iterator, "ittuple")? {
-                Some(iterators) => iterators.extract()?,
-                None => return Ok(false),
+        ("map" | "zip" | "zip_longest" | "compress", _) => {
+            let mut several = asked_in_turn(iterator, &kind)?.into_iter();
+            let Some(first) = several.next() else {
+                return Ok(false);
             };
-            match iterators.into_iter().flatten().next() {
-                Some(first) => first,
-                None => return Ok(false),
+            // Only the first is asked before anything was taken; nothing tells which one is asked now.
+            for another in several {
+                if may_ask(&another, callee, nested - 1)? {
+                    return Ok(false);
+                }
             }
+            first
         }
         ("enumerate" | "filter" | "filterfalse" | "takewhile" | "dropwhile", [first, ..])
-        | ("islice" | "starmap" | "compress" | "pairwise" | "_tee_dataobject", [first, ..]) => first.clone(),
+        | ("islice" | "starmap" | "pairwise" | "_tee_dataobject", [first, ..]) => first.clone(),
         // The one that is gone through now, else the one that gives it.
         ("chain" | "cycle" | "accumulate" | "_tee", several) => {
             for one in several {
@@ -182,6 +179,71 @@ fn is_asked<'py>(
     is_asked(py, &first, callee, nested - 1)
 }
 
+/// Whether the callee is the frame of this very iterator, a generator, or its `__next__`.
+fn is_itself<'py>(iterator: &Bound<'py, PyAny>, callee: &Callee<'py>) -> Result<bool, Refusal> {
+    if callee.belongs_to(iterator) {
+        return Ok(true);
+    }
+    if !callee.is_method(iterator, "__next__") {
+        return Ok(false);
+    }
+    // It may be that of another one of the same class, if that is still known.
+    let receiver = callee.parameters()?.argument(0);
+    Ok(receiver.is_none_or(|receiver| receiver.is(iterator) || receiver.is(iterator.get_type())))
+}
+
+/// The iterators that one asks for an item, one after the other; those of `zip_longest` that have come to their end
+/// are left out.
+fn asked_in_turn<'py>(iterator: &Bound<'py, PyAny>, kind: &str) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let (several, more) = match kind {
+        "map" => ("iters", None),
+        "compress" => ("data", Some("selectors")),
+        _ => ("ittuple", None),
+    };
+    let Some(several) = fields::read(iterator, several)? else {
+        return Ok(Vec::new());
+    };
+    match more {
+        Some(more) => Ok([Some(several), fields::read(iterator, more)?]
+            .into_iter()
+            .flatten()
+            .collect()),
+        None => Ok(several
+            .extract::<Vec<Option<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect()),
+    }
+}
+
+/// Whether asking an iterator may lead to the callee, with no frame of the program's between.
+fn may_ask<'py>(asked: &Bound<'py, PyAny>, callee: &Callee<'py>, nested: usize) -> Result<bool, Refusal> {
+    if is_itself(asked, callee)? {
+        return Ok(true);
+    }
+    if !asks_others(asked)? {
+        return Ok(false);
+    }
+    if nested == 0 {
+        return Ok(true);
+    }
+    for kept in kept_by(asked.py(), asked)? {
+        if may_ask(&kept, callee, nested - 1)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether an object is an iterator in C, or what one has to do with, but no generator.
+fn asks_others(asked: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let is_one = match lookup_on_type(&asked.get_type(), "__next__") {
+        Some(next) => !is_python_function(&next),
+        None => kind_of(asked)?.is_some_and(|kind| ["tuple", "_tee_dataobject"].contains(&kind.as_str())),
+    };
+    Ok(is_one && Generator::new(asked).is_none())
+}
+
 /// Whether a callable leads to the callee.
 fn leads_to<'py>(callable: &Bound<'py, PyAny>, callee: &Callee<'py>) -> bool {
     callable.is_callable() && passage(callable.py(), callable, &[], callee).is_ok()
@@ -193,13 +255,7 @@ fn may_call<'py>(asked: &Bound<'py, PyAny>, callee: &Callee<'py>, nested: usize)
     if leads_to(asked, callee) {
         return Ok(true);
     }
-    let kind = asked.get_type();
-    let next = lookup_on_type(&kind, "__next__");
-    let is_asked = match &next {
-        Some(next) => !is_python_function(next),
-        None => kind_of(asked)?.is_some_and(|kind| ["tuple", "_tee_dataobject"].contains(&kind.as_str())),
-    };
-    if !is_asked || Generator::new(asked).is_some() {
+    if !asks_others(asked)? {
         return Ok(false);
     }
     if nested == 0 {
