@@ -12,6 +12,9 @@ SOURCES = """
             for i in range(n):
                 yield hop(i)
 
+        def passed_on(items):
+            yield from items
+
         def lists(n):
             for i in range(n):
                 yield [hop(i), i]
@@ -73,6 +76,15 @@ SOURCES = """
 COLLECTED = {
     "zip": "list(zip(numbers(3), 'abc'))",
     "zip of what the program's __next__ gives": "list(zip(Counting(3), 'abcd'))",
+    "the second of zip": "dict(zip('abc', numbers(3)))",
+    "both of zip": "list(zip(numbers(3), numbers(4)))",
+    "all of zip": "list(zip(Counting(3), 'abc', numbers(4), enumerate(numbers(5)), Counting(5)))",
+    "zip of one generator": "(lambda it: [list(zip(it, it, it)), list(it)])(numbers(8))",
+    "zip of tee": "list(zip(*tee(numbers(3))))",
+    "zip of two of a class": "list(zip(Counting(3), Counting(2)))",
+    "the second of zip, to targets": "[(a, b) for a, *b in [zip('abc', numbers(3))]]",
+    "zip of zip": "list(zip('ab', zip(numbers(2), 'xyz')))",
+    "what is left behind zip": "(lambda a, b: [list(zip(a, b)), next(a), list(b)])(iter('abcd'), numbers(2))",
     "zip to a dictionary": "dict(zip(numbers(3), 'abc'))",
     "zip to targets": "[(a, b) for a, b in [zip(numbers(2), 'ab')]]",
     "zip to targets with a star": "[(a, b) for a, *b in [zip(numbers(3), 'abc')]]",
@@ -124,6 +136,25 @@ def test_what_is_collected_through_an_iterator_in_c(same, expression):
     """,
         hooks=("recording",),
     )
+
+
+LOOPS = {
+    "for": "[pair for pair in zip('abc', numbers(3))]",
+    "for, and what is left": "(lambda it: [next(it), [pair for pair in it]])(zip('abc', numbers(3), numbers(9)))",
+    "for, of one generator": "(lambda it: [pair for pair in zip(it, it)])(numbers(6))",
+    "yield from": "[pair for pair in passed_on(zip('abc', numbers(3)))]",
+    "next": "(lambda it: [next(it), next(it, 7), next(it, 7), next(it, 7)])(zip('abc', numbers(3)))",
+    "extend": "(lambda found: [found.extend(zip('abc', numbers(3))), found])([])",
+    "any": "any(zip('abc', numbers(3)))",
+}
+
+
+@pytest.mark.parametrize("expression", LOOPS.values(), ids=LOOPS)
+def test_what_zip_has_taken_is_known(same, expression):
+    source = f"""{SOURCES}
+        print({expression})
+    """
+    same(source, hooks=("recording",))
 
 
 def test_what_zip_longest_has_come_to_the_end_of_is_left_out(same):
@@ -210,8 +241,9 @@ def test_what_is_filled_through_an_iterator_in_c(same, statement):
 
 
 REFUSED = {
-    "the second of zip": "dict(zip('abc', numbers(3)))",
-    "the second of zip after the first": "list(zip(iter([1, 2]), map(ten, [1, 2])))",
+    "what map in the second of zip calls": "list(zip(iter([1, 2]), map(ten, [1, 2])))",
+    "the second of zip in another": "list(enumerate(zip('abc', numbers(3))))",
+    "the second of map": "list(map(operator.add, 'abc', map(str, numbers(3))))",
     "map in zip, of the same function": "list(zip(map(ten, map(ten, [1])), [1]))",
     "what takewhile calls": "list(takewhile(is_odd, [1, 3]))",
     "what accumulate calls": "list(accumulate([1, 2], ten))",

@@ -4,11 +4,12 @@
 //! between two items lies in them. What they have taken already lies in C, and only some of it is to be
 //! had: the item that a function is asked about is its argument.
 
-use super::{is_builtin, is_python_class, is_python_function, passage, Passage};
+use super::{chains, is_builtin, is_python_class, is_python_function, passage, Passage};
 use crate::cpython::fields;
 use crate::cpython::generator::Generator;
 use crate::cpython::modules::import;
 use crate::cpython::objects::{function_of_method, lookup_on_type};
+use crate::cpython::zipping::taken_by;
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
@@ -40,6 +41,9 @@ pub(crate) fn next_item<'py>(
     let Some(kind) = kind_of(iterator)? else {
         return Ok(None);
     };
+    if kind == "zip" {
+        return zipped(iterator, callee);
+    }
     let kept = kept_by(py, iterator)?;
     let (items, function) = match (kind.as_str(), kept.as_slice()) {
         ("map" | "starmap" | "filter" | "filterfalse", [items, function]) => (items, function),
@@ -77,6 +81,22 @@ pub(crate) fn next_item<'py>(
     }))
 }
 
+/// How a `zip` leads to the callee if it has taken something meanwhile which is known: one that has that to take once
+/// more may stand in its place.
+fn zipped<'py>(zip: &Bound<'py, PyAny>, callee: &Callee<'py>) -> Result<Option<Passage>, Refusal> {
+    let Some(taken) = taken_by(zip) else {
+        return Ok(None);
+    };
+    let sources = asked_in_turn(zip, "zip")?;
+    match sources.get(taken.len()) {
+        Some(source) if is_asked(zip.py(), source, callee, MAX_NESTED)? => Ok(Some(Passage::AgainThrough {
+            operand: zip.clone().unbind(),
+            source: chains::zip_again(zip, taken, sources)?.unbind(),
+        })),
+        _ => Ok(None),
+    }
+}
+
 /// How a call that goes through `items`, and keeps what comes in an object that was there before,
 /// leads to the callee.
 pub(super) fn collected<'py>(
@@ -88,7 +108,10 @@ pub(super) fn collected<'py>(
     if callee.is_method(items, "__iter__") || is_asked(py, items, callee, MAX_NESTED)? {
         return Ok(Some(Passage::Again));
     }
-    through_made(items, callee)
+    match next_item(py, items, callee)? {
+        Some(passage @ Passage::AgainThrough { .. }) => Ok(Some(passage)),
+        _ => through_made(items, callee),
+    }
 }
 
 /// How a call that goes through `items` leads to the callee, if that is the generator that their `__iter__` has
@@ -121,7 +144,7 @@ pub(crate) fn collected_into<'py>(
             items: items(),
             decides: Some((when, value)),
         }),
-        Some(Passage::Again) => Some(Passage::Again),
+        Some(passage @ (Passage::Again | Passage::AgainThrough { .. })) => Some(passage),
         _ => None,
     })
 }
@@ -155,8 +178,16 @@ fn is_asked<'py>(
             let Some(first) = several.next() else {
                 return Ok(false);
             };
-            // Only the first is asked before anything was taken; nothing tells which one is asked now.
-            for another in several {
+            // Only the first is asked before anything was taken; nothing tells which one is asked now, unless
+            // what was taken is known.
+            let taken = match kind.as_str() {
+                "zip" => taken_by(iterator),
+                _ => None,
+            };
+            if taken.as_ref().is_some_and(|taken| !taken.is_empty()) {
+                return Ok(false);
+            }
+            for another in several.filter(|_| taken.is_none()) {
                 if may_ask(&another, callee, nested - 1)? {
                     return Ok(false);
                 }

@@ -7,10 +7,12 @@
 
 mod builtins;
 mod cached;
+mod chains;
 mod driving;
 mod iterators;
 
 pub(crate) use cached::{is_kept_by_cache, CachedCall};
+pub(crate) use chains::chained;
 pub(crate) use driving::{driven, is_first_hook};
 pub(crate) use iterators::{collected_into, is_aside, is_collection, kind_of, next_item, through_made};
 

@@ -13,6 +13,7 @@ use super::ffi::{
 };
 use super::fields::offset_of;
 use super::modules::import;
+use super::zipping;
 use core::ptr::{self, addr_of_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use core::{ffi::c_void, mem};
@@ -30,6 +31,8 @@ enum Asks {
     One(usize),
     /// The first of the tuple of iterators at this offset.
     First(usize),
+    /// All of the tuple of iterators at this offset: what it has taken is known.
+    All(usize),
     /// The sequence at this offset, for an item of that number.
     Sequence(usize),
     /// Those that the iterator at this offset gives, one after the other.
@@ -65,6 +68,9 @@ const fn first(kind: &str, name: &str) -> Asks {
     Asks::First(offset_of(kind, name))
 }
 
+/// The place of `zip` in [`KINDS`].
+const ZIP: usize = 2;
+
 const fn sequence(kind: &str, name: &str) -> Asks {
     Asks::Sequence(offset_of(kind, name))
 }
@@ -76,7 +82,7 @@ const fn function(kind: &str, name: &str) -> Option<usize> {
 const KINDS: [Kind; COUNT] = [
     kind("map", first("map", "iters"), function("map", "func"), "ni"),
     kind("filter", one("filter", "it"), function("filter", "func"), "ni"),
-    kind("zip", first("zip", "ittuple"), None, "i"),
+    kind("zip", Asks::All(offset_of("zip", "ittuple")), None, "i"),
     kind("enumerate", one("enumerate", "en_sit"), None, "i"),
     kind("reversed", sequence("reversed", "seq"), None, ""),
     kind("iterator", sequence("iterator", "it_seq"), None, ""),
@@ -219,7 +225,7 @@ impl Kind {
             };
             let asks = match self.asks {
                 Asks::One(offset) => holds(offset, over.as_ptr()),
-                Asks::First(offset) => {
+                Asks::First(offset) | Asks::All(offset) => {
                     let tuple = || Bound::from_borrowed_ptr_or_opt(py, field(probe.as_ptr(), offset));
                     let is_tuple = offset + mem::size_of::<usize>() <= size;
                     is_tuple && tuple().is_some_and(|it| it.get_item(0).is_ok_and(|it| it.is(&over)))
@@ -261,6 +267,10 @@ impl Kind {
                     several.is_null()
                         || ffi::PyTuple_GET_SIZE(several) == 0
                         || is_plain(ffi::PyTuple_GET_ITEM(several, 0))
+                }
+                Asks::All(offset) => {
+                    let several = field(iterator, offset);
+                    several.is_null() || !is_any_busy(several, 0)
                 }
                 Asks::Sequence(offset) => {
                     let sequence = field(iterator, offset);
@@ -378,6 +388,19 @@ unsafe fn are_plain(each: *mut ffi::PyObject) -> bool {
     }
 }
 
+/// Whether one of several iterators, from this number on, may ask somebody.
+///
+/// # Safety
+/// It is a tuple of iterators.
+#[inline(always)]
+unsafe fn is_any_busy(several: *mut ffi::PyObject, from: isize) -> bool {
+    // SAFETY: as the caller promises; the numbers are in range.
+    unsafe {
+        let mut places = from..ffi::PyTuple_GET_SIZE(several);
+        places.any(|index| !is_plain(ffi::PyTuple_GET_ITEM(several, index)))
+    }
+}
+
 /// Where an iterator over a tuple has the tuple.
 const TUPLE: usize = 3 * mem::size_of::<usize>();
 
@@ -412,6 +435,25 @@ unsafe fn own_next(kind: usize, iterator: *mut ffi::PyObject) -> *mut ffi::PyObj
     unsafe { mem::transmute::<*mut c_void, ffi::iternextfunc>(original(kind))(iterator) }
 }
 
+/// The next item, with what is taken meanwhile known if nothing else tells.
+///
+/// # Safety
+/// As above; the type is watched.
+#[inline(always)]
+unsafe fn step(kind: usize, iterator: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let sources = match kind {
+            ZIP => zipping::sources(iterator).filter(|&sources| is_any_busy(sources, 1)),
+            _ => None,
+        };
+        match sources {
+            Some(sources) => zipping::next(iterator, sources),
+            None => own_next(kind, iterator),
+        }
+    }
+}
+
 unsafe extern "C" fn next_of<const KIND: usize>(iterator: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: CPython calls it with an object of the type, which somebody holds, and with the GIL held.
     unsafe {
@@ -429,9 +471,9 @@ unsafe fn note_next(kind: usize, iterator: *mut ffi::PyObject) -> *mut ffi::PyOb
     unsafe {
         let asking = asked::running().and_then(|caller| asked::asked_by_c(caller, source));
         let Some(asking) = asking.filter(|&asking| asked::is_to_be_noted(asking)) else {
-            return own_next(kind, iterator);
+            return step(kind, iterator);
         };
-        let result = asked::inside(asking, || own_next(kind, iterator));
+        let result = asked::inside(asking, || step(kind, iterator));
         asked::note(source, result);
         result
     }

@@ -217,6 +217,23 @@ pub(super) const fn offset_of(kind: &str, name: &str) -> usize {
     panic!("there is no such field")
 }
 
+/// Where a field is that only some releases have, on this one.
+pub(super) const fn offset_here(kind: &str, name: &str) -> Option<usize> {
+    let mut group = 0;
+    while group < CURRENT.fields.len() {
+        let fields = CURRENT.fields[group];
+        let mut index = 0;
+        while index < fields.len() {
+            if is_same(fields[index].kind, kind) && is_same(fields[index].name, name) {
+                return Some(fields[index].offset);
+            }
+            index += 1;
+        }
+        group += 1;
+    }
+    None
+}
+
 /// Whether two names are one; constants cannot compare them by `==`.
 const fn is_same(one: &str, other: &str) -> bool {
     let (one, other) = (one.as_bytes(), other.as_bytes());

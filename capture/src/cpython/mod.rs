@@ -40,6 +40,7 @@ mod v3_14;
 mod v3_15;
 mod v3_8;
 mod v3_9;
+pub mod zipping;
 
 use crate::code::CodeRules;
 

@@ -11,7 +11,6 @@ use crate::code::Op;
 use crate::consumed::given_to;
 use crate::cpython::c_iterators;
 use crate::cpython::evalframe::source_asked;
-use crate::cpython::fields;
 use crate::cpython::modules::import;
 use crate::cpython::objects::{lookup_on_type, own_attributes};
 use crate::waiting::LiveEntry;
@@ -285,7 +284,11 @@ pub(super) fn explain_consumer<'py>(
         )));
     }
     let items = PyList::new(py, items)?;
-    let over = chained(&items, &source)?;
+    let (passage, source) = match passage {
+        Passage::AgainThrough { source, .. } => (Passage::Again, source.into_bound(py)),
+        passage => (passage, source),
+    };
+    let over = boundary::chained(&items, &source)?;
     let (items, source) = (items.into_any().unbind(), source.unbind());
     let item = |items, source, decides| LiveEntry::Item {
         items,
@@ -308,29 +311,4 @@ pub(super) fn explain_consumer<'py>(
         given_back: Some((consumer.place, over.unbind())),
         ..explained
     }))
-}
-
-/// An iterator over these items and then over a source, which is not asked for an iterator again.
-pub(super) fn chained<'py>(
-    items: &Bound<'py, PyList>,
-    source: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = items.py();
-    let mut source = source.clone();
-    if boundary::kind_of(&source)?.is_none() {
-        // One that gives what another gives, whose own `__iter__` is not the program's.
-        let through = chain_of(py, &[])?;
-        fields::write(&through, "active", Some(source))?;
-        source = through;
-    }
-    chain_of(py, &[items.as_any(), &source])
-}
-
-/// A chain of these. Its own source, by which it is known, goes backwards: what such a chain gives to C code is
-/// not written down, as that is what the last of these gives.
-fn chain_of<'py>(py: Python<'py>, parts: &[&Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyAny>> {
-    let parts = PyList::new(py, parts.iter().rev())?.call_method0("__reversed__")?;
-    import(py, "itertools")?
-        .getattr("chain")?
-        .call_method1("from_iterable", (parts,))
 }

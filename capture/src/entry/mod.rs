@@ -134,7 +134,11 @@ impl<'py> Caller<'_, 'py> {
 
     /// The place of an operand of the instruction on the stack, the last one if there are several.
     fn place_of(&self, operand: &Bound<'py, PyAny>) -> Option<usize> {
-        let operands = self.expected.checked_sub(self.below_result())?;
+        let operands = match self.instruction.op {
+            Op::ForIter => CURRENT.operands.iterator_words,
+            Op::YieldFrom | Op::Send => CURRENT.operands.iterator_words + 1,
+            _ => self.expected.checked_sub(self.below_result())?,
+        };
         let index = (0..operands).find(|index| self.operand_is(*index, operand))?;
         Some(self.expected - index - 1)
     }
@@ -448,6 +452,7 @@ fn explain_iteration<'py>(
         && caller.operand(0).is_some_and(|value| !value.is_none());
     match boundary::next_item(caller.py, &iterator, callee)? {
         Some(Passage::Again) => caller.again(),
+        Some(passage @ Passage::AgainThrough { .. }) => caller.explained(callee, passage),
         _ if sends && callee.is_method(&iterator, "send") => caller.again(),
         // The callee's result is the item, or decides on it.
         Some(passage) if caller.instruction.op == Op::ForIter => caller.explained(callee, passage),

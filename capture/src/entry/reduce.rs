@@ -6,7 +6,6 @@
 //! is only one over this very object, it is that one.
 
 use super::call::{has_keyword_names, CallOperands};
-use super::consumer::chained;
 use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, is_builtin, Passage};
 use crate::cpython::lifecycle;
@@ -48,7 +47,7 @@ pub(super) fn explain_reduce<'py>(
         true => (LiveEntry::OnTop, left),
         false => {
             let items = PyList::empty(py);
-            let left = chained(&items, &left)?;
+            let left = boundary::chained(&items, &left)?;
             (LiveEntry::First(items.into_any().unbind()), left)
         }
     };
