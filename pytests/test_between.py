@@ -123,6 +123,9 @@ COLLECTED = {
 
 if sys.version_info >= (3, 10):
     COLLECTED["pairwise"] = "list(pairwise(numbers(4)))"
+    COLLECTED["a strict zip"] = (
+        "[attempt(lambda: list(zip(numbers(n), 'ab', strict=True))) for n in [1, 2, 3]]"
+    )
 
 
 @pytest.mark.parametrize("expression", COLLECTED.values(), ids=COLLECTED)
@@ -252,6 +255,9 @@ REFUSED = {
     "product": "list(product(numbers(3)))",
     "one that an object has made": "list(Made(2))",
 }
+
+if sys.version_info >= (3, 10):
+    REFUSED["the second of a strict zip"] = "list(zip('ab', numbers(2), strict=True))"
 
 
 @pytest.mark.parametrize("expression", REFUSED.values(), ids=REFUSED)

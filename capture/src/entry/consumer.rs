@@ -10,7 +10,7 @@ use crate::boundary::{self, is_builtin, is_python_class, name_of, Passage};
 use crate::code::Op;
 use crate::consumed::given_to;
 use crate::cpython::c_iterators;
-use crate::cpython::evalframe::source_asked;
+use crate::cpython::evalframe::{source_asked, status};
 use crate::cpython::modules::import;
 use crate::cpython::objects::{lookup_on_type, own_attributes};
 use crate::waiting::LiveEntry;
@@ -261,10 +261,11 @@ pub(super) fn explain_consumer<'py>(
     }
     let given = given.filter(|given| given.is_from(&source));
     let Some(items) = given.and_then(|given| given.items) else {
-        let name = consumer.name;
-        return Err(Refusal::Boundary(format!(
-            "{name}, which can be followed after install_hook() only"
-        )));
+        let why = match status(py).recording {
+            true => "whose items are not known from the start",
+            false => "which can be followed after install_hook() only",
+        };
+        return Err(Refusal::Boundary(format!("{}, {why}", consumer.name)));
     };
     let kind = source.get_type();
     let tells_length = || {
