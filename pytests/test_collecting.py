@@ -150,7 +150,9 @@ def test_what_is_filled_from_an_object(same, expression):
     same(program(expression))
 
 
-@pytest.mark.skipif(sys.version_info < (3, 9), reason="CPython 3.8 keeps what a display with stars has collected in C")
+@pytest.mark.skipif(
+    sys.version_info < (3, 9), reason="CPython 3.8 keeps what a display with stars has collected in C"
+)
 @pytest.mark.parametrize("expression", DISPLAYED.values(), ids=DISPLAYED)
 def test_what_is_unpacked_from_an_object_in_a_display(same, expression):
     same(program(expression))
