@@ -1,5 +1,7 @@
 """Generators: suspended ones anywhere among the objects, and running ones on the stack."""
 
+import sys
+
 import pytest
 
 
@@ -384,23 +386,31 @@ TREE = """
         print({})
 """
 
-# The generator is in C alone; one that is given by itself is followed in the recording mode (test_recording.py).
-COLLECTED = [
-    "list(it)",
-    "sum(it)",
-    "sorted(it)",
-    "max(it)",
-    "[*it]",
-    "{*it}",
-    "list.extend([], it)",
-    "print(*it)",
-]
+# The generator is in C alone, and so is what it has given, unless that is noted.
+COLLECTED = ["list(it)", "sum(it)", "sorted(it)", "max(it)"]
+UNPACKED = ["[*it]", "{*it}"]
+
+
+@pytest.mark.parametrize("expression", COLLECTED if sys.version_info >= (3, 9) else COLLECTED + UNPACKED)
+def test_an_iterables_generator_that_is_in_c_alone(refused, expression):
+    refused(TREE.format(expression).replace("HOP", "attempt"))
 
 
 @pytest.mark.parametrize("hook", [(), ("-X", "teleport")], ids=["armed", "recording"])
+def test_an_iterables_generator_that_gives_arguments(refused, hook):
+    refused(TREE.format("print(*it)").replace("HOP", "attempt"), flags=hook)
+
+
 @pytest.mark.parametrize("expression", COLLECTED)
-def test_an_iterables_generator_that_is_in_c_alone(refused, expression, hook):
-    refused(TREE.format(expression).replace("HOP", "attempt"), flags=hook)
+def test_an_iterables_generator_of_which_all_is_noted(same, expression):
+    same(TREE.format(expression).replace("HOP", "hop") + "        hop()\n", hooks=("recording",))
+
+
+@pytest.mark.parametrize(
+    "expression", ["list.extend([], it)", *(UNPACKED if sys.version_info >= (3, 9) else [])]
+)
+def test_an_iterables_generator_that_fills(same, expression):
+    same(TREE.format(expression).replace("HOP", "hop") + "        hop()\n")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 SOURCES = """
-        import collections, functools, operator
+        import collections, csv, functools, itertools, operator
 
         class Counting:
             def __init__(self, n):
@@ -118,6 +118,10 @@ REDUCED = {
     "reduce of a dictionary": "functools.reduce(add, {1: 'a', 2: 'b', 3: 'c'})",
     "reduce of an iterator": "functools.reduce(add, iter([1, 2, 3]))",
     "reduce over a generator": "functools.reduce(add, (x * x for x in range(4)))",
+    "reduce over map": "functools.reduce(add, map(lambda x: x + 1, [1, 2, 3]))",
+    "reduce over zip": "functools.reduce(add, zip([1, 2], 'ab', (3, 4)))",
+    "reduce over a chain": "functools.reduce(add, itertools.chain([1], (x * x for x in range(3))), 5)",
+    "reduce over what is sliced": "functools.reduce(add, itertools.islice(map(int, '12345'), 1, 4))",
     "reduce in reduce": "functools.reduce(lambda a, b: functools.reduce(add, [a, b, 1]), [1, 2, 3])",
     "where the sum's name is bound anew": "functools.reduce(rebinding, [1, 2, 3, 4])",
 }
@@ -183,6 +187,9 @@ REFUSED = {
     "which of two iterators over a list": "(lambda xs, i: functools.reduce(add, xs))(*[(x, iter(x)) for x in [[1, 2]]][0])",
     "reduce after the collector was told to leave out all": "functools.reduce(freezing, [1, 2, 3])",
     "reduce by what map calls as well": "functools.reduce(add, map(add, [1, 2], [3, 4]))",
+    "reduce by what map in a chain calls as well": "functools.reduce(add, itertools.chain.from_iterable([map(add, [1, 2], [3, 4])]))",
+    "reduce by what is called until a value comes": "functools.reduce(add, itertools.islice(iter(functools.partial(add, 1, 1), 3), 1))",
+    "map by what a reader's map calls as well": "list(map(ten, csv.reader(map(ten, 'ab'))))",
     "reduce over a generator that hops": "functools.reduce(operator.add, numbers(3))",
     "sorted by a key": "sorted([3, 1, 2], key=ten)",
     "max by a key": "max([3, 1, 2], key=ten)",

@@ -35,6 +35,8 @@ SUITES = {
         "boundary",
         "recording",
         "sources",
+        "collecting",
+        "between",
         "imports",
         "classes",
         "operations",

@@ -224,7 +224,8 @@ fn end_source(py: Python<'_>, frame: RunningFrame<'_>, entry: LiveEntry, place: 
             over: Some((operand, _)),
             ..
         } => {
-            let all = PyTuple::new(py, [items])?.into_any().try_iter()?.into_any();
+            // It is one that is known by this kind of source.
+            let all = PyList::new(py, [items])?.call_method0("__reversed__")?;
             fields::write(operand.bind(py), "source", Some(all))
         }
         _ => {

@@ -117,8 +117,9 @@ pub(super) fn through_function<'py>(
             (given || compiled).then_some(Passage::Value)
         }
         // An item that somebody else makes may be the end, which a default stands for.
-        "next" => next_item(py, first, callee)?
-            .filter(|passage| operands.len() == 1 || matches!(passage, Passage::Again)),
+        "next" => next_item(py, first, callee)?.filter(|passage| {
+            operands.len() == 1 || matches!(passage, Passage::Again | Passage::AgainThrough { .. })
+        }),
         // What was gone through decided nothing.
         "any" | "all" if is_iterator(first) => match next_item(py, first, callee)? {
             Some(Passage::Value) => {
@@ -126,7 +127,7 @@ pub(super) fn through_function<'py>(
                 let value = pyo3::types::PyBool::new(py, when).to_owned().into_any().unbind();
                 Some(Passage::Either { when, value })
             }
-            Some(Passage::Again) => Some(Passage::Again),
+            Some(passage @ (Passage::Again | Passage::AgainThrough { .. })) => Some(passage),
             _ => None,
         },
         "any" | "all" => collected(py, Some(first), callee)?,
@@ -279,6 +280,11 @@ pub(super) fn through_method<'py>(
                         None => collected_into(owner, items, callee)?,
                     }
                 }
+                (true, Some(items)) if is_builtin(owner, "dict") => match collected(py, first, callee)? {
+                    // The generator may go through one of its pairs.
+                    Some(Passage::AgainThrough { .. }) if !callee.is_only_one_over(items)? => None,
+                    passage => passage,
+                },
                 (true, _) => collected(py, first, callee)?,
                 _ => None,
             }

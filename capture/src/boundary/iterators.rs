@@ -4,39 +4,26 @@
 //! between two items lies in them. What they have taken already lies in C, and only some of it is to be
 //! had: the item that a function is asked about is its argument.
 
-use super::{is_builtin, is_python_class, passage, Passage};
+use super::{chains, is_builtin, is_python_class, is_python_function, passage, Passage};
+use crate::cpython::fields;
+use crate::cpython::generator::Generator;
 use crate::cpython::modules::import;
-use crate::cpython::objects::function_of_method;
+use crate::cpython::objects::{function_of_method, lookup_on_type};
+use crate::cpython::zipping::taken_by;
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyTuple};
+use pyo3::types::PyBool;
 
-/// Iterators that ask others, or call something, for an item.
-const ASK_OTHERS: [&str; 24] = [
-    "map",
-    "filter",
-    "zip",
-    "enumerate",
-    "callable_iterator",
-    "tuple_iterator",
-    "accumulate",
-    "batched",
-    "chain",
-    "compress",
-    "cycle",
-    "dropwhile",
-    "filterfalse",
-    "groupby",
-    "_grouper",
-    "islice",
-    "pairwise",
-    "product",
-    "starmap",
-    "takewhile",
-    "_tee",
-    "_tee_dataobject",
-    "zip_longest",
-    "reversed",
+/// Collections of CPython's own: going through one runs nothing of the program's.
+const COLLECTIONS: [&str; 8] = [
+    "list",
+    "tuple",
+    "dict",
+    "set",
+    "frozenset",
+    "str",
+    "bytes",
+    "range",
 ];
 
 /// How deep iterators may be nested.
@@ -54,6 +41,9 @@ pub(crate) fn next_item<'py>(
     let Some(kind) = kind_of(iterator)? else {
         return Ok(None);
     };
+    if kind == "zip" {
+        return zipped(iterator, callee);
+    }
     let kept = kept_by(py, iterator)?;
     let (items, function) = match (kind.as_str(), kept.as_slice()) {
         ("map" | "starmap" | "filter" | "filterfalse", [items, function]) => (items, function),
@@ -91,6 +81,22 @@ pub(crate) fn next_item<'py>(
     }))
 }
 
+/// How a `zip` leads to the callee if it has taken something meanwhile which is known: one that has that to take once
+/// more may stand in its place.
+fn zipped<'py>(zip: &Bound<'py, PyAny>, callee: &Callee<'py>) -> Result<Option<Passage>, Refusal> {
+    let Some(taken) = taken_by(zip) else {
+        return Ok(None);
+    };
+    let sources = asked_in_turn(zip, "zip")?;
+    match sources.get(taken.len()) {
+        Some(source) if is_asked(zip.py(), source, callee, MAX_NESTED)? => Ok(Some(Passage::AgainThrough {
+            operand: zip.clone().unbind(),
+            source: chains::zip_again(zip, taken, sources)?.unbind(),
+        })),
+        _ => Ok(None),
+    }
+}
+
 /// How a call that goes through `items`, and keeps what comes in an object that was there before,
 /// leads to the callee.
 pub(super) fn collected<'py>(
@@ -102,7 +108,24 @@ pub(super) fn collected<'py>(
     if callee.is_method(items, "__iter__") || is_asked(py, items, callee, MAX_NESTED)? {
         return Ok(Some(Passage::Again));
     }
-    Ok(None)
+    match next_item(py, items, callee)? {
+        Some(passage @ Passage::AgainThrough { .. }) => Ok(Some(passage)),
+        _ => through_made(items, callee),
+    }
+}
+
+/// How a call that goes through `items` leads to the callee, if that is the generator that their `__iter__` has
+/// made: the C code has it from nowhere else, and would have no other there if it began with that one.
+pub(crate) fn through_made<'py>(
+    items: &Bound<'py, PyAny>,
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let iterated = callee.iterates()?.filter(|iterated| iterated.is(items));
+    let made = iterated.and(callee.frame.generator());
+    Ok(made.map(|made| Passage::AgainThrough {
+        operand: items.clone().unbind(),
+        source: made.unbind(),
+    }))
 }
 
 /// How asking `iterator` for the items that go to the end of a list leads to the callee.
@@ -121,7 +144,7 @@ pub(crate) fn collected_into<'py>(
             items: items(),
             decides: Some((when, value)),
         }),
-        Some(Passage::Again) => Some(Passage::Again),
+        Some(passage @ (Passage::Again | Passage::AgainThrough { .. })) => Some(passage),
         _ => None,
     })
 }
@@ -133,7 +156,7 @@ fn is_asked<'py>(
     callee: &Callee<'py>,
     nested: usize,
 ) -> Result<bool, Refusal> {
-    if callee.belongs_to(iterator) || callee.is_method(iterator, "__next__") {
+    if is_itself(iterator, callee)? {
         return Ok(true);
     }
     let Some(kind) = kind_of(iterator)?.filter(|_| nested > 0) else {
@@ -150,13 +173,29 @@ fn is_asked<'py>(
         }
         // It calls the same, once it has been given something.
         (_, kept) if calls_itself(kept) => return Ok(false),
-        // Of several iterators only the first is asked before anything was taken.
-        ("map" | "zip" | "zip_longest", [iterators, ..]) => match iterators.cast::<PyTuple>() {
-            Ok(iterators) if !iterators.is_empty() => iterators.get_item(0)?,
-            _ => return Ok(false),
-        },
+        ("map" | "zip" | "zip_longest" | "compress", _) => {
+            let mut several = asked_in_turn(iterator, &kind)?.into_iter();
+            let Some(first) = several.next() else {
+                return Ok(false);
+            };
+            // Only the first is asked before anything was taken; nothing tells which one is asked now, unless
+            // what was taken is known.
+            let taken = match kind.as_str() {
+                "zip" => taken_by(iterator),
+                _ => None,
+            };
+            if taken.as_ref().is_some_and(|taken| !taken.is_empty()) {
+                return Ok(false);
+            }
+            for another in several.filter(|_| taken.is_none()) {
+                if may_ask(&another, callee, nested - 1)? {
+                    return Ok(false);
+                }
+            }
+            first
+        }
         ("enumerate" | "filter" | "filterfalse" | "takewhile" | "dropwhile", [first, ..])
-        | ("islice" | "starmap" | "compress" | "pairwise" | "_tee_dataobject", [first, ..]) => first.clone(),
+        | ("islice" | "starmap" | "pairwise" | "_tee_dataobject", [first, ..]) => first.clone(),
         // The one that is gone through now, else the one that gives it.
         ("chain" | "cycle" | "accumulate" | "_tee", several) => {
             for one in several {
@@ -171,29 +210,106 @@ fn is_asked<'py>(
     is_asked(py, &first, callee, nested - 1)
 }
 
-/// Whether a callable leads to the callee.
-fn leads_to<'py>(callable: &Bound<'py, PyAny>, callee: &Callee<'py>) -> bool {
-    callable.is_callable() && passage(callable.py(), callable, &[], callee).is_ok()
-}
-
-/// Whether iterators of CPython's own, one or a tuple of them, may call what leads to the callee.
-fn may_call<'py>(asked: &Bound<'py, PyAny>, callee: &Callee<'py>, nested: usize) -> Result<bool, Refusal> {
-    if leads_to(asked, callee) {
+/// Whether the callee is the frame of this very iterator, a generator, or its `__next__`.
+fn is_itself<'py>(iterator: &Bound<'py, PyAny>, callee: &Callee<'py>) -> Result<bool, Refusal> {
+    if callee.belongs_to(iterator) {
         return Ok(true);
     }
-    let is_several = asked.is_exact_instance_of::<PyTuple>();
-    if !is_several && !kind_of(asked)?.is_some_and(|kind| ASK_OTHERS.contains(&kind.as_str())) {
+    if !callee.is_method(iterator, "__next__") {
+        return Ok(false);
+    }
+    // It may be that of another one of the same class, if that is still known.
+    let receiver = callee.parameters()?.argument(0);
+    Ok(receiver.is_none_or(|receiver| receiver.is(iterator) || receiver.is(iterator.get_type())))
+}
+
+/// The iterators that one asks for an item, one after the other; those of `zip_longest` that have come to their end
+/// are left out.
+fn asked_in_turn<'py>(iterator: &Bound<'py, PyAny>, kind: &str) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let (several, more) = match kind {
+        "map" => ("iters", None),
+        "compress" => ("data", Some("selectors")),
+        _ => ("ittuple", None),
+    };
+    let Some(several) = fields::read(iterator, several)? else {
+        return Ok(Vec::new());
+    };
+    match more {
+        Some(more) => Ok([Some(several), fields::read(iterator, more)?]
+            .into_iter()
+            .flatten()
+            .collect()),
+        None => Ok(several
+            .extract::<Vec<Option<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect()),
+    }
+}
+
+/// Whether asking an iterator may lead to the callee, with no frame of the program's between.
+fn may_ask<'py>(asked: &Bound<'py, PyAny>, callee: &Callee<'py>, nested: usize) -> Result<bool, Refusal> {
+    if is_itself(asked, callee)? {
+        return Ok(true);
+    }
+    if !asks_others(asked)? {
         return Ok(false);
     }
     if nested == 0 {
         return Ok(true);
     }
     for kept in kept_by(asked.py(), asked)? {
-        if may_call(&kept, callee, nested - 1)? {
+        if may_ask(&kept, callee, nested - 1)? {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether an object is an iterator in C, or what one has to do with, but no generator.
+fn asks_others(asked: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let is_one = match lookup_on_type(&asked.get_type(), "__next__") {
+        Some(next) => !is_python_function(&next),
+        None => kind_of(asked)?.is_some_and(|kind| ["tuple", "_tee_dataobject"].contains(&kind.as_str())),
+    };
+    Ok(is_one && Generator::new(asked).is_none())
+}
+
+/// Whether a callable leads to the callee.
+fn leads_to<'py>(callable: &Bound<'py, PyAny>, callee: &Callee<'py>) -> bool {
+    callable.is_callable() && passage(callable.py(), callable, &[], callee).is_ok()
+}
+
+/// Whether what is asked for an item, an iterator or a tuple of several, may call what leads to the callee, with
+/// no frame of the program's between.
+fn may_call<'py>(asked: &Bound<'py, PyAny>, callee: &Callee<'py>, nested: usize) -> Result<bool, Refusal> {
+    if leads_to(asked, callee) {
+        return Ok(true);
+    }
+    if !asks_others(asked)? {
+        return Ok(false);
+    }
+    if nested == 0 {
+        return Ok(true);
+    }
+    for kept in kept_by(asked.py(), asked)? {
+        // A sequence, which is asked for one item after the other.
+        if callee.is_method(&kept, "__getitem__") || may_call(&kept, callee, nested - 1)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether an object is an iterator of CPython's own, which cannot have called the callee itself.
+pub(crate) fn is_aside<'py>(iterator: &Bound<'py, PyAny>, callee: &Callee<'py>) -> Result<bool, Refusal> {
+    let is_own = kind_of(iterator)?.is_some() && lookup_on_type(&iterator.get_type(), "__next__").is_some();
+    Ok(is_own && !may_call(iterator, callee, MAX_NESTED)?)
+}
+
+/// Whether an object is a collection of CPython's own, itself and of no derived type.
+pub(crate) fn is_collection(object: &Bound<'_, PyAny>) -> bool {
+    COLLECTIONS.iter().any(|kind| is_builtin(object, kind))
 }
 
 /// The name of an iterator's class if it is one of CPython's own.

@@ -7,12 +7,14 @@
 
 mod builtins;
 mod cached;
+mod chains;
 mod driving;
 mod iterators;
 
 pub(crate) use cached::{is_kept_by_cache, CachedCall};
+pub(crate) use chains::chained;
 pub(crate) use driving::{driven, is_first_hook};
-pub(crate) use iterators::{collected_into, kept_by, kind_of, next_item};
+pub(crate) use iterators::{collected_into, is_aside, is_collection, kind_of, next_item, through_made};
 
 use crate::cpython::evalframe::recorded_instance;
 use crate::cpython::modules::import;
@@ -30,6 +32,14 @@ pub(crate) enum Passage {
     Instance(Py<PyAny>),
     /// The call can be made again, and leads to the same frame.
     Again,
+    /// The same if one operand is replaced: the frame is that of a generator which the call goes through, and which
+    /// it has made of that operand.
+    AgainThrough {
+        /// The operand.
+        operand: Py<PyAny>,
+        /// The generator.
+        source: Py<PyAny>,
+    },
     /// The frame's result is dropped, and the call is made again: it finds done what the frame did.
     Repeat,
     /// The frame's result is the call's, and the frame goes on when None is sent to this.

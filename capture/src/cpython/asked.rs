@@ -1,5 +1,5 @@
 //! Sources that C code asks for their items: generators, iterators with a `__next__` of the program's, and
-//! `map` and `filter` of a function of it.
+//! those in C that ask or call something of it, `zip` and `map` say.
 //!
 //! A `for`, a `yield from` and an `await` keep nothing in C, so in the recording mode their sources
 //! are only looked at: which opcode the caller stands at. What else asks a source is a C function, and may be

@@ -15,7 +15,7 @@ use super::frame::RunningFrame;
 pub use super::page::PAGE_SIZE;
 use super::signature::{self, address_of, Evaluator};
 use super::stack_room::{self, stack_pointer};
-use super::{codeobject, map_items, slot, CURRENT};
+use super::{c_iterators, codeobject, slot, CURRENT};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
@@ -50,7 +50,7 @@ pub enum InstallError {
     /// CPython raised an exception, when it was asked for its opcodes say.
     #[error("this interpreter cannot be looked at: {0}")]
     Python(#[from] PyErr),
-    /// `map` or `filter` is not what it was when this was built.
+    /// An iterator in C is not what it was when this was built.
     #[error("a built-in type of this interpreter has another layout than pyteleport was made for")]
     Layout,
 }
@@ -121,7 +121,7 @@ pub fn set_recording(
         asked::begin(py, watcher);
     }
     let before = RECORDING.swap(recording, Ordering::Relaxed);
-    let applied = apply(py).and_then(|()| map_items::watch(py, recording));
+    let applied = apply(py).and_then(|()| c_iterators::watch(py, recording));
     applied.inspect_err(|_| {
         RECORDING.store(before, Ordering::Relaxed);
         // If it was put in, it is taken out; if it could not be, it is not there.

@@ -205,6 +205,45 @@ const FIELDS: &[Field] = &[
 /// Values that one link of `tee` has room for (`LINKCELLS`).
 const LINK_VALUES: usize = 57;
 
+/// Where the field of a type is that is the same on all releases.
+pub(super) const fn offset_of(kind: &str, name: &str) -> usize {
+    let mut index = 0;
+    while index < FIELDS.len() {
+        if is_same(FIELDS[index].kind, kind) && is_same(FIELDS[index].name, name) {
+            return FIELDS[index].offset;
+        }
+        index += 1;
+    }
+    panic!("there is no such field")
+}
+
+/// Where a field is that only some releases have, on this one.
+pub(super) const fn offset_here(kind: &str, name: &str) -> Option<usize> {
+    let mut group = 0;
+    while group < CURRENT.fields.len() {
+        let fields = CURRENT.fields[group];
+        let mut index = 0;
+        while index < fields.len() {
+            if is_same(fields[index].kind, kind) && is_same(fields[index].name, name) {
+                return Some(fields[index].offset);
+            }
+            index += 1;
+        }
+        group += 1;
+    }
+    None
+}
+
+/// Whether two names are one; constants cannot compare them by `==`.
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut index = 0;
+    while index < one.len() && index < other.len() && one[index] == other[index] {
+        index += 1;
+    }
+    index == one.len() && index == other.len()
+}
+
 /// The fields of a type, by its name here.
 fn fields_of(kind: &str) -> impl Iterator<Item = &'static Field> + '_ {
     let everywhere = FIELDS.iter();

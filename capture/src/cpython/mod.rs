@@ -14,6 +14,7 @@ mod activations;
 mod alive;
 mod asked;
 pub mod buffer;
+pub mod c_iterators;
 pub mod check;
 pub mod codeobject;
 pub mod evalframe;
@@ -24,7 +25,6 @@ mod further_stack;
 pub mod generator;
 pub mod lifecycle;
 pub mod making;
-mod map_items;
 pub mod modules;
 pub mod objects;
 mod page;
@@ -43,6 +43,7 @@ mod v3_14;
 mod v3_15;
 mod v3_8;
 mod v3_9;
+pub mod zipping;
 
 use crate::code::CodeRules;
 

@@ -158,6 +158,9 @@ pub(super) fn explain_call<'py>(
         passage => passage,
     };
     match passage {
+        Passage::AgainThrough { .. } if caller.instruction.op == Op::CallFunctionEx => {
+            Err(unpacked(callable))
+        }
         // What was unpacked for the call lies in C, and what is left on the stack may dangle.
         Passage::Again
         | Passage::AgainCached(_)

@@ -9,13 +9,13 @@ use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, is_builtin, is_python_class, name_of, Passage};
 use crate::code::Op;
 use crate::consumed::given_to;
-use crate::cpython::evalframe::source_asked;
-use crate::cpython::fields;
+use crate::cpython::c_iterators;
+use crate::cpython::evalframe::{source_asked, status};
 use crate::cpython::modules::import;
-use crate::cpython::objects::lookup_on_type;
+use crate::cpython::objects::{lookup_on_type, own_attributes};
 use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyList, PyModule, PyTuple, PyType};
+use pyo3::types::{PyCFunction, PyFunction, PyList, PyModule, PyTuple, PyType};
 
 /// What C code does with the items.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(crate) struct Consumer {
     work: Work,
     /// The place of the source on the caller's stack.
     place: usize,
+    /// Whether it calls something in C on the items, once it has all.
+    calls_c: bool,
     name: String,
 }
 
@@ -46,6 +48,7 @@ impl Consumer {
     /// What the caller's instruction does, if it is of this kind.
     pub fn of(caller: &Caller<'_, '_>) -> Option<Self> {
         let top = caller.expected.checked_sub(1)?;
+        let mut calls_c = false;
         let (work, place, name) = match caller.instruction.op {
             Op::UnpackSequence => {
                 let work = Work::Unpacks(caller.instruction.arg as usize);
@@ -57,11 +60,34 @@ impl Consumer {
                 let (work, number) = called(caller, &operands)?;
                 let source = operands.arguments.get(number)?;
                 let index = (0..=top).find(|index| caller.operand_is(*index, source))?;
+                calls_c = operands.arguments[number + 1..].iter().any(is_called_in_c);
                 (work, top - index, name_of(&operands.callable))
             }
             _ => return None,
         };
-        Some(Self { work, place, name })
+        Some(Self {
+            work,
+            place,
+            calls_c,
+            name,
+        })
+    }
+
+    /// The generator that runs, if it has made that of its operand, which is in C alone.
+    fn made<'py>(
+        &self,
+        caller: &Caller<'_, 'py>,
+        callee: &Callee<'py>,
+    ) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
+        let iterated = callee.iterates()?;
+        let Some(operand) = iterated.filter(|iterated| caller.lies_at(self.place, iterated)) else {
+            return Ok(None);
+        };
+        // It may run for what is made of an item, if that is the operand too.
+        let is_for_items = !self.calls_c
+            && (self.work != Work::HashesFirst
+                || !may_have_keys(&operand)? && callee.is_only_one_over(&operand)?);
+        Ok(callee.frame.generator().filter(|_| is_for_items))
     }
 
     /// The source, if it is what asks the callee for an item.
@@ -71,8 +97,8 @@ impl Consumer {
         callee: &Callee<'py>,
     ) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
         // What is asked, as far as that is written down; what an iterator's `__next__` was called with.
-        let noted = || source_asked(caller.py, caller.frame);
-        let asked = match callee.frame.generator().or_else(noted) {
+        let noted = source_asked(caller.py, caller.frame);
+        let asked = match noted.or_else(|| callee.frame.generator()) {
             Some(asked) => Some(asked),
             None => callee.parameters()?.passed(0),
         };
@@ -88,7 +114,7 @@ impl Consumer {
         match self.work {
             Work::Keeps => true,
             Work::Unpacks(count) => items.len() <= count,
-            Work::Adds => items.all(is_number),
+            Work::Adds => items.all(is_summand),
             Work::Compares => {
                 let items: Vec<_> = items.collect();
                 // Complex numbers cannot be compared.
@@ -141,7 +167,7 @@ fn called<'py>(caller: &Caller<'_, 'py>, operands: &CallOperands<'py>) -> Option
                 "sorted" => Some((Work::Keeps, 0)),
                 "min" | "max" if count == 1 && !has_keywords => Some((Work::Compares, 0)),
                 "sum" if count == 1 && !has_keywords => Some((Work::Adds, 0)),
-                "sum" if count == 2 && is_number(operands.arguments.get(1)?) => Some((Work::Adds, 0)),
+                "sum" if count == 2 && is_summand(operands.arguments.get(1)?) => Some((Work::Adds, 0)),
                 _ => None,
             };
         }
@@ -157,6 +183,22 @@ fn called<'py>(caller: &Caller<'_, 'py>, operands: &CallOperands<'py>) -> Option
         .then_some((Work::Keeps, 1))
 }
 
+/// Whether calling an argument may run C code, which goes through what it is given perhaps.
+fn is_called_in_c(argument: &Bound<'_, PyAny>) -> bool {
+    argument.is_callable() && !argument.is_exact_instance_of::<PyFunction>()
+}
+
+/// Whether a dictionary that is made of an object may ask that for its keys.
+fn may_have_keys(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let kind = object.get_type();
+    let asks_program = ["__getattr__", "__getattribute__"]
+        .iter()
+        .any(|name| lookup_on_type(&kind, name).is_some_and(|found| boundary::is_python_function(&found)));
+    let own = own_attributes(object);
+    let has_own = own.map_or(Ok(false), |own| own.contains("keys"))?;
+    Ok(asks_program || has_own || lookup_on_type(&kind, "keys").is_some())
+}
+
 fn is_text(object: &Bound<'_, PyAny>) -> bool {
     is_builtin(object, "str") || is_builtin(object, "bytes")
 }
@@ -165,6 +207,14 @@ fn is_number(object: &Bound<'_, PyAny>) -> bool {
     ["int", "float", "bool", "complex"]
         .iter()
         .any(|kind| is_builtin(object, kind))
+}
+
+/// Whether nothing goes wrong when an object is added to others of the kind: large integers do not go with
+/// floats.
+fn is_summand(object: &Bound<'_, PyAny>) -> bool {
+    const MOST_BITS: usize = 900;
+    let bits = || object.call_method0("bit_length")?.extract::<usize>();
+    is_number(object) && (!is_builtin(object, "int") || bits().is_ok_and(|bits| bits <= MOST_BITS))
 }
 
 /// Whether nothing of the program runs when an object is hashed and compared.
@@ -191,7 +241,10 @@ pub(super) fn explain_consumer<'py>(
     let repeated = given.as_mut().and_then(|given| given.repeated.take());
     let source = match repeated {
         Some(repeated) => Some(repeated.into_bound(py)),
-        None => consumer.source(caller, callee)?,
+        None => match consumer.made(caller, callee)? {
+            Some(made) => Some(made),
+            None => consumer.source(caller, callee)?,
+        },
     };
     let Some(source) = source else { return Ok(None) };
     let passage = match boundary::next_item(py, &source, callee) {
@@ -202,16 +255,17 @@ pub(super) fn explain_consumer<'py>(
     // What other iterators give is noted nowhere.
     let is_noted = callee.belongs_to(&source)
         || callee.is_method(&source, "__next__")
-        || ["map", "filter"].iter().any(|kind| is_builtin(&source, kind));
+        || boundary::kind_of(&source)?.is_some_and(|kind| c_iterators::is_watched(&kind));
     if !is_noted {
         return Ok(None);
     }
     let given = given.filter(|given| given.is_from(&source));
     let Some(items) = given.and_then(|given| given.items) else {
-        let name = consumer.name;
-        return Err(Refusal::Boundary(format!(
-            "{name}, which can be followed after install_hook() only"
-        )));
+        let why = match status(py).recording {
+            true => "whose items are not known from the start",
+            false => "which can be followed after install_hook() only",
+        };
+        return Err(Refusal::Boundary(format!("{}, {why}", consumer.name)));
     };
     let kind = source.get_type();
     let tells_length = || {
@@ -231,7 +285,11 @@ pub(super) fn explain_consumer<'py>(
         )));
     }
     let items = PyList::new(py, items)?;
-    let over = chained(&items, &source)?;
+    let (passage, source) = match passage {
+        Passage::AgainThrough { source, .. } => (Passage::Again, source.into_bound(py)),
+        passage => (passage, source),
+    };
+    let over = boundary::chained(&items, &source)?;
     let (items, source) = (items.into_any().unbind(), source.unbind());
     let item = |items, source, decides| LiveEntry::Item {
         items,
@@ -254,21 +312,4 @@ pub(super) fn explain_consumer<'py>(
         given_back: Some((consumer.place, over.unbind())),
         ..explained
     }))
-}
-
-/// An iterator over these items and then over a source, which is not asked for an iterator again.
-pub(super) fn chained<'py>(
-    items: &Bound<'py, PyList>,
-    source: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = items.py();
-    let itertools = import(py, "itertools")?;
-    let mut source = source.clone();
-    if boundary::kind_of(&source)?.is_none() {
-        // One that gives what another gives, whose own `__iter__` is not the program's.
-        let through = itertools.getattr("islice")?.call1(((), py.None()))?;
-        fields::write(&through, "it", Some(source))?;
-        source = through;
-    }
-    itertools.getattr("chain")?.call1((items, source))
 }

@@ -7,6 +7,7 @@
 //! [`Entry`](crate::snapshot::Entry).
 
 pub(crate) mod call;
+mod callee;
 mod class;
 mod cleanup;
 mod consumer;
@@ -20,16 +21,14 @@ mod reduce;
 pub(crate) mod signal;
 mod unpacking;
 
+pub(crate) use callee::Callee;
 pub(crate) use consumer::Consumer;
 
 use crate::boundary::{self, Passage};
 use crate::code::{Instruction, Op};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
-use crate::cpython::objects::lookup_on_type;
 use crate::cpython::{Entering, CURRENT};
-use crate::delegation;
-use crate::parameters::Parameters;
 use crate::rest::{ClassRest, ClassStep};
 use crate::snapshot::Rest;
 use crate::waiting::LiveEntry;
@@ -53,14 +52,6 @@ pub(crate) struct Caller<'a, 'py> {
     pub may_dangle: bool,
     /// Whether something was asked for that has been given up: then the instruction is over.
     pub dangles: Cell<bool>,
-}
-
-/// The frame above.
-pub(crate) struct Callee<'py> {
-    pub frame: RunningFrame<'py>,
-    pub code: Bound<'py, PyAny>,
-    /// Whether it was entered through C.
-    pub from_c: bool,
 }
 
 /// How the callee was entered, and how much of the caller's stack outlives its return.
@@ -142,6 +133,17 @@ impl<'py> Caller<'_, 'py> {
         place <= self.depth && place < self.expected && self.frame.slot_is(self.info.slots + place, object)
     }
 
+    /// The place of an operand of the instruction on the stack, the last one if there are several.
+    fn place_of(&self, operand: &Bound<'py, PyAny>) -> Option<usize> {
+        let operands = match self.instruction.op {
+            Op::ForIter => CURRENT.operands.iterator_words,
+            Op::YieldFrom | Op::Send => CURRENT.operands.iterator_words + 1,
+            _ => self.expected.checked_sub(self.below_result())?,
+        };
+        let index = (0..operands).find(|index| self.operand_is(*index, operand))?;
+        Some(self.expected - index - 1)
+    }
+
     /// Name number `index` of the code.
     fn name(&self, index: u32) -> Option<String> {
         let names = self.frame.code().getattr("co_names").ok()?;
@@ -169,6 +171,13 @@ impl<'py> Caller<'_, 'py> {
             }
             Passage::Again => self.again(),
             Passage::Repeat => self.with_operands(LiveEntry::Repeat),
+            Passage::AgainThrough { operand, source } => {
+                let place = self.place_of(operand.bind(self.py)).ok_or(Refusal::Unexplained)?;
+                Ok(Explained {
+                    given_back: Some((place, source)),
+                    ..self.again()?
+                })
+            }
             Passage::AgainCached(cache) => self.with_operands(LiveEntry::AgainCached(cache)),
             Passage::Either { when, value } => self.with_operands(LiveEntry::Either { when, value }),
             Passage::Item { items, decides } => self.with_operands(LiveEntry::Item {
@@ -244,76 +253,6 @@ pub(crate) fn results(instruction: &Instruction) -> usize {
         _ => false,
     };
     1 + usize::from(for_a_call)
-}
-
-impl<'py> Callee<'py> {
-    /// A frame, entered by its caller's evaluator or from C.
-    pub fn of(frame: RunningFrame<'py>, from_c: bool) -> Self {
-        Self {
-            frame,
-            code: frame.code().into_any(),
-            from_c,
-        }
-    }
-
-    /// What it was called with.
-    pub fn parameters(&self) -> PyResult<Parameters<'py>> {
-        Parameters::of(self.frame, self.code.cast()?)
-    }
-
-    /// Whether a call of this Python function has entered it. A call of a generator function makes a generator,
-    /// whose frame runs later.
-    pub fn is(&self, function: &Bound<'py, PyAny>) -> bool {
-        let is_its_code = |code: Bound<'py, PyAny>| code.is(&self.code);
-        self.frame.generator().is_none() && function.getattr("__code__").is_ok_and(is_its_code)
-    }
-
-    /// Whether it is asked for the truth of `object`.
-    pub fn is_truth_of(&self, object: &Bound<'py, PyAny>) -> bool {
-        self.is_method(object, "__bool__") || self.is_method(object, "__len__")
-    }
-
-    /// Whether the type of `object` defines `name` as a Python function that the callee runs.
-    pub fn is_method(&self, object: &Bound<'py, PyAny>, name: &str) -> bool {
-        self.is_method_of_type(&object.get_type(), name)
-    }
-
-    pub fn is_method_of_type(&self, kind: &Bound<'py, PyType>, name: &str) -> bool {
-        lookup_on_type(kind, name).is_some_and(|found| self.is(&found) || self.is_wrapped(&found))
-    }
-
-    /// Whether it runs a class method that `kind` has under that name.
-    fn is_class_method_of(&self, kind: &Bound<'py, PyType>, name: &str) -> bool {
-        lookup_on_type(kind, name)
-            .is_some_and(|found| boundary::is_builtin(&found, "classmethod") && self.is_wrapped(&found))
-    }
-
-    /// Whether it runs this function, or what a static or class method wraps.
-    pub fn is_or_wraps(&self, found: &Bound<'py, PyAny>) -> bool {
-        self.is(found) || self.is_wrapped(found)
-    }
-
-    /// A static or class method's function.
-    fn is_wrapped(&self, found: &Bound<'py, PyAny>) -> bool {
-        let wraps = boundary::is_builtin(found, "staticmethod") || boundary::is_builtin(found, "classmethod");
-        wraps && found.getattr("__func__").is_ok_and(|function| self.is(&function))
-    }
-
-    /// Whether it is the frame of this generator or coroutine, or of the one that this goes on with.
-    pub fn belongs_to(&self, object: &Bound<'py, PyAny>) -> bool {
-        let generator = self.frame.generator();
-        generator.is_some_and(|generator| {
-            generator.is(object) || boundary::driven(object).is_some_and(|driven| generator.is(&driven))
-        })
-    }
-
-    /// Whether it is the innermost of the generators that `object` delegates through, which stand
-    /// meanwhile.
-    pub fn is_closed_through(&self, object: &Bound<'py, PyAny>) -> bool {
-        let generator = self.frame.generator();
-        let path = generator.zip(delegation::path(object));
-        path.is_some_and(|(generator, path)| path.last().is_some_and(|last| last.object().is(&generator)))
-    }
 }
 
 /// Explains the callee by the instruction that its caller stands at.
@@ -529,6 +468,7 @@ fn explain_iteration<'py>(
         && caller.operand(0).is_some_and(|value| !value.is_none());
     match boundary::next_item(caller.py, &iterator, callee)? {
         Some(Passage::Again) => caller.again(),
+        Some(passage @ Passage::AgainThrough { .. }) => caller.explained(callee, passage),
         _ if sends && callee.is_method(&iterator, "send") => caller.again(),
         // The callee's result is the item, or decides on it.
         Some(passage) if caller.instruction.op == Op::ForIter => caller.explained(callee, passage),
@@ -549,8 +489,14 @@ fn explain_collection<'py>(caller: &Caller<'_, 'py>, callee: &Callee<'py>) -> Re
         Some(list) => boundary::collected_into(&list, &source, callee)?,
         None => boundary::next_item(caller.py, &source, callee)?,
     };
+    let passage = match passage {
+        None => boundary::through_made(&source, callee)?,
+        passage => passage,
+    };
     match passage {
-        Some(passage @ (Passage::Again | Passage::Item { .. })) => caller.explained(callee, passage),
+        Some(passage @ (Passage::Again | Passage::AgainThrough { .. } | Passage::Item { .. })) => {
+            caller.explained(callee, passage)
+        }
         _ => operation::explain_operation(caller, callee),
     }
 }

@@ -6,7 +6,6 @@
 //! is only one over this very object, it is that one.
 
 use super::call::{has_keyword_names, CallOperands};
-use super::consumer::chained;
 use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, is_builtin, Passage};
 use crate::cpython::lifecycle;
@@ -14,33 +13,7 @@ use crate::cpython::modules::import;
 use crate::cpython::objects::function_of_method;
 use crate::waiting::LiveEntry;
 use pyo3::prelude::*;
-use pyo3::types::{PyFunction, PyList, PyRange, PyTuple};
-
-/// Iterators that run nothing of the program's, beside generators, whose frames stand between.
-const PLAIN_ITERATORS: [&str; 16] = [
-    "generator",
-    "list_iterator",
-    "list_reverseiterator",
-    "tuple_iterator",
-    "set_iterator",
-    "dict_keyiterator",
-    "dict_valueiterator",
-    "dict_itemiterator",
-    "dict_reversekeyiterator",
-    "dict_reversevalueiterator",
-    "dict_reverseitemiterator",
-    "str_iterator",
-    "str_ascii_iterator",
-    "bytes_iterator",
-    "range_iterator",
-    "longrange_iterator",
-];
-
-/// How deep iterators may be nested.
-const MAX_NESTED: usize = 64;
-
-/// What `reduce` makes an iterator of that the garbage collector knows.
-const CONTAINERS: [&str; 7] = ["list", "tuple", "set", "frozenset", "dict", "str", "bytes"];
+use pyo3::types::{PyFunction, PyList, PyRange};
 
 /// The function of a `reduce`; `None` if it is nothing of the kind.
 pub(super) fn explain_reduce<'py>(
@@ -74,7 +47,7 @@ pub(super) fn explain_reduce<'py>(
         true => (LiveEntry::OnTop, left),
         false => {
             let items = PyList::empty(py);
-            let left = chained(&items, &left)?;
+            let left = boundary::chained(&items, &left)?;
             (LiveEntry::First(items.into_any().unbind()), left)
         }
     };
@@ -91,45 +64,16 @@ fn left_of<'py>(
     function: &Bound<'py, PyAny>,
     callee: &Callee<'py>,
 ) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
-    if is_plain_iterator(source, MAX_NESTED)? {
+    if boundary::is_aside(source, callee)? {
         return Ok(Some(source.clone()));
     }
     if let Ok(range) = source.cast_exact::<PyRange>() {
         return left_of_range(range, function, callee);
     }
-    if CONTAINERS.iter().any(|kind| is_builtin(source, kind)) {
+    if boundary::is_collection(source) {
         return Ok(only_iterator_over(source)?);
     }
     Ok(None)
-}
-
-/// Whether to ask an iterator for its next item runs nothing of the program's but a generator.
-fn is_plain_iterator(iterator: &Bound<'_, PyAny>, nested: usize) -> PyResult<bool> {
-    let Some(kind) = boundary::kind_of(iterator)?.filter(|_| nested > 0) else {
-        return Ok(false);
-    };
-    if kind != "chain" {
-        return Ok(PLAIN_ITERATORS.contains(&kind.as_str()));
-    }
-    // It has the one that it is at, and one over a tuple of all.
-    for kept in boundary::kept_by(iterator.py(), iterator)? {
-        let all = match boundary::kind_of(&kept)?.as_deref() {
-            Some("tuple_iterator") => boundary::kept_by(kept.py(), &kept)?,
-            _ => vec![kept],
-        };
-        for one in all {
-            let several = one
-                .cast_exact::<PyTuple>()
-                .map_or(vec![one.clone()], |all| all.iter().collect());
-            for one in several {
-                let is_container = CONTAINERS.iter().any(|kind| is_builtin(&one, kind));
-                if !is_container && !is_plain_iterator(&one, nested - 1)? {
-                    return Ok(false);
-                }
-            }
-        }
-    }
-    Ok(true)
 }
 
 /// A range's numbers differ: the one that the function was called with tells where it is.

@@ -7,18 +7,6 @@ use super::{Callee, Caller, Explained, Refusal};
 use crate::boundary;
 use pyo3::prelude::*;
 
-/// Built-in collections: going through one has no effect.
-const COLLECTIONS: [&str; 8] = [
-    "list",
-    "tuple",
-    "dict",
-    "set",
-    "frozenset",
-    "str",
-    "bytes",
-    "range",
-];
-
 pub(super) fn explain_unpacking<'py>(
     caller: &Caller<'_, 'py>,
     callee: &Callee<'py>,
@@ -31,10 +19,7 @@ pub(super) fn explain_unpacking<'py>(
         if callee.is_method(&operand, "__iter__") && receiver.as_ref().is_some_and(|it| it.is(&operand)) {
             return caller.again();
         }
-        if !COLLECTIONS
-            .iter()
-            .any(|name| boundary::is_builtin(&operand, name))
-        {
+        if !boundary::is_collection(&operand) {
             break;
         }
     }
