@@ -372,5 +372,11 @@ def _place_ordered(*state):
     iterators.place_ordered(*state)
 
 
-# Done when no dictionary changes any more.
-_PLACE = {"place": _place, "place ordered": _place_ordered}
+def _place_in_set(*state):
+    from . import iterators
+
+    iterators.place_in_set(*state)
+
+
+# Done when no dictionary or set changes any more.
+_PLACE = {"place": _place, "place ordered": _place_ordered, "place in set": _place_in_set}

@@ -389,6 +389,7 @@ def _nameless_iterators():
     for view in ({}.keys(), {}.values(), {}.items()):
         yield type(iter(view)), over_dictionary
         yield type(reversed(view)), over_dictionary
+    yield type(iter(set())), _later("iterators", "take_over_set")
     yield type(iter(OrderedDict())), _later("iterators", "take_over_ordered")
 
 

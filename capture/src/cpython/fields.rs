@@ -1,7 +1,7 @@
 //! Fields of C objects whose state no API shows, read and written by name.
 //!
 //! The offsets here are the same on CPython 3.8–3.15 (Modules/itertoolsmodule.c, _functoolsmodule.c,
-//! _csv.c, _decimal/_decimal.c, Objects/{dict,odict,iter,enum,gen,memory}object.c, Python/bltinmodule.c),
+//! _csv.c, _decimal/_decimal.c, Objects/{dict,odict,set,iter,enum,gen,memory}object.c, Python/bltinmodule.c),
 //! printed by programs compiled against each; what differs is in the layouts ([`Layout::fields`]).
 //!
 //! [`Layout::fields`]: super::Layout::fields
@@ -108,6 +108,10 @@ const FIELDS: &[Field] = &[
     field("dict_iterator", "di_used", Size, 24),
     field("dict_iterator", "di_pos", Size, 32),
     field("dict_iterator", "len", Size, 48),
+    field("set_iterator", "si_set", Object, 16),
+    field("set_iterator", "si_used", Size, 24),
+    field("set_iterator", "si_pos", Size, 32),
+    field("set_iterator", "len", Size, 40),
     field("odict_iterator", "kind", Int, 16),
     field("odict_iterator", "di_odict", Object, 24),
     field("odict_iterator", "di_size", Size, 32),
@@ -262,6 +266,8 @@ fn static_kind(kind: &Bound<'_, PyType>) -> Option<&'static str> {
     ];
     if dicts.into_iter().any(is) {
         Some("dict_iterator")
+    } else if is(&raw mut ffi::PySetIter_Type) {
+        Some("set_iterator")
     } else if is(&raw mut ffi::PyODictIter_Type) {
         Some("odict_iterator")
     } else if is(&raw mut ffi::PySeqIter_Type) {

@@ -28,6 +28,7 @@ mod map_items;
 pub mod modules;
 pub mod objects;
 mod page;
+pub mod sets;
 mod signature;
 pub mod slot;
 pub mod stack_room;
