@@ -42,7 +42,11 @@ pub fn depart(
 
     // What was printed so far comes before whatever the way there prints.
     import(py, "pyteleport.streams")?.call_method0("flush_streams")?;
-    let peer = timed("spawn", || py.detach(|| spawn(&argv, command.as_ref())));
+    let environment = import(py, "pyteleport.interpreter")?.call_method0("environment_of_peer")?;
+    let environment = environment.extract::<Vec<(OsString, Option<OsString>)>>()?;
+    let peer = timed("spawn", || {
+        py.detach(|| spawn(&argv, command.as_ref(), &environment))
+    });
     let mut peer = peer.map_err(|error| transport_error(py, error))?;
     // The peer starts meanwhile.
     import(py, "pyteleport.graph")?;
@@ -76,9 +80,13 @@ pub fn depart(
 /// The exit status of a home that cannot know the program's.
 const LOST: i32 = 255;
 
-fn spawn(argv: &[OsString], command: Option<&ReceiveCommand>) -> Result<Peer, TransportError> {
+fn spawn(
+    argv: &[OsString],
+    command: Option<&ReceiveCommand>,
+    environment: &[(OsString, Option<OsString>)],
+) -> Result<Peer, TransportError> {
     match command {
-        None => Peer::spawn_direct(argv, &[]),
+        None => Peer::spawn_direct(argv, environment),
         Some(command) => Peer::spawn_command(argv, command),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::errors::payload_error;
 use capture::cpython::buffer::HeldBuffer;
-use capture::cpython::{fields, objects, sets};
+use capture::cpython::{fields, hashes, objects, sets};
 use capture::graph::{DecodeError, Decoder, Encoder, Piece, Seam};
 use capture::payload::records::RecordSource;
 use capture::payload::GraphReader;
@@ -200,6 +200,12 @@ pub fn read_fields<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDic
 #[pyfunction]
 pub fn write_fields(object: &Bound<'_, PyAny>, values: &Bound<'_, PyDict>) -> PyResult<()> {
     fields::write_all(object, values)
+}
+
+/// The secret of this interpreter that hashes of texts depend on.
+#[pyfunction]
+pub fn hash_secret(py: Python<'_>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, &hashes::secret())
 }
 
 /// A set that gives its members in this order, to be gone through and for nothing else.

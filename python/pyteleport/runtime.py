@@ -103,7 +103,24 @@ def give_back_argv(taken):
     sys.argv[:] = taken
 
 
+def take_options():
+    """How the interpreter was started, as far as it keeps that in lists."""
+    original = getattr(sys, "orig_argv", None)
+    return list(sys.warnoptions), dict(sys._xoptions), original and list(original)
+
+
+def give_back_options(taken):
+    """The same, where the process was started by pyteleport."""
+    warnoptions, xoptions, original = taken
+    sys.warnoptions[:] = warnoptions
+    sys._xoptions.clear()
+    sys._xoptions.update(xoptions)
+    if original:
+        sys.orig_argv[:] = original
+
+
 EARLY = (
+    ("options", take_options, give_back_options),
     ("cwd", take_cwd, give_back_cwd),
     ("umask", take_umask, os.umask),
     ("environ", take_environ, give_back_environ),

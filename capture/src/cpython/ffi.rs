@@ -49,6 +49,8 @@ extern "C" {
     pub static mut PyPickleBuffer_Type: PyTypeObject;
     /// Descriptors of members of C structs, `__slots__` among them.
     pub static mut PyMemberDescr_Type: PyTypeObject;
+    /// What hashes of texts depend on.
+    pub static _Py_HashSecret: [u8; 24];
     /// What lies in the table of a set where a member was taken out.
     pub static _PySet_Dummy: *mut PyObject;
     /// The function of a bound method, borrowed.

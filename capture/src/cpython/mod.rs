@@ -22,6 +22,7 @@ pub mod fields;
 pub mod frame;
 mod further_stack;
 pub mod generator;
+pub mod hashes;
 pub mod lifecycle;
 pub mod making;
 mod map_items;

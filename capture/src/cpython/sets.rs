@@ -65,11 +65,18 @@ impl Places {
         self.used.iter().filter(|(_, is_member)| *is_member).count()
     }
 
-    /// Whether there is a table like this.
+    /// Whether there is a table like this. None is made for far more than it will hold.
     fn is_possible(&self) -> bool {
+        if self.mask / 64 > self.used.len() {
+            return false;
+        }
         let in_order = self.used.windows(2).all(|pair| pair[0].0 < pair[1].0);
         let within = self.used.last().is_none_or(|(slot, _)| *slot <= self.mask);
-        self.mask >= SMALL_MASK && (self.mask + 1).is_power_of_two() && in_order && within && self.used.len() <= self.mask
+        self.mask >= SMALL_MASK
+            && (self.mask + 1).is_power_of_two()
+            && in_order
+            && within
+            && self.used.len() <= self.mask
     }
 }
 
@@ -92,14 +99,21 @@ pub fn put(set: &Bound<'_, PyAny>, members: &[Bound<'_, PyAny>], places: &Places
         return Ok(false);
     }
     // This may run code of the program.
-    let hashes = members.iter().map(|member| member.hash()).collect::<PyResult<Vec<_>>>()?;
+    let hashes = members
+        .iter()
+        .map(|member| member.hash())
+        .collect::<PyResult<Vec<_>>>()?;
     let mut table = vec![(0, 0); places.mask + 1];
     let mut rest = members.iter().zip(&hashes);
     for &(slot, is_member) in &places.used {
         let member = if is_member { rest.next() } else { None };
         table[slot] = member.map_or((dummy(), -1), |(member, &hash)| (member.as_ptr() as usize, hash));
     }
-    let mut found = places.used.iter().filter(|(_, is_member)| *is_member).zip(&hashes);
+    let mut found = places
+        .used
+        .iter()
+        .filter(|(_, is_member)| *is_member)
+        .zip(&hashes);
     if !found.all(|(&(slot, _), &hash)| is_found(&table, hash, slot)) {
         return Ok(false);
     }
@@ -138,7 +152,16 @@ pub fn in_order<'py>(py: Python<'py>, members: &[Bound<'py, PyAny>]) -> PyResult
         *entry = (member.as_ptr() as usize, 0);
     }
     let used = (0..members.len()).map(|slot| (slot, true)).collect();
-    lay(&made, members, &table, &Places { mask, finger: 0, used })?;
+    lay(
+        &made,
+        members,
+        &table,
+        &Places {
+            mask,
+            finger: 0,
+            used,
+        },
+    )?;
     Ok(made)
 }
 

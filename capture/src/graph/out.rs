@@ -114,7 +114,10 @@ impl Output {
         put_number(&mut self.bytes, places.used.len() as u64);
         let mut next = 0;
         for (slot, is_member) in places.used {
-            put_number(&mut self.bytes, ((slot - next) << 1) as u64 | u64::from(!is_member));
+            put_number(
+                &mut self.bytes,
+                ((slot - next) << 1) as u64 | u64::from(!is_member),
+            );
             next = slot + 1;
         }
     }

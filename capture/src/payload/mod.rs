@@ -28,7 +28,7 @@ mod reader;
 pub mod records;
 mod writer;
 
-pub use header::{BuildIdentity, Header};
+pub use header::{BuildIdentity, Header, Start};
 pub use reader::{GraphReader, PayloadReader};
 pub use writer::PayloadWriter;
 
