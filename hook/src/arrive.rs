@@ -101,6 +101,9 @@ fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
 /// The program goes on; from here on its exceptions are its own.
 fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
     let Decoded { arrival, late, .. } = decoded;
+    if let Err(error) = late.bind(py).call_method0("begin") {
+        error.write_unraisable(py, None);
+    }
     drop(late);
     run(py, arrival, end);
     leave(0)

@@ -202,6 +202,15 @@ pub fn write_fields(object: &Bound<'_, PyAny>, values: &Bound<'_, PyDict>) -> Py
     fields::write_all(object, values)
 }
 
+/// The environment that C code sees.
+#[pyfunction]
+pub fn environment(py: Python<'_>) -> Vec<(Bound<'_, PyBytes>, Bound<'_, PyBytes>)> {
+    let bytes = |text: std::ffi::OsString| PyBytes::new(py, text.as_encoded_bytes());
+    std::env::vars_os()
+        .map(|(name, value)| (bytes(name), bytes(value)))
+        .collect()
+}
+
 /// The secret of this interpreter that hashes of texts depend on.
 #[pyfunction]
 pub fn hash_secret(py: Python<'_>) -> Bound<'_, PyBytes> {

@@ -170,9 +170,13 @@ def _lower_limit(limit):
 
 def _encode(capture, extras, limit, collecting):
     streams.flush_streams()
-    found = modules.Modules(capture.objects)
+    modules.choices.update(extras.pop("ship", None) or {})
+    found = modules.Modules(capture.objects, modules.choices)
     early = {"extras": {key: extras[key] for key in ("cwd", "env") if extras.get(key)}}
     runtime.take_early(early, capture, extras, found.by_value, found.aliases)
+    found.read_sources(early["sources"].values(), capture.codes)
+    if modules.choices:
+        early["ship"] = modules.choices
     if found.hidden:
         early["hidden"] = found.hidden
     late = runtime.take_late(limit, collecting, found)
@@ -256,6 +260,10 @@ class Arrival:
     def give_back(self):
         """Give back what acts on the world outside: the program is here for good, and goes on."""
         runtime.settle(self._late)
+
+    def begin(self):
+        """Start what must not come before the program: its timers."""
+        runtime.begin(self._late)
 
 
 def decode(decoder):

@@ -33,7 +33,7 @@ from types import (
     WrapperDescriptorType,
 )
 
-from . import _native, builders, classes, exceptions, files, generators, imports, instances
+from . import _native, builders, classes, exceptions, files, generators, hooks, imports, instances
 
 __builtins__ = imports.BUILTINS
 
@@ -286,8 +286,40 @@ def take_import_lock(_pickler, _context):
     return builders.hold_import_lock, ()
 
 
-def take_local(pickler, thing):
-    return pickler.refuse(thing, "what a thread keeps for itself cannot be read yet; leave it out")
+def take_local(_pickler, thing):
+    """What each thread has a value of its own of: that of the one thread that travels."""
+    from _thread import _local
+    from gc import get_referents
+
+    made = [type(thing), (), {}]
+    for part in get_referents(thing):
+        if type(part) is tuple:
+            made[1] = part
+        elif type(part) is dict and part and all(type(name) is str for name in part):
+            made[2] = part
+    return builders.make_local, tuple(made), _local.__getattribute__(thing, "__dict__"), None, None, builders.fill_local
+
+
+def take_token(_pickler, token):
+    """What puts a context variable back to what it was."""
+    from gc import get_referents
+
+    context = next((part for part in get_referents(token) if type(part).__name__ == "Context"), None)
+    if context is builders.current_context():
+        context = None
+    is_used = "used" in repr(token).split(" var=")[0]
+    old = token.old_value
+    missing = old is type(token).MISSING
+    return builders.make_token, (context, token.var, missing, None if missing else old, is_used)
+
+
+def take_system_random(pickler, generator):
+    """What asks the system for numbers has no state, and says so when asked for it."""
+    state = instances.own_state(pickler, generator)
+    made = builders.make_bare_of, (type(generator),)
+    return made if state is None else (*made, state, None, None, instances.fill)
+
+
 
 
 def take_variable(pickler, variable):
@@ -423,6 +455,7 @@ TAKERS = {
     classes.OwnNamespace: classes.take_own_namespace,
     FrameType: exceptions.take_frame,
     TracebackType: exceptions.take_traceback,
+    hooks.Tracer: hooks.take_tracer,
 }
 TAKERS.update((kind, take_view) for kind in _view_types())
 TAKERS.update(_nameless_iterators())
@@ -434,8 +467,9 @@ _take_array = _later("arrays", "take_array")
 # Types of modules that the program may not have loaded: looked up only once it has.
 _BY_MODULE = {
     "_thread": (("LockType", take_lock), ("RLock", take_rlock), ("_local", take_local)),
-    "_contextvars": (("ContextVar", take_variable), ("Context", take_context)),
-    "contextvars": (("ContextVar", take_variable), ("Context", take_context)),
+    "_contextvars": (("ContextVar", take_variable), ("Context", take_context), ("Token", take_token)),
+    "contextvars": (("ContextVar", take_variable), ("Context", take_context), ("Token", take_token)),
+    "random": (("SystemRandom", take_system_random),),
     "re": (("Match", take_match),),
     "typing": (
         ("TypeVar", take_type_variable),
@@ -465,6 +499,7 @@ _BY_MODULE = {
     ),
     "mmap": (("mmap", _later("mappings", "take_mapping")),),
     "_struct": (("Struct", take_struct),),
+    "_json": (("make_scanner", _later("cfields", "take_json_scanner")),),
     "subprocess": (("Popen", take_child_process),),
     "_io": files.TAKERS,
 }
@@ -506,6 +541,9 @@ def choose(pickler, cls):
         return exceptions.take_exception
     if issubclass(cls, Ref):
         return take_ref
+    local = sys.modules["_thread"]._local
+    if issubclass(cls, local):
+        return take_local
     for base in (property, classmethod, staticmethod, ModuleType):
         if issubclass(cls, base):
             return TAKERS[base]

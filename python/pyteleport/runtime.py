@@ -11,9 +11,10 @@ imported to ask. Each `give_back` gets what `take` returned.
 from __future__ import annotations
 
 import os
+import posix
 import sys
 
-from . import _native, changes, files, hooks, imports, modules, sources, streams
+from . import _native, changes, files, hooks, imports, modules, registries, sources, streams, timers
 from .sources import when_imported
 
 __builtins__ = imports.BUILTINS
@@ -41,10 +42,27 @@ def give_back_environ(taken):
         time.tzset()
 
 
+def take_putenv():
+    """What C sees in the environment and `os.environ` does not know of, or not any more."""
+    here, known = dict(_native.environment()), os.environ._data
+    differ = {name: value for name, value in here.items() if known.get(name) != value}
+    differ.update((name, None) for name in known if name not in here)
+    return differ or None
+
+
+def give_back_putenv(taken):
+    """Put it there, past `os.environ`."""
+    for name, value in taken.items():
+        if value is None:
+            posix.unsetenv(name)
+        else:
+            posix.putenv(name, value)
+
+
 def take_cwd():
     """The working folder, unless it is gone."""
     try:
-        return os.getcwd()
+        return posix.getcwd()  # the program may have put its own into `os`
     except OSError:
         return None
 
@@ -52,7 +70,7 @@ def take_cwd():
 def give_back_cwd(path):
     """Go to the working folder; a peer without it stays where it is, and says so."""
     try:
-        os.chdir(path)
+        posix.chdir(path)
     except OSError as problem:
         sys.stderr.write("pyteleport: cannot go to %s: %s\n" % (path, problem.strerror))
         sys.stderr.flush()
@@ -60,8 +78,8 @@ def give_back_cwd(path):
 
 def take_umask():
     """The mask for new files."""
-    mask = os.umask(0o077)
-    os.umask(mask)
+    mask = posix.umask(0o077)
+    posix.umask(mask)
     return mask
 
 
@@ -122,8 +140,9 @@ def give_back_options(taken):
 EARLY = (
     ("options", take_options, give_back_options),
     ("cwd", take_cwd, give_back_cwd),
-    ("umask", take_umask, os.umask),
+    ("umask", take_umask, posix.umask),
     ("environ", take_environ, give_back_environ),
+    ("putenv", take_putenv, give_back_putenv),
     ("path", take_path, give_back_path),
     ("argv", take_argv, give_back_argv),
 )
@@ -157,8 +176,9 @@ def take_settings():
         value = getattr(sys, getter, lambda: None)()
         if value is not None and value != usual:
             changed[setter] = value
-    if sys.dont_write_bytecode:
-        changed["dont_write_bytecode"] = True
+    for name in ("dont_write_bytecode", "pycache_prefix"):
+        if getattr(sys, name):
+            changed[name] = getattr(sys, name)
     return changed or None
 
 
@@ -362,6 +382,9 @@ LATE = (
     ("locale", take_locale, give_back_locale),
     ("logging", take_logging, give_back_logging),
     ("reloading", take_reloading, give_back_reloading),
+    ("csv", registries.take_csv, registries.give_back_csv),
+    ("defaults", registries.take_defaults, registries.give_back_defaults),
+    ("decimal default", registries.take_decimal_default, registries.give_back_decimal_default),
 )
 
 # ------------------------------------------------------------------------------------- settle
@@ -463,6 +486,12 @@ SETTLE = (
 
 # What these take depends on which modules travel by value.
 INSTALLED = (
+    ("copyreg", registries.take_copyreg, registries.give_back_copyreg),
+    ("codecs", registries.take_codecs, registries.give_back_codecs),
+    ("gc callbacks", registries.take_gc_callbacks, registries.give_back_gc_callbacks),
+    ("warning registries", registries.take_warning_registries, registries.give_back_warning_registries),
+    ("sys.gettrace()", hooks.take_trace, hooks.give_back_tracer),
+    ("sys.getprofile()", hooks.take_profile, hooks.give_back_tracer),
     ("finders", changes.take_finders, changes.give_back_finders),
     ("patches", changes.take_patches, changes.give_back_patches),
 )
@@ -498,6 +527,7 @@ def give_back_early(found, extras):
         os.chdir(extras["cwd"])
     os.environ.update(extras.get("env") or {})
     files.unpack(found.get("files", ()))
+    modules.choices.update(found.get("ship", ()))
     sources.give_back(found["sources"])
     modules.make_shells(found["modules"], found.get("aliases", ()), found.get("paths", {}))
 
@@ -528,6 +558,9 @@ def take_late(recursion_limit, collecting, found_modules):
         "streams": streams.take_streams(),
         "stdin": streams.take_stdin(),
     }
+    pending = timers.take_timers()
+    if pending is not None:
+        found["timers"] = pending
     for name, take, _give_back in LATE + SETTLE:
         value = take()
         if value is not None:
@@ -554,6 +587,12 @@ def give_back_late(found):
     for name, _take, give_back in LATE:
         if name in found:
             give_back(found[name])
+
+
+def begin(found):
+    """What must not come earlier: the program goes on at once after this."""
+    if "timers" in found:
+        timers.give_back_timers(found["timers"])
 
 
 def settle(found):
