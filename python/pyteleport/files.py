@@ -81,17 +81,31 @@ def make_standard_raw(descriptor, mode, closes):
 
 
 def make_buffered(cls, raw):
-    """A buffer over a raw file."""
-    return cls(raw)
+    """A buffer over a raw file; what a class adds to making one is not done again."""
+    base = _buffer_of(cls)
+    made = base.__new__(cls, raw)
+    base.__init__(made, raw)
+    return made
 
 
-def fill_buffered(buffered, position):
+def _buffer_of(cls):
+    """The class of `io` that a class of buffers derives from."""
+    return next(base for base in cls.__mro__ if base.__module__ in ("_io", "io"))
+
+
+def fill_buffered(buffered, state):
     """Go to where the program stood."""
-    buffered.seek(position)
+    position, attributes = state
+    buffered.__dict__.update(attributes)
+    _buffer_of(type(buffered)).seek(buffered, position)
 
 
 def make_text_layer(buffer, options):
     """A text layer over a buffer."""
+    if buffer.closed:  # and made so, as those are that do not end at a file of ours
+        text = io.TextIOWrapper(io.BytesIO(), **options)
+        _native.write_field(text, "buffer", buffer)
+        return text
     return io.TextIOWrapper(buffer, **options)
 
 
@@ -235,7 +249,8 @@ def _take_buffered(pickler, buffered):
         return made  # the raw file says what is wrong with it, or is a standard stream
     if not buffered.seekable():
         return pickler.refuse(buffered, "what it has read ahead cannot be found again; read it all")
-    return (*made, buffered.tell(), None, None, fill_buffered)
+    state = _buffer_of(type(buffered)).tell(buffered), dict(buffered.__dict__)
+    return (*made, state, None, None, fill_buffered)
 
 
 def _take_text(pickler, text):

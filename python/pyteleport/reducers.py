@@ -33,7 +33,7 @@ from types import (
     WrapperDescriptorType,
 )
 
-from . import _native, builders, classes, exceptions, files, generators, hooks, imports, instances
+from . import _native, builders, classes, exceptions, files, generators, hooks, imports, instances, registered
 
 __builtins__ = imports.BUILTINS
 
@@ -499,6 +499,9 @@ _BY_MODULE = {
     ),
     "mmap": (("mmap", _later("mappings", "take_mapping")),),
     "_struct": (("Struct", take_struct),),
+    "_compression": (("DecompressReader", _later("compressed", "take_reader")),),
+    "compression._common._streams": (("DecompressReader", _later("compressed", "take_reader")),),
+    "zipfile": (("ZipExtFile", _later("compressed", "take_member")),),
     "_json": (("make_scanner", _later("cfields", "take_json_scanner")),),
     "subprocess": (("Popen", take_child_process),),
     "_io": files.TAKERS,
@@ -514,6 +517,7 @@ _UNNAMED = {
     ("builtins", "anext_awaitable"): generators.take_anext,
     ("builtins", "memory_iterator"): _later("cfields", "take_memory_iterator"),
     ("decimal", "ContextManager"): _later("cfields", "take_decimal_manager"),
+    ("zlib", "Compress"): _later("compressed", "take_compressor"),
     ("_csv", "reader"): _later("cfields", "take_csv_reader"),
     ("_csv", "writer"): _later("cfields", "take_csv_writer"),
     ("_csv", "Dialect"): _later("cfields", "take_csv_dialect"),
@@ -528,9 +532,14 @@ def table():
         if module is not None:
             for attribute, taker in pairs:
                 kind = getattr(module, attribute, None)
-                if type(kind) is type:
+                if type(kind) is type or (isinstance(kind, type) and kind.__module__ in _READERS):
                     takers[kind] = taker
+    takers.update((kind, registered.taker_of(*pair)) for kind, pair in registered.table.items())
     return takers
+
+
+# Where the classes are that read through a decompressor; they have metaclasses.
+_READERS = ("_compression", "compression._common._streams", "zipfile")
 
 
 def choose(pickler, cls):
@@ -541,6 +550,14 @@ def choose(pickler, cls):
         return exceptions.take_exception
     if issubclass(cls, Ref):
         return take_ref
+    for base in cls.__mro__[1:]:
+        if base.__module__ in ("_io", "io") and base.__name__.startswith("Buffered") and base in pickler.takers:
+            if instances.reduces_like(cls, base):
+                return pickler.takers[base]
+    for module in _READERS:
+        reader = getattr(sys.modules.get(module), "DecompressReader", None)
+        if reader is not None and issubclass(cls, reader):
+            return pickler.takers[reader]
     local = sys.modules["_thread"]._local
     if issubclass(cls, local):
         return take_local

@@ -14,7 +14,7 @@ import os
 import posix
 import sys
 
-from . import _native, changes, files, hooks, imports, modules, registries, sources, streams, timers
+from . import _native, changes, files, hooks, imports, modules, registered, registries, sources, streams, timers
 from .sources import when_imported
 
 __builtins__ = imports.BUILTINS
@@ -486,6 +486,7 @@ SETTLE = (
 
 # What these take depends on which modules travel by value.
 INSTALLED = (
+    ("registered", registered.take_registered, registered.give_back_registered),
     ("copyreg", registries.take_copyreg, registries.give_back_copyreg),
     ("codecs", registries.take_codecs, registries.give_back_codecs),
     ("gc callbacks", registries.take_gc_callbacks, registries.give_back_gc_callbacks),

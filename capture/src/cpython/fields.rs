@@ -1,6 +1,6 @@
 //! Fields of C objects whose state no API shows, read and written by name.
 //!
-//! The offsets here are the same on CPython 3.8–3.15 (Modules/itertoolsmodule.c, _functoolsmodule.c,
+//! The offsets here are the same on CPython 3.8–3.15 (Modules/itertoolsmodule.c, _functoolsmodule.c, _io/textio.c,
 //! _csv.c, _decimal/_decimal.c, Objects/{dict,odict,set,iter,enum,gen,memory}object.c, Python/bltinmodule.c),
 //! printed by programs compiled against each; what differs is in the layouts ([`Layout::fields`]).
 //!
@@ -77,6 +77,7 @@ const FIELDS: &[Field] = &[
     field("_lru_list_elem", "next", Object, 24),
     field("_lru_list_elem", "key", Object, 40),
     field("_lru_list_elem", "result", Object, 48),
+    field("TextIOWrapper", "buffer", Object, 32),
     field("reader", "input_iter", Object, 16),
     field("reader", "line_num", Size, 80),
     field("memory_iterator", "it_index", Size, 16),
@@ -314,6 +315,7 @@ fn is_the_c_type(kind: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
         "reversed" | "enumerate" | "zip" | "map" | "filter" => {
             return Ok(kind.is(&made_by("builtins", name)?));
         }
+        "TextIOWrapper" => return Ok(kind.is(&made_by("_io", name)?)),
         _ => return Ok(kind.is(&made_by("itertools", name)?)),
     };
     Ok(kind.is(one.get_type()))
