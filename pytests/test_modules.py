@@ -68,7 +68,9 @@ def test_submodules_are_imported_where_their_folder_is_not(move, package):
     assert printed.decode() == straight.stdout, errors.decode()
 
 
-INSTALLED = "state = []\nclass Thing:\n    def name(self):\n        return type(self).__module__, len(state)\n"
+INSTALLED = (
+    "state = []\nclass Thing:\n    def name(self):\n        return type(self).__module__, len(state)\n"
+)
 
 
 @pytest.fixture
@@ -92,8 +94,12 @@ SHIPPED = """
 """
 
 
-@pytest.mark.parametrize("ship", ["['lib_tp', other_tp]", "{lib_tp: 'value', 'other_tp': 'value'}", "('lib_tp', 'other_tp')"])
-@pytest.mark.parametrize("call", ["teleport(ship={ship})", "bash_teleport('bash', '-c', python=sys.executable, ship={ship})"])
+@pytest.mark.parametrize(
+    "ship", ["['lib_tp', other_tp]", "{lib_tp: 'value', 'other_tp': 'value'}", "('lib_tp', 'other_tp')"]
+)
+@pytest.mark.parametrize(
+    "call", ["teleport(ship={ship})", "bash_teleport('bash', '-c', python=sys.executable, ship={ship})"]
+)
 def test_installed_modules_travel_by_value_if_asked_to(move, installed, ship, call):
     """The peer has none of them, after a second move neither."""
     gone = f"import shutil; shutil.move({str(installed)!r}, {str(installed)!r} + '-gone'); "
@@ -149,9 +155,15 @@ def test_own_modules_travel_by_name_if_asked_to(move, package):
     ("ship", "words"),
     [
         ("['nothing_tp']", "ValueError ship: there is no module nothing_tp; import it first"),
-        ("['itertools']", "ValueError ship: itertools is not made in Python, and can only travel by its name"),
+        (
+            "['itertools']",
+            "ValueError ship: itertools is not made in Python, and can only travel by its name",
+        ),
         ("{'__main__': 'name'}", "ValueError ship: __main__ has no name that a peer could find"),
-        ("{'json': 'both'}", "TypeError ship names modules, and says 'value' or 'name' of each, not 'json': 'both'"),
+        (
+            "{'json': 'both'}",
+            "TypeError ship names modules, and says 'value' or 'name' of each, not 'json': 'both'",
+        ),
         ("[5]", "TypeError ship names modules, and says 'value' or 'name' of each, not 5: 'value'"),
     ],
 )

@@ -146,3 +146,77 @@ def test_what_is_registered_may_refuse(move):
     assert "ZeroDivisionError" in lines[2]
     assert lines[3:] == ["TypeError"] * 3
     assert run.ended_in == "home"
+
+
+HELD = """
+        import os, tempfile
+        file = tempfile.NamedTemporaryFile("w+")
+        folder = tempfile.TemporaryDirectory()
+        os.mkdir(folder.name + "/deep")
+        os.symlink("deep", folder.name + "/link")
+        inner = open(folder.name + "/deep/data", "w+")
+        inner.write("not written yet")
+        file.write("hello")
+        os.chmod(file.name, 0o640)
+        with tempfile.NamedTemporaryFile() as third:
+            third.write(b"abc")
+            {move}
+            third.seek(0)
+            print(third.read())
+            name = third.name
+        for one in (file, inner):
+            one.write("!")
+            one.seek(0)
+            print(one.read())
+        print(os.path.exists(file.name), sorted(os.listdir(folder.name)), os.listdir(folder.name + "/link"))
+        print(oct(os.stat(file.name).st_mode & 0o777))
+        names = [file.name, folder.name, name]
+        file.close()
+        inner.close()
+        folder.cleanup()
+        print([os.path.exists(each) for each in names])
+"""
+
+
+def test_temporary_files_that_are_held(same):
+    same(HELD.format(move="hop()"))
+
+
+def test_temporary_files_come_along_on_request(move):
+    temporary = move.folder / "temporary"
+    temporary.mkdir()
+    straight = move.straight(HELD.format(move=""))
+    state = move.folder / "state.tp"
+    leave = f"if not dump({str(state)!r}, ship_files=True): os._exit(0)"
+    run = move(HELD.format(move=leave), env={"TMPDIR": str(temporary)})
+    assert run.returncode == 0, run.stderr
+    shutil.rmtree(str(temporary))
+    process = harness.spawn([sys.executable, state])
+    out, err = harness.finish(process)
+    assert err == b""
+    assert out.decode() == straight.stdout
+
+
+def test_files_and_folders_come_along_on_request(move):
+    folder = move.folder / "folder"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "data").write_text("data\n" * 10)
+    (folder / "alone").write_text("alone")
+    state = move.folder / "state.tp"
+    run = move(f"""
+        import os
+        os.chdir({str(move.folder)!r})
+        data = open("folder/inner/data")
+        data.readline()
+        try:
+            dump({str(state)!r}, ship_files=["folder/nothing"])
+        except OSError as error:
+            print(type(error).__name__)
+        dump({str(state)!r}, ship_files=["folder/inner", "folder/alone"])
+        print(data.tell(), len(data.read()), open("folder/alone").read())
+    """)
+    assert run.stdout == "FileNotFoundError\n5 45 alone\n", run.stderr
+    (folder / "alone").write_text("changed")
+    shutil.rmtree(str(folder / "inner"))
+    out, err = harness.finish(harness.spawn([sys.executable, state]))
+    assert (out, err) == (b"5 45 alone\n", b"")

@@ -2,7 +2,7 @@
 
 use crate::encode::encode;
 use crate::errors::transport_error;
-use crate::identity::hello;
+use crate::identity::{hello, host};
 use crate::meanwhile::Meanwhile;
 use crate::times::{self, timed};
 use capture::cpython::lifecycle::replace_process;
@@ -54,7 +54,8 @@ pub fn depart(
     let greeted = timed("hello", || {
         py.detach(|| peer.hello(&ours, check, &mut || calls.signalled()))
     });
-    greeted.map_err(|error| failed(py, error, std::mem::take(&mut calls)))?;
+    let theirs = greeted.map_err(|error| failed(py, error, std::mem::take(&mut calls)))?;
+    extras.set_item("elsewhere", theirs.host != host(py)?)?;
 
     let encoded = encode(py, extras)?;
     let payload = Payload(encoded.writer(py)?);

@@ -212,12 +212,23 @@ def fill_decimal_manager(manager, state):
 
 # -------------------------------------------------------------------------------------- json
 
-_SCANNER = ("strict", "object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant", "array_hook")
+_SCANNER = (
+    "strict",
+    "object_hook",
+    "object_pairs_hook",
+    "parse_float",
+    "parse_int",
+    "parse_constant",
+    "array_hook",
+)
 
 
 def take_json_scanner(_pickler, scanner):
     """What decoders of `json` read with: all that it has shows."""
-    return make_json_scanner, (type(scanner), {name: getattr(scanner, name) for name in _SCANNER if hasattr(scanner, name)})
+    return make_json_scanner, (
+        type(scanner),
+        {name: getattr(scanner, name) for name in _SCANNER if hasattr(scanner, name)},
+    )
 
 
 class _Decoder:

@@ -55,7 +55,9 @@ def take_compressor(pickler, compressor):
         compressor.copy()
     except ValueError:
         return make_finished, ()
-    return pickler.refuse(compressor, "it is in the middle of its work; close the file or flush it before the move")
+    return pickler.refuse(
+        compressor, "it is in the middle of its work; close the file or flush it before the move"
+    )
 
 
 def make_finished():

@@ -323,17 +323,33 @@ TAKERS = (
 
 
 def unpack(packed):
-    """Write the files that came along, (path, mode, contents) each, where they are not there yet."""
+    """Write what came along, (path, mode, contents) each, where it is not there yet.
+
+    Contents are bytes; or the text of a link; or None for a folder.
+    """
     for path, mode, contents in packed:
-        try:
-            with open(path, "rb") as file:
-                if file.read() == contents:
-                    continue
-        except OSError:
-            pass
-        folder = os.path.dirname(path)
-        if folder:
-            os.makedirs(folder, exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(contents)
+        if contents is None:
+            os.makedirs(path, exist_ok=True)
+        elif isinstance(contents, str):
+            if not os.path.islink(path) or os.readlink(path) != contents:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                os.symlink(contents, path)
+            continue
+        elif _has(path, contents):
+            continue
+        else:
+            folder = os.path.dirname(path)
+            if folder:
+                os.makedirs(folder, exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(contents)
         os.chmod(path, mode)
+
+
+def _has(path, contents):
+    """Whether a file is there and has these contents."""
+    try:
+        with open(path, "rb") as file:
+            return file.read() == contents
+    except OSError:
+        return False

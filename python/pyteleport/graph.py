@@ -170,6 +170,7 @@ def _lower_limit(limit):
 
 def _encode(capture, extras, limit, collecting):
     streams.flush_streams()
+    _take_files(extras)
     modules.choices.update(extras.pop("ship", None) or {})
     found = modules.Modules(capture.objects, modules.choices)
     early = {"extras": {key: extras[key] for key in ("cwd", "env") if extras.get(key)}}
@@ -193,6 +194,17 @@ def _encode(capture, extras, limit, collecting):
 
         raise unmovable(asker.culprits, capture, found, _more_roots(late, options)) from None
     return encoder
+
+
+def _take_files(extras):
+    """Take along what was asked for, and what the program could not do without on another machine."""
+    paths = extras.pop("ship_files", None)
+    if paths is None and not extras.get("elsewhere"):
+        return
+    from . import shipped
+
+    shipped.flush()
+    extras["files"] = [*(extras.get("files") or ()), *shipped.take([*(paths or ()), *shipped.temporary()])]
 
 
 def _write(encoder, asker, late, options):

@@ -154,7 +154,9 @@ def chosen(ship):
     for module, how in pairs:
         name = module if isinstance(module, str) else getattr(module, "__name__", None)
         if type(name) is not str or how not in ("value", "name"):
-            raise TypeError("ship names modules, and says 'value' or 'name' of each, not %r: %r" % (module, how))
+            raise TypeError(
+                "ship names modules, and says 'value' or 'name' of each, not %r: %r" % (module, how)
+            )
         if how == "value":
             there = sys.modules.get(name)
             if there is None:

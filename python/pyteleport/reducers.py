@@ -297,7 +297,14 @@ def take_local(_pickler, thing):
             made[1] = part
         elif type(part) is dict and part and all(type(name) is str for name in part):
             made[2] = part
-    return builders.make_local, tuple(made), _local.__getattribute__(thing, "__dict__"), None, None, builders.fill_local
+    return (
+        builders.make_local,
+        tuple(made),
+        _local.__getattribute__(thing, "__dict__"),
+        None,
+        None,
+        builders.fill_local,
+    )
 
 
 def take_token(_pickler, token):
@@ -318,8 +325,6 @@ def take_system_random(pickler, generator):
     state = instances.own_state(pickler, generator)
     made = builders.make_bare_of, (type(generator),)
     return made if state is None else (*made, state, None, None, instances.fill)
-
-
 
 
 def take_variable(pickler, variable):
@@ -551,7 +556,11 @@ def choose(pickler, cls):
     if issubclass(cls, Ref):
         return take_ref
     for base in cls.__mro__[1:]:
-        if base.__module__ in ("_io", "io") and base.__name__.startswith("Buffered") and base in pickler.takers:
+        if (
+            base.__module__ in ("_io", "io")
+            and base.__name__.startswith("Buffered")
+            and base in pickler.takers
+        ):
             if instances.reduces_like(cls, base):
                 return pickler.takers[base]
     for module in _READERS:

@@ -14,7 +14,19 @@ import os
 import posix
 import sys
 
-from . import _native, changes, files, hooks, imports, modules, registered, registries, sources, streams, timers
+from . import (
+    _native,
+    changes,
+    files,
+    hooks,
+    imports,
+    modules,
+    registered,
+    registries,
+    sources,
+    streams,
+    timers,
+)
 from .sources import when_imported
 
 __builtins__ = imports.BUILTINS

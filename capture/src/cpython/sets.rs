@@ -127,11 +127,11 @@ fn is_found(table: &[(usize, isize)], hash: isize, slot: usize) -> bool {
     let mut at = perturb & mask;
     loop {
         let more = if at + PROBES <= mask { PROBES } else { 0 };
-        for probed in at..=at + more {
+        for (probed, (key, _)) in table.iter().enumerate().skip(at).take(1 + more) {
             if probed == slot {
                 return true;
             }
-            if table[probed].0 == 0 {
+            if *key == 0 {
                 return false;
             }
         }
