@@ -46,7 +46,9 @@ mod _native {
     };
     #[pymodule_export]
     use super::graph::{
-        GraphDecoder, GraphEncoder, address_of_memory, atexit_entries, buffered_unread, dead_frame, environment, has_field, hash_secret, own_attributes, read_field, read_fields, set_in_order, text_give_back, text_newline, text_unread, write_field, write_fields,
+        address_of_memory, atexit_entries, buffered_unread, dead_frame, environment, has_field, hash_secret,
+        own_attributes, read_field, read_fields, set_in_order, text_give_back, text_newline, text_unread,
+        write_field, write_fields, GraphDecoder, GraphEncoder,
     };
     #[pymodule_export]
     use super::install::{check_interpreter, hook_status, install_hook, uninstall_hook};

@@ -22,7 +22,6 @@ _DELETE_NAME = opmap["DELETE_NAME"]
 _EXTENDED = opmap["EXTENDED_ARG"]
 _LOAD_CONST = opmap["LOAD_CONST"]
 _LOAD_SMALL_INT = opmap.get("LOAD_SMALL_INT")
-# In 3.15 an immortal constant has an instruction of its own where it was specialised; kept code has none.
 _HEADER = 16
 
 # By these a module binds names that its instructions don't show.
@@ -214,8 +213,9 @@ def is_one_of(value, constants):
 def changed_values(baseline, namespace, names, assigns):
     """(attribute, value, if missing) of what the program has bound in a module to plain values.
 
-    Looked at are these names; `assigns` tells whether the program's sources assign to one, as an attribute. Where the module's code does not tell all that it binds, or is in C, the
-    peer's own module has to tell whether a name is the program's, which is the case if it is missing.
+    Looked at are these names; `assigns` tells whether the program's sources assign to one, as an
+    attribute. Where the module's code does not tell all that it binds, or is in C, the peer's own
+    module has to tell whether a name is the program's, which is the case if it is missing.
     """
     for attribute in names:
         if attribute[:2] == "__":

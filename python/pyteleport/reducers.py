@@ -33,7 +33,19 @@ from types import (
     WrapperDescriptorType,
 )
 
-from . import _native, builders, classes, exceptions, files, generators, hooks, imports, instances, registered
+from . import (
+    _native,
+    builders,
+    classes,
+    exceptions,
+    files,
+    generators,
+    hooks,
+    imports,
+    instances,
+    perthread,
+    registered,
+)
 
 __builtins__ = imports.BUILTINS
 
@@ -249,97 +261,11 @@ def take_super(_pickler, thing):
     return super, (read(thing, "__thisclass__"), receiver)
 
 
-_HELD = "a lock that is held; release it before the move"
-
-
-def take_lock(pickler, lock):
-    """A lock that nobody holds is as good as a new one."""
-    if lock.locked():
-        return pickler.refuse(lock, _HELD)
-    return builders.make_lock, ()
-
-
-def take_rlock(pickler, lock):
-    """As above, or held by the thread that travels.
-
-    Its text is the one place that tells, and changes nothing.
-    """
-    from _thread import RLock, get_ident
-
-    text = RLock.__repr__(lock)
-    if text.startswith("<unlocked"):
-        return type(lock), ()
-    held = dict(word.split("=") for word in text.split() if "=" in word)
-    if held.get("owner") != str(get_ident()):
-        return pickler.refuse(lock, _HELD)
-    return builders.hold_rlock, (type(lock), int(held["count"]))
-
-
-def take_module_lock(_pickler, lock):
-    """The lock of a module that is being imported: held by whoever imports it."""
-    count = lock.count if type(lock.count) is int else len(lock.count)
-    return builders.hold_module_lock, (lock.name, count)
-
-
-def take_import_lock(_pickler, _context):
-    """What holds the interpreter's import lock."""
-    return builders.hold_import_lock, ()
-
-
-def take_local(_pickler, thing):
-    """What each thread has a value of its own of: that of the one thread that travels."""
-    from _thread import _local
-    from gc import get_referents
-
-    made = [type(thing), (), {}]
-    for part in get_referents(thing):
-        if type(part) is tuple:
-            made[1] = part
-        elif type(part) is dict and part and all(type(name) is str for name in part):
-            made[2] = part
-    return (
-        builders.make_local,
-        tuple(made),
-        _local.__getattribute__(thing, "__dict__"),
-        None,
-        None,
-        builders.fill_local,
-    )
-
-
-def take_token(_pickler, token):
-    """What puts a context variable back to what it was."""
-    from gc import get_referents
-
-    context = next((part for part in get_referents(token) if type(part).__name__ == "Context"), None)
-    if context is builders.current_context():
-        context = None
-    is_used = "used" in repr(token).split(" var=")[0]
-    old = token.old_value
-    missing = old is type(token).MISSING
-    return builders.make_token, (context, token.var, missing, None if missing else old, is_used)
-
-
 def take_system_random(pickler, generator):
     """What asks the system for numbers has no state, and says so when asked for it."""
     state = instances.own_state(pickler, generator)
     made = builders.make_bare_of, (type(generator),)
     return made if state is None else (*made, state, None, None, instances.fill)
-
-
-def take_variable(pickler, variable):
-    """A context variable: by name if a module that travels by name has it."""
-    from gc import get_referents
-
-    pid = pickler.modules.search(variable)
-    if pid is not None:
-        return classes.attribute, (sys.modules[pid[1]], pid[2])
-    pickler.variables[id(variable)] = variable
-    return builders.make_variable, tuple(get_referents(variable)[:2])
-
-
-def take_context(_pickler, context):
-    return builders.make_context, (list(context.items()),)
 
 
 def take_match(pickler, match):
@@ -471,9 +397,21 @@ _take_array = _later("arrays", "take_array")
 
 # Types of modules that the program may not have loaded: looked up only once it has.
 _BY_MODULE = {
-    "_thread": (("LockType", take_lock), ("RLock", take_rlock), ("_local", take_local)),
-    "_contextvars": (("ContextVar", take_variable), ("Context", take_context), ("Token", take_token)),
-    "contextvars": (("ContextVar", take_variable), ("Context", take_context), ("Token", take_token)),
+    "_thread": (
+        ("LockType", perthread.take_lock),
+        ("RLock", perthread.take_rlock),
+        ("_local", perthread.take_local),
+    ),
+    "_contextvars": (
+        ("ContextVar", perthread.take_variable),
+        ("Context", perthread.take_context),
+        ("Token", perthread.take_token),
+    ),
+    "contextvars": (
+        ("ContextVar", perthread.take_variable),
+        ("Context", perthread.take_context),
+        ("Token", perthread.take_token),
+    ),
     "random": (("SystemRandom", take_system_random),),
     "re": (("Match", take_match),),
     "typing": (
@@ -492,8 +430,8 @@ _BY_MODULE = {
         )
     ),
     "_frozen_importlib": (
-        ("_ModuleLock", take_module_lock),
-        ("_ImportLockContext", take_import_lock),
+        ("_ModuleLock", perthread.take_module_lock),
+        ("_ImportLockContext", perthread.take_import_lock),
     ),
     "weakref": (("finalize", take_finalizer),),
     "functools": (("_lru_cache_wrapper", _later("cfields", "take_cached")),),
@@ -560,16 +498,16 @@ def choose(pickler, cls):
             base.__module__ in ("_io", "io")
             and base.__name__.startswith("Buffered")
             and base in pickler.takers
+            and instances.reduces_like(cls, base)
         ):
-            if instances.reduces_like(cls, base):
-                return pickler.takers[base]
+            return pickler.takers[base]
     for module in _READERS:
         reader = getattr(sys.modules.get(module), "DecompressReader", None)
         if reader is not None and issubclass(cls, reader):
             return pickler.takers[reader]
     local = sys.modules["_thread"]._local
     if issubclass(cls, local):
-        return take_local
+        return perthread.take_local
     for base in (property, classmethod, staticmethod, ModuleType):
         if issubclass(cls, base):
             return TAKERS[base]

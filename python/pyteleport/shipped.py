@@ -1,4 +1,4 @@
-"""Files and folders that are taken along to a peer that may not have them, under the paths that they have here.
+"""Files and folders that are taken along to a peer that may not have them, under the same paths.
 
 They are those that the program names, and the temporary ones that it holds: nobody else could know these.
 """
@@ -31,7 +31,7 @@ def paths_of(ship_files):
 
 
 def temporary():
-    """The paths of the temporary files and folders of `tempfile` that will be deleted when they are let go."""
+    """The paths of the temporary files and folders of `tempfile` that go when they are let go of."""
     tempfile = sys.modules.get("tempfile")
     if tempfile is None:
         return []
@@ -62,7 +62,7 @@ def flush():
 
 
 def take(paths):
-    """(path, mode, contents) of files and of all that is in folders; no contents: a folder; a text: a link."""
+    """(path, mode, contents) of files and all that is in folders; None: a folder; a text: a link."""
     taken, waiting = {}, list(reversed(paths))
     while waiting:
         path = waiting.pop()
