@@ -54,7 +54,11 @@ _SEED = "PYTHONHASHSEED"
 
 def environment_of_peer() -> list[tuple[str, str | None]]:
     """What a process of this interpreter finds in its environment that is to have the same hashes."""
-    if not os.path.samefile(sys.executable, "/proc/self/exe"):
+    try:
+        is_this = os.path.samefile(sys.executable, "/proc/self/exe")
+    except (OSError, TypeError, ValueError):
+        is_this = False
+    if not is_this:  # something that leads to one, and should not be loaded with us
         return []
     return list(_variables(_native.hash_secret()).items())
 
