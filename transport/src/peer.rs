@@ -549,6 +549,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_handed_on_goes_on_after_hello() {
+        let (mut receiver, _home) = told(&steps().concat());
+        receiver.hello(&hello()).unwrap();
+        let mut words = Vec::new();
+        let receiver = receiver.hand_on(|given| words = given).unwrap();
+        std::mem::forget(receiver); // a process that is replaced closes nothing
+        let mut arriving = Receiver::from_words(&words).unwrap().offer().unwrap();
+        let mut bytes = Vec::new();
+        arriving.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, b"bytes");
+        arriving.ready().unwrap().wait_commit().unwrap().release();
+        for wrong in [
+            &["direct"][..],
+            &["elsewhere", "3", "3", "-1"],
+            &["direct", "-1", "-1", "-1"],
+        ] {
+            let wrong: Vec<String> = wrong.iter().map(|word| (*word).to_owned()).collect();
+            assert!(Receiver::from_words(&wrong).is_err());
+        }
+    }
+
+    #[test]
     fn bytes_of_the_payload_that_were_not_read_are_skipped() {
         let (mut receiver, _home) = told(&steps().concat());
         receiver.hello(&hello()).unwrap();
