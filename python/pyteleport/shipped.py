@@ -42,7 +42,7 @@ def temporary():
         if type(thing) is tempfile.TemporaryDirectory:
             path = thing.name if thing._finalizer.alive else None
         elif type(thing) is tempfile._TemporaryFileWrapper:
-            path = None if thing.file.closed else thing.file.name
+            path = None if thing.file.closed else thing.name
         else:
             continue
         if isinstance(path, (str, bytes)) and os.path.lexists(path):
