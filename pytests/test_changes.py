@@ -161,3 +161,92 @@ def test_submodules_that_were_imported_are_attributes_still(same, tmp_path):
         """,
         env={"PYTHONPATH": str(tmp_path)},
     )
+
+
+def test_numbers_and_texts_that_were_set_in_installed_modules(same):
+    same("""
+        import colorsys, http.client, json.encoder, re, socket, sys, tempfile
+        json.encoder.FLOAT_REPR = "%.3f"
+        socket._x, sys.mine, sys.ps1 = 3, {"a": [1]}, "my> "
+        colorsys.ONE_THIRD, http.client._MAXHEADERS = 7.5, 7
+        setattr(re, "MINE", {"a": (1, None)})
+        tempfile.template, tempfile.tempdir = "mine", "/var/tmp"
+        kept = re.MINE
+        hop()
+        import http.client as client
+        print(json.encoder.FLOAT_REPR, socket._x, sys.mine, sys.ps1, colorsys.ONE_THIRD, client._MAXHEADERS)
+        print(re.MINE is kept, kept, tempfile.template, tempfile.gettempdir(), json.encoder.INFINITY)
+        colorsys.ONE_THIRD = 1.0 / 3.0
+        hop()
+        print(json.encoder.FLOAT_REPR, socket._x, colorsys.ONE_THIRD, sys.mine, re.MINE is kept)
+    """)
+
+
+def test_what_was_deleted_in_installed_modules_and_classes(same):
+    same("""
+        import colorsys, fractions, json
+        del colorsys.ONE_SIXTH, json.load, fractions.Fraction.limit_denominator
+        hop()
+        print([hasattr(colorsys, name) for name in ("ONE_SIXTH", "ONE_THIRD")], hasattr(json, "load"), hasattr(json, "loads"))
+        print(hasattr(fractions.Fraction, "limit_denominator"), fractions.Fraction(1, 2) + 1)
+        colorsys.ONE_SIXTH = 1.0
+        hop()
+        print(colorsys.ONE_SIXTH, hasattr(json, "load"), hasattr(fractions.Fraction, "limit_denominator"))
+    """)
+
+
+def test_methods_that_were_put_into_installed_classes(same):
+    same("""
+        import collections, email.message, fractions, json
+        def total2(self):
+            return sum(self.values()) * 2
+        real = json.JSONEncoder.default
+        def default(self, thing):
+            try:
+                return real(self, thing)
+            except TypeError as error:
+                return str(error)[:14]
+        collections.Counter.total2, json.JSONEncoder.default = total2, default
+        fractions.Fraction.half = property(lambda self: self / 2)
+        fractions.Fraction.made = classmethod(lambda cls: cls(1, 3))
+        fractions.Fraction.five = staticmethod(lambda: 5)
+        json.JSONEncoder.item_separator, email.message.Message.extra = ";", 4
+        hop()
+        print(collections.Counter("aab").total2(), collections.Counter.total2 is total2, json.dumps([1, {2}]))
+        half = fractions.Fraction(1, 2)
+        print(half.half, half.made(), half.five(), json.JSONEncoder.item_separator, email.message.Message().extra)
+        json.JSONEncoder.default = real
+        del collections.Counter.total2
+        hop()
+        try:
+            json.dumps({2})
+        except TypeError as error:
+            print(error)
+        print(hasattr(collections.Counter, "total2"), half.half)
+    """)
+
+
+def test_what_a_library_counts_itself(same, tmp_path):
+    """Numbers that are all of its state go along; others are in keeping with the rest of it at the peer."""
+    library = tmp_path / "lib" / "site-packages"
+    library.mkdir(parents=True)
+    (library / "counting.py").write_text(
+        "count = 0\nlimit = 5\ndef bump():\n    global count\n    count += 1\n    return count\n"
+    )
+    (library / "caching.py").write_text(
+        "ready = False\ncache = {}\ndef get(key):\n    global ready\n    if not ready:\n"
+        "        cache['first'] = 1\n        ready = True\n    return cache[key]\n"
+    )
+    same(
+        """
+        import caching, counting, py_compile
+        counting.bump(), counting.bump()
+        caching.get("first")
+        counting.limit = 9
+        hop()
+        print(counting.bump(), counting.count, counting.limit, caching.get("first"), caching.ready)
+        hop()
+        print(counting.bump(), counting.limit, caching.get("first"))
+        """,
+        env={"PYTHONPATH": str(library)},
+    )

@@ -48,7 +48,7 @@ SUITES = {
     "exceptions": ["exceptions", "groups"],
     "objects": [
         *("graph", "objects", "iterators", "typing", "payload", "runtime", "changes", "files", "mappings"),
-        "arrays",
+        *("arrays", "hashes", "modules", "registries", "stores"),
     ],
     "libraries": ["libraries"],
     "chains": ["chain", "benchmarks"],

@@ -3,13 +3,19 @@
 
 use std::hint::black_box;
 
-use capture::payload::{PayloadReader, PayloadWriter};
+use capture::payload::{PayloadReader, PayloadWriter, Start};
 use criterion::{criterion_group, criterion_main, BenchmarkId, Criterion, Throughput};
 use samples::{header, snapshot};
 
 fn write(frames: u32, buffers: &[&[u8]], bytes: &mut Vec<u8>) {
     let graph: &[u8] = b"the graph of the objects";
-    let writer = PayloadWriter::new(&header(frames), &snapshot(frames), buffers.to_vec(), vec![graph]);
+    let writer = PayloadWriter::new(
+        &header(frames),
+        &Start::default(),
+        &snapshot(frames),
+        buffers.to_vec(),
+        vec![graph],
+    );
     let writer = writer.expect("a payload in memory");
     bytes.clear();
     writer.write_to(bytes).expect("writing to memory");

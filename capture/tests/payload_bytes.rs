@@ -4,7 +4,7 @@ mod payload_parts;
 
 use std::io::{self, Cursor, Write};
 
-use capture::payload::{PayloadError, PayloadReader, PayloadWriter, Section};
+use capture::payload::{PayloadError, PayloadReader, PayloadWriter, Section, Start};
 use payload_parts::*;
 
 #[test]
@@ -32,7 +32,14 @@ fn sections_of_every_size_around_a_block_come_out() {
 
 #[test]
 fn a_payload_can_be_written_again() {
-    let writer = PayloadWriter::new(&header(), &snapshot(), vec![b"buffer"], vec![b"graph"]).unwrap();
+    let writer = PayloadWriter::new(
+        &header(),
+        &Start::default(),
+        &snapshot(),
+        vec![b"buffer"],
+        vec![b"graph"],
+    )
+    .unwrap();
     let (mut first, mut second) = (Vec::new(), Vec::new());
     writer.write_to(&mut first).unwrap();
     writer.write_to(&mut second).unwrap();
@@ -52,7 +59,7 @@ fn big_parts_are_written_from_where_they_are() {
         }
     }
     let noise = noise(3 * MIB, 3);
-    let writer = PayloadWriter::new(&header(), &snapshot(), vec![&noise], vec![]).unwrap();
+    let writer = PayloadWriter::new(&header(), &Start::default(), &snapshot(), vec![&noise], vec![]).unwrap();
     let mut spy = Spy(Vec::new());
     writer.write_to(&mut spy).unwrap();
     let start = noise.as_ptr() as usize;
@@ -80,7 +87,14 @@ fn a_writer_that_fails_is_heard() {
             Ok(())
         }
     }
-    let writer = PayloadWriter::new(&header(), &snapshot(), vec![b"buffer"], vec![b"graph"]).unwrap();
+    let writer = PayloadWriter::new(
+        &header(),
+        &Start::default(),
+        &snapshot(),
+        vec![b"buffer"],
+        vec![b"graph"],
+    )
+    .unwrap();
     for room in 0..writer.len() as usize {
         let error = writer.write_to(&mut Full(room)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WriteZero);

@@ -9,12 +9,13 @@ use crate::times;
 use capture::consumed::Consumed;
 use capture::cpython::buffer::filled_bytearray;
 use capture::cpython::evalframe;
-use capture::cpython::lifecycle::{around_fork, end_process, leave, make_room_for, Ended};
+use capture::cpython::lifecycle::{around_fork, end_process, leave, make_room_for, replace_process, Ended};
 use capture::cpython::modules::import;
 use capture::morph::{self, Objects};
-use capture::payload::PayloadReader;
+use capture::payload::{PayloadReader, Start};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -100,6 +101,9 @@ fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
 /// The program goes on; from here on its exceptions are its own.
 fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
     let Decoded { arrival, late, .. } = decoded;
+    if let Err(error) = late.bind(py).call_method0("begin") {
+        error.write_unraisable(py, None);
+    }
     drop(late);
     run(py, arrival, end);
     leave(0)
@@ -168,6 +172,30 @@ pub fn resume_file(file: &Bound<'_, PyAny>, value: Py<PyAny>) -> PyResult<()> {
     go_on(py, decoded)
 }
 
+/// Replaces this process by one that is started as that was which a file is from; returns if this
+/// one is, or has to do.
+///
+/// Args:
+///     path: the file.
+///
+/// Raises:
+///     PayloadError: the file is damaged.
+///     OSError: the file cannot be read.
+#[pyfunction]
+pub fn become_like_file(py: Python<'_>, path: PathBuf) -> PyResult<()> {
+    let (file, _) = transport::file::open(&path)?;
+    let reader = PayloadReader::open(file, None).map_err(|error| payload_error(py, error))?;
+    if build_identity(py)?.fits(&reader.header().build).is_err() {
+        return Ok(());
+    }
+    if let Ok(Some((program, words))) = words_to_become(py, reader.start()) {
+        let more = ["--file".into(), path.into_os_string()];
+        let words: Vec<_> = words.into_iter().chain(more).collect();
+        replace_process(&program, &words);
+    }
+    Ok(())
+}
+
 /// A Python file object as a reader.
 struct PythonFile {
     file: Py<PyAny>,
@@ -205,7 +233,11 @@ impl Read for PythonFile {
 ///     An exit status, if no program came.
 #[pyfunction]
 pub fn receive(py: Python<'_>, fd: i32, inode: Option<u64>) -> PyResult<i32> {
-    match receive_program(py, fd, inode) {
+    arrived(py, receive_program(py, fd, inode))
+}
+
+fn arrived(py: Python<'_>, received: Result<(Decoded, HeldSignals), Refused>) -> PyResult<i32> {
+    match received {
         Ok((decoded, signals)) => {
             signals.release();
             go_on(py, decoded)
@@ -250,9 +282,65 @@ fn receive_program(py: Python<'_>, fd: i32, inode: Option<u64>) -> Result<(Decod
             return Err(Refused::Quietly);
         }
     };
-    py.detach(|| receiver.hello(&ours))?;
+    let theirs = py.detach(|| receiver.hello(&ours))?;
+    let started = Start {
+        hashes: theirs.hashes,
+        options: theirs.options,
+    };
+    go_on_receiving(py, become_like(py, receiver, &started)?, inode.is_some())
+}
+
+/// Replaces this process by one that is started as home's was, unless it is like that.
+fn become_like(py: Python<'_>, receiver: Receiver, home: &Start) -> Result<Receiver, TransportError> {
+    match words_to_become(py, home) {
+        Ok(Some((program, words))) => receiver.hand_on(|more| {
+            let more = more.into_iter().map(OsString::from);
+            let words: Vec<_> = words
+                .into_iter()
+                .chain(["--channel".into()])
+                .chain(more)
+                .collect();
+            replace_process(&program, &words);
+        }),
+        // This one has to do.
+        Ok(None) | Err(_) => Ok(receiver),
+    }
+}
+
+/// A program and its words, for a process that is started as another was; None if this is one.
+fn words_to_become(py: Python<'_>, home: &Start) -> PyResult<Option<(OsString, Vec<OsString>)>> {
+    let hashes = PyBytes::new(py, &home.hashes);
+    import(py, "pyteleport.interpreter")?
+        .call_method1("words_to_become", (hashes, home.options.clone()))?
+        .extract()
+}
+
+/// Goes on receiving in a process that replaced the one which said Hello.
+///
+/// Args:
+///     words: what tells the channel.
+///     behind_shell: whether standard input and output were others when that process began.
+///
+/// Returns:
+///     An exit status, if no program came.
+#[pyfunction]
+pub fn receive_on(py: Python<'_>, words: Vec<String>, behind_shell: bool) -> PyResult<i32> {
+    let receiver = Receiver::from_words(&words).map_err(|error| transport_error(py, error))?;
+    let ready = crate::install::ready(py);
+    if let Err(error) = ready {
+        let told = receiver.failed(&kind_of(py, &error), &text_of(py, &error));
+        return told.map(|()| 1).map_err(|error| transport_error(py, error));
+    }
+    arrived(py, go_on_receiving(py, receiver, behind_shell))
+}
+
+fn go_on_receiving(
+    py: Python<'_>,
+    receiver: Receiver,
+    behind_shell: bool,
+) -> Result<(Decoded, HeldSignals), Refused> {
     let prepared = import(py, "pyteleport.arrival").and_then(|arrival| {
-        if inode.is_some() {
+        if behind_shell {
             arrival.call_method0("renew_surroundings")?;
         }
         import(py, "pyteleport.graph")

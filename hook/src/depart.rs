@@ -2,7 +2,7 @@
 
 use crate::encode::encode;
 use crate::errors::transport_error;
-use crate::identity::hello;
+use crate::identity::{hello, host};
 use crate::meanwhile::Meanwhile;
 use crate::times::{self, timed};
 use capture::cpython::lifecycle::replace_process;
@@ -42,7 +42,11 @@ pub fn depart(
 
     // What was printed so far comes before whatever the way there prints.
     import(py, "pyteleport.streams")?.call_method0("flush_streams")?;
-    let peer = timed("spawn", || py.detach(|| spawn(&argv, command.as_ref())));
+    let environment = import(py, "pyteleport.interpreter")?.call_method0("environment_of_peer")?;
+    let environment = environment.extract::<Vec<(OsString, Option<OsString>)>>()?;
+    let peer = timed("spawn", || {
+        py.detach(|| spawn(&argv, command.as_ref(), &environment))
+    });
     let mut peer = peer.map_err(|error| transport_error(py, error))?;
     // The peer starts meanwhile.
     import(py, "pyteleport.graph")?;
@@ -50,7 +54,8 @@ pub fn depart(
     let greeted = timed("hello", || {
         py.detach(|| peer.hello(&ours, check, &mut || calls.signalled()))
     });
-    greeted.map_err(|error| failed(py, error, std::mem::take(&mut calls)))?;
+    let theirs = greeted.map_err(|error| failed(py, error, std::mem::take(&mut calls)))?;
+    extras.set_item("elsewhere", theirs.host != host(py)?)?;
 
     let encoded = encode(py, extras)?;
     let payload = Payload(encoded.writer(py)?);
@@ -76,9 +81,13 @@ pub fn depart(
 /// The exit status of a home that cannot know the program's.
 const LOST: i32 = 255;
 
-fn spawn(argv: &[OsString], command: Option<&ReceiveCommand>) -> Result<Peer, TransportError> {
+fn spawn(
+    argv: &[OsString],
+    command: Option<&ReceiveCommand>,
+    environment: &[(OsString, Option<OsString>)],
+) -> Result<Peer, TransportError> {
     match command {
-        None => Peer::spawn_direct(argv, &[]),
+        None => Peer::spawn_direct(argv, environment),
         Some(command) => Peer::spawn_command(argv, command),
     }
 }

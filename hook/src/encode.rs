@@ -2,7 +2,7 @@
 
 use crate::errors::{capture_error, payload_error, raise};
 use crate::graph::GraphEncoder;
-use crate::identity::{build_identity, host};
+use crate::identity::{build_identity, host, start};
 use crate::meanwhile::Meanwhile;
 use crate::times::timed;
 use capture::cpython::buffer::HeldBuffer;
@@ -12,7 +12,7 @@ use capture::cpython::frame::RunningFrame;
 use capture::cpython::modules::import;
 use capture::cpython::thread::ThreadState;
 use capture::graph::Piece;
-use capture::payload::{Header, PayloadWriter};
+use capture::payload::{Header, PayloadWriter, Start};
 use capture::read::{frame_objects, read_stack, Place};
 use capture::snapshot::Snapshot;
 use pyo3::prelude::*;
@@ -74,6 +74,7 @@ fn variable(code: &Bound<'_, PyAny>, slot: usize) -> PyResult<String> {
 /// A payload's parts, ready to be written.
 pub struct Encoded {
     header: Header,
+    start: Start,
     snapshot: Snapshot,
     buffers: Vec<HeldBuffer>,
     graph: Vec<Piece>,
@@ -86,7 +87,7 @@ impl Encoded {
     pub fn writer(&self, py: Python<'_>) -> PyResult<PayloadWriter<'_>> {
         let buffers = self.buffers.iter().map(|buffer| &buffer[..]).collect();
         let graph = self.graph.iter().map(Piece::bytes).collect();
-        PayloadWriter::new(&self.header, &self.snapshot, buffers, graph)
+        PayloadWriter::new(&self.header, &self.start, &self.snapshot, buffers, graph)
             .map_err(|error| payload_error(py, error))
     }
 }
@@ -134,6 +135,7 @@ pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
     let graph = encoder.borrow_mut().take();
     Ok(Encoded {
         header,
+        start: start(py)?,
         snapshot: captured.snapshot,
         buffers: buffers.collect::<PyResult<_>>()?,
         graph,

@@ -2,13 +2,13 @@
 
 use crate::errors::payload_error;
 use capture::cpython::buffer::HeldBuffer;
-use capture::cpython::{fields, objects};
+use capture::cpython::{fields, hashes, objects, sets};
 use capture::graph::{DecodeError, Decoder, Encoder, Piece, Seam};
 use capture::payload::records::RecordSource;
 use capture::payload::GraphReader;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCode, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyCode, PyDict, PySet, PyString, PyTuple};
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use std::sync::Mutex;
@@ -200,4 +200,25 @@ pub fn read_fields<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDic
 #[pyfunction]
 pub fn write_fields(object: &Bound<'_, PyAny>, values: &Bound<'_, PyDict>) -> PyResult<()> {
     fields::write_all(object, values)
+}
+
+/// The environment that C code sees.
+#[pyfunction]
+pub fn environment(py: Python<'_>) -> Vec<(Bound<'_, PyBytes>, Bound<'_, PyBytes>)> {
+    let bytes = |text: std::ffi::OsString| PyBytes::new(py, text.as_encoded_bytes());
+    std::env::vars_os()
+        .map(|(name, value)| (bytes(name), bytes(value)))
+        .collect()
+}
+
+/// The secret of this interpreter that hashes of texts depend on.
+#[pyfunction]
+pub fn hash_secret(py: Python<'_>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, &hashes::secret())
+}
+
+/// A set that gives its members in this order, to be gone through and for nothing else.
+#[pyfunction]
+pub fn set_in_order<'py>(py: Python<'py>, members: Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PySet>> {
+    sets::in_order(py, &members)
 }

@@ -1,7 +1,8 @@
 //! Which interpreter this is.
 
+use capture::cpython::hashes::secret;
 use capture::cpython::modules::import;
-use capture::payload::BuildIdentity;
+use capture::payload::{BuildIdentity, Start};
 use pyo3::prelude::*;
 use transport::Hello;
 
@@ -27,6 +28,7 @@ pub fn build_identity(py: Python<'_>) -> PyResult<BuildIdentity> {
 /// What this end says of itself, and how it judges what the other end says.
 pub fn hello(py: Python<'_>) -> PyResult<(Hello, impl FnOnce(&Hello) -> Result<(), String>)> {
     let ours = build_identity(py)?;
+    let Start { hashes, options } = start(py)?;
     let hello = Hello {
         build: transport::BuildIdentity {
             implementation: ours.implementation.clone(),
@@ -38,6 +40,8 @@ pub fn hello(py: Python<'_>) -> PyResult<(Hello, impl FnOnce(&Hello) -> Result<(
         },
         host: host(py)?,
         pid: std::process::id(),
+        hashes,
+        options,
     };
     let check = move |theirs: &Hello| {
         let build = &theirs.build;
@@ -57,6 +61,15 @@ pub fn hello(py: Python<'_>) -> PyResult<(Hello, impl FnOnce(&Hello) -> Result<(
         theirs.fits(&ours)
     };
     Ok((hello, check))
+}
+
+/// How this interpreter was started.
+pub fn start(py: Python<'_>) -> PyResult<Start> {
+    let options = import(py, "pyteleport.interpreter")?.call_method0("same_flags")?;
+    Ok(Start {
+        hashes: secret().to_vec(),
+        options: options.extract()?,
+    })
 }
 
 /// The name of this machine.

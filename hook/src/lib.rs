@@ -34,7 +34,7 @@ mod _native {
     }
 
     #[pymodule_export]
-    use super::arrive::{receive, resume_file};
+    use super::arrive::{become_like_file, receive, receive_on, resume_file};
     #[pymodule_export]
     use super::depart::{depart, dump, dump_to, pump};
     #[pymodule_export]
@@ -46,9 +46,9 @@ mod _native {
     };
     #[pymodule_export]
     use super::graph::{
-        address_of_memory, atexit_entries, buffered_unread, dead_frame, has_field, own_attributes,
-        read_field, read_fields, text_give_back, text_newline, text_unread, write_field, write_fields,
-        GraphDecoder, GraphEncoder,
+        address_of_memory, atexit_entries, buffered_unread, dead_frame, environment, has_field, hash_secret,
+        own_attributes, read_field, read_fields, set_in_order, text_give_back, text_newline, text_unread,
+        write_field, write_fields, GraphDecoder, GraphEncoder,
     };
     #[pymodule_export]
     use super::install::{check_interpreter, hook_status, install_hook, uninstall_hook};

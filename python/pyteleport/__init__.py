@@ -20,6 +20,7 @@ from .errors import (
     TransportError,
     UnmovableError,
 )
+from .registered import register
 
 __all__ = [
     "BoundaryError",
@@ -33,6 +34,7 @@ __all__ = [
     "dump",
     "hook_status",
     "install_hook",
+    "register",
     "resume",
     "teleport",
     "tp_bash",

@@ -11,7 +11,7 @@ __builtins__ = imports.BUILTINS
 # Kept lazy: `os` and `sys` are there at start-up, everything else is imported when it is needed.
 
 
-def teleport(target=None, *, env=None, cwd=None, files=()):
+def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=()):
     """Stops the program here and goes on with it in another process.
 
     The call returns there. Here nothing of the program runs any more: this process forwards
@@ -24,6 +24,14 @@ def teleport(target=None, *, env=None, cwd=None, files=()):
         env: environment variables to set there, on top of those that travel.
         cwd: the directory to go on in; the same as here if it exists there.
         files: paths of files to take along, written to the directory that the program goes on in.
+        ship: modules, or their names, that travel by value, with their state, although the peer may
+            have them installed; or a dictionary that says ``"value"`` or ``"name"`` of each. A
+            package stands for all that is in it. Left to itself, a module travels by name if it is
+            installed here.
+        ship_files: paths of files and folders to take along, written there under the same paths
+            where they are not there with the same contents. With any of them, or with ``True``
+            alone, and always to another machine, the temporary files and folders of `tempfile`
+            come along that the program holds.
 
     Raises:
         CaptureError: the program cannot be captured here; :exc:`BoundaryError` and
@@ -34,7 +42,7 @@ def teleport(target=None, *, env=None, cwd=None, files=()):
 
     Whatever is raised, nothing moved, and the program goes on here.
     """
-    extras = _extras(env, cwd, files)
+    extras = _extras(env, cwd, files, ship, ship_files)
     if target is None:
         return _native.depart(_local_command(), None, extras)
     if isinstance(target, (list, tuple)) and all(isinstance(part, str) for part in target):
@@ -42,7 +50,7 @@ def teleport(target=None, *, env=None, cwd=None, files=()):
     raise TypeError(f"target must be None or a list of strings, not {target!r}")
 
 
-def bash_teleport(*argv, python="python", before="", env=None, cwd=None, files=()):
+def bash_teleport(*argv, python="python", before="", env=None, cwd=None, files=(), ship=(), ship_files=()):
     """Goes on with the program in the shell that a command opens.
 
     ``bash_teleport("ssh", "host", "conda activate py39;")`` runs that command with one argument
@@ -52,7 +60,7 @@ def bash_teleport(*argv, python="python", before="", env=None, cwd=None, files=(
         argv: the command; what it runs is appended as its last argument.
         python: the interpreter to start there, as a shell word or words.
         before: shell commands, or a list of them, to run before it.
-        env, cwd, files: as for :func:`teleport`.
+        env, cwd, files, ship, ship_files: as for :func:`teleport`.
 
     Raises:
         As :func:`teleport`.
@@ -61,7 +69,8 @@ def bash_teleport(*argv, python="python", before="", env=None, cwd=None, files=(
         raise TypeError("bash_teleport() takes the words of a command, each a string")
     if not isinstance(before, str):
         before = "; ".join(before)
-    return _native.depart(list(argv), _shell(python, before, env, cwd), _extras(env, cwd, files))
+    extras = _extras(env, cwd, files, ship, ship_files)
+    return _native.depart(list(argv), _shell(python, before, env, cwd), extras)
 
 
 tp_bash = tp_shell = bash_teleport
@@ -72,8 +81,8 @@ def tp_dummy(dry_run=False, **options):
 
     Args:
         dry_run: do nothing at all.
-        options: ``python`` (the interpreter, this one if left out), ``before``, ``env``, ``cwd``
-            and ``files``, as for :func:`bash_teleport`.
+        options: ``python`` (the interpreter, this one if left out), ``before``, ``env``, ``cwd``,
+            ``files``, ``ship`` and ``ship_files``, as for :func:`bash_teleport`.
 
     Raises:
         As :func:`teleport`.
@@ -86,13 +95,14 @@ def tp_dummy(dry_run=False, **options):
     return teleport(**options)
 
 
-def dump(path_or_file):
+def dump(path_or_file, *, ship=(), ship_files=()):
     """Keeps the running program in a file, and goes on.
 
     ``python state.tp`` goes on from there, any number of times, as does :func:`resume`.
 
     Args:
         path_or_file: a path, which is written as a whole or not at all, or an open binary file.
+        ship, ship_files: as for :func:`teleport`.
 
     Returns:
         ``None`` here; a true value in a program that goes on from the file.
@@ -101,7 +111,7 @@ def dump(path_or_file):
         CaptureError: the program cannot be captured here.
         OSError: the file cannot be written.
     """
-    extras = _extras(None, None, ())
+    extras = _extras(None, None, (), ship, ship_files)
     if hasattr(path_or_file, "write"):
         return _native.dump_to(path_or_file, extras, _trailer())
     return _native.dump(path_or_file, extras, _trailer())
@@ -122,9 +132,18 @@ def resume(path_or_file, value=True):
     _native.resume_file(path_or_file, value)
 
 
-def _extras(env, cwd, files):
+def _extras(env, cwd, files, ship, ship_files):
     """What travels beside the program, as plain data."""
     import os
+
+    if ship:
+        from .modules import chosen
+
+        ship = chosen(ship)
+    if ship_files:
+        from .shipped import paths_of
+
+        ship_files = paths_of(ship_files)
 
     if env is not None:
         env = {os.fspath(name): os.fspath(value) for name, value in dict(env).items()}
@@ -138,6 +157,8 @@ def _extras(env, cwd, files):
         "cwd": None if cwd is None else os.fspath(cwd),
         "files": taken,
         "value": None,
+        "ship": ship or None,
+        "ship_files": ship_files if ship_files or ship_files == [] else None,
     }
 
 

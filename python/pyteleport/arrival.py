@@ -14,21 +14,31 @@ def receive(arguments):
 
     Args:
         arguments: ``--fd N``, the descriptor to home; behind a shell also ``--inode I``, which
-            tells whether that descriptor is the one that home meant.
+            tells whether that descriptor is the one that home meant. For a process that replaced
+            the one which was started so: ``--channel WORDS...``, or ``--file PATH``.
     """
     from . import _native
 
+    if arguments[0] == "--file":
+        return resume_from_command_line(arguments[1], again=True)
+    if arguments[0] == "--channel":
+        return _native.receive_on(arguments[1:], arguments[1] != "direct")
     options = dict(zip(arguments[::2], arguments[1::2]))
     inode = options.get("--inode")
     return _native.receive(int(options["--fd"]), None if inode is None else int(inode))
 
 
-def resume_from_command_line(path):
-    """Goes on from a file; returns an exit status only if that is impossible."""
+def resume_from_command_line(path, again=False):
+    """Goes on from a file; returns an exit status only if that is impossible.
+
+    This process is replaced first by one that is started as the program's was, unless that was done.
+    """
     from . import _native
     from .errors import TeleportError
 
     try:
+        if not again:
+            _native.become_like_file(path)
         _native.resume_file(path, True)
     except (TeleportError, OSError) as error:
         print(f"pyteleport: {path}: {error}", file=sys.stderr)

@@ -259,3 +259,58 @@ def fill_attributes(thing, attributes):
     """Fill the dictionary of an object."""
     thing.__dict__.clear()
     thing.__dict__.update(attributes)
+
+
+def make_local(cls, args, options):
+    """Something of which each thread has its own, not filled: whose `__init__` runs in new threads only."""
+    return cls.__new__(cls, *args, **options)
+
+
+def fill_local(thing, own):
+    """Fill it for this thread."""
+    from _thread import _local
+
+    _local.__getattribute__(thing, "__dict__").update(own)
+
+
+def current_context():
+    """The context that is in force, which only its tokens lead to."""
+    from _contextvars import ContextVar
+    from gc import get_referents
+
+    probe = ContextVar("probe")
+    token = probe.set(None)
+    found = next((part for part in get_referents(token) if type(part).__name__ == "Context"), None)
+    probe.reset(token)
+    return found
+
+
+def make_token(context, variable, missing, old, is_used):
+    """A token of a context, None for the one in force, that puts a variable back to its old value."""
+    from _contextvars import Context, Token
+
+    if is_used:  # and tells nothing but what is asked of it
+        return Context().run(_used_token, variable, missing, old)
+    if context is not None:
+        return context.run(make_token, None, variable, missing, old, False)
+    if missing:
+        if variable.get(Token) is not Token:
+            raise LookupError("%r has a value here, and a token says that it had none" % variable)
+        return variable.set(None)  # what it is set to comes later
+    outer = variable.set(old)
+    token = variable.set(old)
+    variable.reset(outer)
+    return token
+
+
+def _used_token(variable, missing, old):
+    if not missing:
+        variable.set(old)
+    token = variable.set(None)
+    variable.reset(token)
+    return token
+
+
+def make_bare_of(cls):
+    """An instance of a class that has no state of its own."""
+    return cls.__new__(cls)

@@ -208,3 +208,35 @@ def fill_decimal_manager(manager, state):
     """Let it know its contexts."""
     write_field(manager, "local", state[0])
     write_field(manager, "global", state[1])
+
+
+# -------------------------------------------------------------------------------------- json
+
+_SCANNER = (
+    "strict",
+    "object_hook",
+    "object_pairs_hook",
+    "parse_float",
+    "parse_int",
+    "parse_constant",
+    "array_hook",
+)
+
+
+def take_json_scanner(_pickler, scanner):
+    """What decoders of `json` read with: all that it has shows."""
+    return make_json_scanner, (
+        type(scanner),
+        {name: getattr(scanner, name) for name in _SCANNER if hasattr(scanner, name)},
+    )
+
+
+class _Decoder:
+    """What a scanner is made from."""
+
+
+def make_json_scanner(cls, facts):
+    """A scanner of a decoder with these settings."""
+    decoder = _Decoder()
+    vars(decoder).update(facts)
+    return cls(decoder)

@@ -81,17 +81,31 @@ def make_standard_raw(descriptor, mode, closes):
 
 
 def make_buffered(cls, raw):
-    """A buffer over a raw file."""
-    return cls(raw)
+    """A buffer over a raw file; what a class adds to making one is not done again."""
+    base = _buffer_of(cls)
+    made = base.__new__(cls, raw)
+    base.__init__(made, raw)
+    return made
 
 
-def fill_buffered(buffered, position):
+def _buffer_of(cls):
+    """The class of `io` that a class of buffers derives from."""
+    return next(base for base in cls.__mro__ if base.__module__ in ("_io", "io"))
+
+
+def fill_buffered(buffered, state):
     """Go to where the program stood."""
-    buffered.seek(position)
+    position, attributes = state
+    buffered.__dict__.update(attributes)
+    _buffer_of(type(buffered)).seek(buffered, position)
 
 
 def make_text_layer(buffer, options):
     """A text layer over a buffer."""
+    if buffer.closed:  # and made so, as those are that do not end at a file of ours
+        text = io.TextIOWrapper(io.BytesIO(), **options)
+        _native.write_field(text, "buffer", buffer)
+        return text
     return io.TextIOWrapper(buffer, **options)
 
 
@@ -235,7 +249,8 @@ def _take_buffered(pickler, buffered):
         return made  # the raw file says what is wrong with it, or is a standard stream
     if not buffered.seekable():
         return pickler.refuse(buffered, "what it has read ahead cannot be found again; read it all")
-    return (*made, buffered.tell(), None, None, fill_buffered)
+    state = _buffer_of(type(buffered)).tell(buffered), dict(buffered.__dict__)
+    return (*made, state, None, None, fill_buffered)
 
 
 def _take_text(pickler, text):
@@ -308,17 +323,33 @@ TAKERS = (
 
 
 def unpack(packed):
-    """Write the files that came along, (path, mode, contents) each, where they are not there yet."""
+    """Write what came along, (path, mode, contents) each, where it is not there yet.
+
+    Contents are bytes; or the text of a link; or None for a folder.
+    """
     for path, mode, contents in packed:
-        try:
-            with open(path, "rb") as file:
-                if file.read() == contents:
-                    continue
-        except OSError:
-            pass
-        folder = os.path.dirname(path)
-        if folder:
-            os.makedirs(folder, exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(contents)
+        if contents is None:
+            os.makedirs(path, exist_ok=True)
+        elif isinstance(contents, str):
+            if not os.path.islink(path) or os.readlink(path) != contents:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                os.symlink(contents, path)
+            continue
+        elif _has(path, contents):
+            continue
+        else:
+            folder = os.path.dirname(path)
+            if folder:
+                os.makedirs(folder, exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(contents)
         os.chmod(path, mode)
+
+
+def _has(path, contents):
+    """Whether a file is there and has these contents."""
+    try:
+        with open(path, "rb") as file:
+            return file.read() == contents
+    except OSError:
+        return False

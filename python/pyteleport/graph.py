@@ -170,9 +170,14 @@ def _lower_limit(limit):
 
 def _encode(capture, extras, limit, collecting):
     streams.flush_streams()
-    found = modules.Modules(capture.objects)
+    _take_files(extras)
+    modules.choices.update(extras.pop("ship", None) or {})
+    found = modules.Modules(capture.objects, modules.choices)
     early = {"extras": {key: extras[key] for key in ("cwd", "env") if extras.get(key)}}
     runtime.take_early(early, capture, extras, found.by_value, found.aliases)
+    found.read_sources(early["sources"].values(), capture.codes)
+    if modules.choices:
+        early["ship"] = modules.choices
     if found.hidden:
         early["hidden"] = found.hidden
     late = runtime.take_late(limit, collecting, found)
@@ -189,6 +194,17 @@ def _encode(capture, extras, limit, collecting):
 
         raise unmovable(asker.culprits, capture, found, _more_roots(late, options)) from None
     return encoder
+
+
+def _take_files(extras):
+    """Take along what was asked for, and what the program could not do without on another machine."""
+    paths = extras.pop("ship_files", None)
+    if paths is None and not extras.get("elsewhere"):
+        return
+    from . import shipped
+
+    shipped.flush()
+    extras["files"] = [*(extras.get("files") or ()), *shipped.take([*(paths or ()), *shipped.temporary()])]
 
 
 def _write(encoder, asker, late, options):
@@ -256,6 +272,10 @@ class Arrival:
     def give_back(self):
         """Give back what acts on the world outside: the program is here for good, and goes on."""
         runtime.settle(self._late)
+
+    def begin(self):
+        """Start what must not come before the program: its timers."""
+        runtime.begin(self._late)
 
 
 def decode(decoder):
@@ -372,5 +392,11 @@ def _place_ordered(*state):
     iterators.place_ordered(*state)
 
 
-# Done when no dictionary changes any more.
-_PLACE = {"place": _place, "place ordered": _place_ordered}
+def _place_in_set(*state):
+    from . import iterators
+
+    iterators.place_in_set(*state)
+
+
+# Done when no dictionary or set changes any more.
+_PLACE = {"place": _place, "place ordered": _place_ordered, "place in set": _place_in_set}

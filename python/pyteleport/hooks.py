@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from . import imports
+
+__builtins__ = imports.BUILTINS
+
 _HOOKS = ("excepthook", "displayhook", "unraisablehook", "breakpointhook")
 
 
@@ -52,3 +56,38 @@ def give_back_async_hooks(taken):
     hooks, depth = taken
     sys.set_asyncgen_hooks(*hooks)
     sys.set_coroutine_origin_tracking_depth(depth)
+
+
+_NO_TRACER = "the frames that it follows are others at the peer; take it out before the move"
+
+
+class Tracer:
+    """A function that follows what is run, which cannot move."""
+
+    def __init__(self, function):
+        self.function = function
+
+
+def take_trace(found):
+    """The program's own function that follows it. One of a debugger or the like stays where it is."""
+    return _tracer(sys.gettrace(), found)
+
+
+def take_profile(found):
+    """As above."""
+    return _tracer(sys.getprofile(), found)
+
+
+def _tracer(function, found):
+    kind = getattr(function, "__func__", function)
+    owner = getattr(kind, "__module__", None)
+    return Tracer(function) if owner in found.by_value else None
+
+
+def give_back_tracer(taken):
+    """There is none."""
+
+
+def take_tracer(pickler, tracer):
+    """Refuse it."""
+    return pickler.refuse(tracer, _NO_TRACER)

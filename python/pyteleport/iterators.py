@@ -2,7 +2,8 @@
 
 An iterator is made over nothing, of the same class, and gets its fields when what they refer to is
 being read: so it may be part of what it goes through. Those over dictionaries wait until all of
-these are whole: their places count entries, which lie closer there than at home.
+these are whole: their places count entries, which lie closer there than at home. So do those over
+sets: their members lie where they did only if they have the same hashes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import itertools
 
 from . import imports, instances
-from ._native import read_field, read_fields, write_field, write_fields
+from ._native import read_field, read_fields, set_in_order, write_field, write_fields
 from .builders import NoItems
 from .errors import ResumeError
 
@@ -60,6 +61,7 @@ _MAKERS = {
     "list_iterator": lambda: iter([]),
     "list_reverseiterator": lambda: reversed([]),
     "callable_iterator": lambda: iter(int, 1),
+    "set_iterator": lambda: iter(set()),
     "dict_keyiterator": lambda: iter({}),
     "dict_valueiterator": lambda: iter({}.values()),
     "dict_itemiterator": lambda: iter({}.items()),
@@ -143,8 +145,28 @@ def place_ordered(iterator, mapping, key, changed):
     write_fields(iterator, fields)
 
 
+def place_in_set(iterator, members, rest, position):
+    """Let an iterator over a set, which is whole now, stand before those of its members that are left.
+
+    With None it finds the set changed. Where the members come in another order here, it goes
+    through these alone.
+    """
+    size = _size(members)
+    left = 0 if rest is None else len(rest)
+    fields = {"si_set": members, "si_used": size, "si_pos": position, "len": left}
+    if rest is None:
+        fields["si_used"] = -1
+    write_fields(iterator, fields)
+    if rest is None:
+        return
+    here = _rest(iterator)
+    if len(here) != left or any(one is not other for one, other in zip(here, rest)):
+        alone = set_in_order(rest)
+        write_fields(iterator, {"si_set": alone, "si_used": left, "si_pos": 0, "len": left})
+
+
 def _rest(iterator):
-    """What is still to come of an iterator over a dictionary, which stays where it is."""
+    """What is still to come of an iterator over a dictionary or set, which stays where it is."""
     return iterator.__reduce__()[1][0]
 
 
@@ -188,6 +210,21 @@ def take_over_dictionary(pickler, iterator):
         pickler.deferred_ids[id(iterator)] = iterator
         pickler.deferred.append(("place", iterator, mapping, remaining))
     return make_nameless, (type(iterator).__name__,)
+
+
+def take_over_set(pickler, iterator):
+    """An iterator over a set, by its place and what is still to come."""
+    members = read_field(iterator, "si_set")
+    if members is not None and id(iterator) not in pickler.deferred_ids:
+        pickler.deferred_ids[id(iterator)] = iterator
+        rest = _rest(iterator) if read_field(iterator, "si_used") == _size(members) else None
+        pickler.deferred.append(("place in set", iterator, members, rest, read_field(iterator, "si_pos")))
+    return make_nameless, (type(iterator).__name__,)
+
+
+def _size(members):
+    """How many members a set or frozen set has, whatever its class says."""
+    return (set if issubclass(type(members), set) else frozenset).__len__(members)
 
 
 def take_over_ordered(pickler, iterator):

@@ -34,8 +34,11 @@ def take_logging():
     levels = {
         level: name for level, name in logging._levelToName.items() if level not in (0, 10, 20, 30, 40, 50)
     }
-    facts = logging.root.manager.disable, logging.raiseExceptions, levels
-    if not loggers and facts == (0, True, {}):
+    last = logging.lastResort
+    # None, another handler, or the level of the usual one
+    last = last.level if last is logging._defaultLastResort else (last,)
+    facts = logging.root.manager.disable, logging.raiseExceptions, levels, last
+    if not loggers and facts == (0, True, {}, logging.WARNING):
         return None
     handlers = [ref() for ref in logging._handlerList]
     used = {id(handler) for _name, fields, _more, _kind in loggers for handler in fields[-1]}
@@ -47,7 +50,7 @@ def give_back_logging(taken):
     """Set on the loggers here what was set on those at home."""
     import logging
 
-    loggers, handlers, (disable, raises, levels) = taken
+    loggers, handlers, (disable, raises, levels, last) = taken
     for name, fields, more, kind in loggers:
         logger = logging.root if name == "root" else logging.getLogger(name)
         if kind is not None and type(logger) is not kind:
@@ -61,6 +64,10 @@ def give_back_logging(taken):
             logging._handlers[handler.get_name()] = handler
     for level, name in levels.items():
         logging.addLevelName(level, name)
+    if type(last) is tuple:
+        logging.lastResort = last[0]
+    else:
+        logging._defaultLastResort.setLevel(last)
     logging.raiseExceptions = raises
     logging.root.manager.disable = disable
     logging.root.manager._clear_cache()

@@ -17,8 +17,10 @@ import os
 import sys
 from types import FunctionType
 
-from . import _native
+from . import _native, imports
 from .classes import is_made_in_python, read_namespace
+
+__builtins__ = imports.BUILTINS
 
 ModuleType = type(sys)
 
@@ -112,6 +114,61 @@ def _is_own(name, namespace):
     return path.endswith((".py", ".pyc")) and name.partition(".")[0] != "pyteleport"
 
 
+# What the program has chosen with the option `ship`, now or before an earlier move.
+choices = {}
+
+
+def _choice(ship, name, namespace):
+    """What the program has chosen for a module, or for the package that it is in; None if nothing."""
+    package = name
+    while package and package not in ship:
+        package = package.rpartition(".")[0]
+    if not package:
+        return None
+    if package != name and ship[package] and _is_compiled(namespace):
+        return None
+    return ship[package]
+
+
+def _is_compiled(namespace):
+    """Whether a module is not made in Python: only its name can travel."""
+    spec = namespace.get("__spec__")
+    path = namespace.get("__file__")
+    if type(path) is str:
+        return not path.endswith((".py", ".pyc"))
+    return spec is not None and spec.origin == "built-in"
+
+
+def chosen(ship):
+    """The option `ship` as a dictionary: name → whether by value.
+
+    Raises:
+        TypeError, ValueError: it is none, or names what cannot travel so.
+    """
+    if not ship:
+        return {}
+    if isinstance(ship, (str, ModuleType)):
+        ship = [ship]
+    pairs = ship.items() if isinstance(ship, dict) else [(each, "value") for each in ship]
+    found = {}
+    for module, how in pairs:
+        name = module if isinstance(module, str) else getattr(module, "__name__", None)
+        if type(name) is not str or how not in ("value", "name"):
+            raise TypeError(
+                "ship names modules, and says 'value' or 'name' of each, not %r: %r" % (module, how)
+            )
+        if how == "value":
+            there = sys.modules.get(name)
+            if there is None:
+                raise ValueError("ship: there is no module %s; import it first" % name)
+            if not isinstance(there, ModuleType) or _is_compiled(namespace_of(there)):
+                raise ValueError("ship: %s is not made in Python, and can only travel by its name" % name)
+        elif name == "__main__":
+            raise ValueError("ship: __main__ has no name that a peer could find")
+        found[name] = how == "value"
+    return found
+
+
 def _is_half_done(namespace):
     """Whether the body of a module is still running, below an import."""
     return getattr(namespace.get("__spec__"), "_initializing", False) is True
@@ -121,7 +178,9 @@ def odd_entries(by_value):
     """What the program has put into `sys.modules` that is no module."""
     odd = {}
     for name, thing in sys.modules.copy().items():
-        if not issubclass(type(thing), ModuleType) and thing is not None:
+        if thing is None:
+            odd[name] = None
+        elif not issubclass(type(thing), ModuleType):
             kind = thing if issubclass(type(thing), type) else type(thing)
             owner = read_namespace(kind).get("__module__")
             if owner == name or owner in by_value:
@@ -154,18 +213,26 @@ class Modules:
         aliases: further names in `sys.modules` of modules in `by_value`.
         by_id: id of an object → its persistent id; all these objects live as long as the process.
         hidden: names in `by_value` that are none of `sys.modules`.
+        installed: (module, its name, its namespace) of those that travel by name.
+        words: names that the program's sources mention.
+        patched_attributes: (module, what names a method of a class in it) that the program replaced.
         patches: (module, its name, attribute, value) where the program has put something of its own
             into a module that travels by name.
     """
 
-    def __init__(self, more=()):
-        """`more` are objects of frames: modules among them that nobody finds travel by value."""
+    def __init__(self, more=(), ship=None):
+        """`more` are objects of frames: modules among them that nobody finds travel by value.
+
+        `ship` says of some modules, by their names, whether they travel by value.
+        """
         self.by_value = {}
         self.aliases = []
         self.by_id = by_id = {}
         self._index = None
         names = {}
-        installed = []
+        self.installed = installed = []
+        self.words = set()
+        self.patched_attributes = set()
         for name, module in sys.modules.copy().items():
             if not isinstance(module, ModuleType):
                 continue
@@ -178,7 +245,10 @@ class Modules:
             namespace = namespace_of(module)
             by_id[key] = ("m", name)
             by_id[id(namespace)] = ("d", name)
-            if name == "__main__" or _is_own(name, namespace) or _is_half_done(namespace):
+            by_value = _choice(ship, name, namespace) if ship else None
+            if by_value is None:
+                by_value = _is_own(name, namespace)
+            if name == "__main__" or by_value or _is_half_done(namespace):
                 self.by_value[name] = module
             elif not name.startswith("pyteleport"):
                 installed.append((module, name, namespace))
@@ -203,6 +273,25 @@ class Modules:
         for attribute in _STREAMS:
             _add_stream(by_id, attribute)
 
+    def read_sources(self, texts, codes):
+        """Find the words of the program's sources."""
+        from . import baselines
+
+        self.texts = list(texts)
+        self.words = baselines.words_of(self.texts, codes)
+
+    def assigns(self, name):
+        """Whether the program's sources assign to an attribute of this name."""
+        wanted = b".%s=" % name.encode()
+        for text in self.texts:
+            squeezed = text.replace(b" ", b"")
+            at = squeezed.find(wanted)
+            while at >= 0:
+                if squeezed[at + len(wanted) :][:1] != b"=":
+                    return True
+                at = squeezed.find(wanted, at + 1)
+        return False
+
     def owns(self, name):
         """Whether the module of this name travels by value, or is no module at all."""
         return type(name) is not str or name in self.by_value or name not in sys.modules
@@ -213,6 +302,8 @@ class Modules:
             return False
         if self._patched and (module, qualname.partition(".")[0]) in self._patched:
             return self.had(thing, module, qualname)
+        if (module, qualname) in self.patched_attributes:
+            return type(thing) is FunctionType and thing.__globals__ is namespace_of(sys.modules[module])
         found = sys.modules[module]
         try:
             for part in qualname.split("."):

@@ -33,7 +33,19 @@ from types import (
     WrapperDescriptorType,
 )
 
-from . import _native, builders, classes, exceptions, files, generators, imports, instances
+from . import (
+    _native,
+    builders,
+    classes,
+    exceptions,
+    files,
+    generators,
+    hooks,
+    imports,
+    instances,
+    perthread,
+    registered,
+)
 
 __builtins__ = imports.BUILTINS
 
@@ -249,60 +261,11 @@ def take_super(_pickler, thing):
     return super, (read(thing, "__thisclass__"), receiver)
 
 
-_HELD = "a lock that is held; release it before the move"
-
-
-def take_lock(pickler, lock):
-    """A lock that nobody holds is as good as a new one."""
-    if lock.locked():
-        return pickler.refuse(lock, _HELD)
-    return builders.make_lock, ()
-
-
-def take_rlock(pickler, lock):
-    """As above, or held by the thread that travels.
-
-    Its text is the one place that tells, and changes nothing.
-    """
-    from _thread import RLock, get_ident
-
-    text = RLock.__repr__(lock)
-    if text.startswith("<unlocked"):
-        return type(lock), ()
-    held = dict(word.split("=") for word in text.split() if "=" in word)
-    if held.get("owner") != str(get_ident()):
-        return pickler.refuse(lock, _HELD)
-    return builders.hold_rlock, (type(lock), int(held["count"]))
-
-
-def take_module_lock(_pickler, lock):
-    """The lock of a module that is being imported: held by whoever imports it."""
-    count = lock.count if type(lock.count) is int else len(lock.count)
-    return builders.hold_module_lock, (lock.name, count)
-
-
-def take_import_lock(_pickler, _context):
-    """What holds the interpreter's import lock."""
-    return builders.hold_import_lock, ()
-
-
-def take_local(pickler, thing):
-    return pickler.refuse(thing, "what a thread keeps for itself cannot be read yet; leave it out")
-
-
-def take_variable(pickler, variable):
-    """A context variable: by name if a module that travels by name has it."""
-    from gc import get_referents
-
-    pid = pickler.modules.search(variable)
-    if pid is not None:
-        return classes.attribute, (sys.modules[pid[1]], pid[2])
-    pickler.variables[id(variable)] = variable
-    return builders.make_variable, tuple(get_referents(variable)[:2])
-
-
-def take_context(_pickler, context):
-    return builders.make_context, (list(context.items()),)
+def take_system_random(pickler, generator):
+    """What asks the system for numbers has no state, and says so when asked for it."""
+    state = instances.own_state(pickler, generator)
+    made = builders.make_bare_of, (type(generator),)
+    return made if state is None else (*made, state, None, None, instances.fill)
 
 
 def take_match(pickler, match):
@@ -389,6 +352,7 @@ def _nameless_iterators():
     for view in ({}.keys(), {}.values(), {}.items()):
         yield type(iter(view)), over_dictionary
         yield type(reversed(view)), over_dictionary
+    yield type(iter(set())), _later("iterators", "take_over_set")
     yield type(iter(OrderedDict())), _later("iterators", "take_over_ordered")
 
 
@@ -422,6 +386,7 @@ TAKERS = {
     classes.OwnNamespace: classes.take_own_namespace,
     FrameType: exceptions.take_frame,
     TracebackType: exceptions.take_traceback,
+    hooks.Tracer: hooks.take_tracer,
 }
 TAKERS.update((kind, take_view) for kind in _view_types())
 TAKERS.update(_nameless_iterators())
@@ -432,9 +397,22 @@ _take_array = _later("arrays", "take_array")
 
 # Types of modules that the program may not have loaded: looked up only once it has.
 _BY_MODULE = {
-    "_thread": (("LockType", take_lock), ("RLock", take_rlock), ("_local", take_local)),
-    "_contextvars": (("ContextVar", take_variable), ("Context", take_context)),
-    "contextvars": (("ContextVar", take_variable), ("Context", take_context)),
+    "_thread": (
+        ("LockType", perthread.take_lock),
+        ("RLock", perthread.take_rlock),
+        ("_local", perthread.take_local),
+    ),
+    "_contextvars": (
+        ("ContextVar", perthread.take_variable),
+        ("Context", perthread.take_context),
+        ("Token", perthread.take_token),
+    ),
+    "contextvars": (
+        ("ContextVar", perthread.take_variable),
+        ("Context", perthread.take_context),
+        ("Token", perthread.take_token),
+    ),
+    "random": (("SystemRandom", take_system_random),),
     "re": (("Match", take_match),),
     "typing": (
         ("TypeVar", take_type_variable),
@@ -452,8 +430,8 @@ _BY_MODULE = {
         )
     ),
     "_frozen_importlib": (
-        ("_ModuleLock", take_module_lock),
-        ("_ImportLockContext", take_import_lock),
+        ("_ModuleLock", perthread.take_module_lock),
+        ("_ImportLockContext", perthread.take_import_lock),
     ),
     "weakref": (("finalize", take_finalizer),),
     "functools": (("_lru_cache_wrapper", _later("cfields", "take_cached")),),
@@ -464,6 +442,10 @@ _BY_MODULE = {
     ),
     "mmap": (("mmap", _later("mappings", "take_mapping")),),
     "_struct": (("Struct", take_struct),),
+    "_compression": (("DecompressReader", _later("compressed", "take_reader")),),
+    "compression._common._streams": (("DecompressReader", _later("compressed", "take_reader")),),
+    "zipfile": (("ZipExtFile", _later("compressed", "take_member")),),
+    "_json": (("make_scanner", _later("cfields", "take_json_scanner")),),
     "subprocess": (("Popen", take_child_process),),
     "_io": files.TAKERS,
 }
@@ -478,6 +460,7 @@ _UNNAMED = {
     ("builtins", "anext_awaitable"): generators.take_anext,
     ("builtins", "memory_iterator"): _later("cfields", "take_memory_iterator"),
     ("decimal", "ContextManager"): _later("cfields", "take_decimal_manager"),
+    ("zlib", "Compress"): _later("compressed", "take_compressor"),
     ("_csv", "reader"): _later("cfields", "take_csv_reader"),
     ("_csv", "writer"): _later("cfields", "take_csv_writer"),
     ("_csv", "Dialect"): _later("cfields", "take_csv_dialect"),
@@ -492,9 +475,14 @@ def table():
         if module is not None:
             for attribute, taker in pairs:
                 kind = getattr(module, attribute, None)
-                if type(kind) is type:
+                if type(kind) is type or (isinstance(kind, type) and kind.__module__ in _READERS):
                     takers[kind] = taker
+    takers.update((kind, registered.taker_of(*pair)) for kind, pair in registered.table.items())
     return takers
+
+
+# Where the classes are that read through a decompressor; they have metaclasses.
+_READERS = ("_compression", "compression._common._streams", "zipfile")
 
 
 def choose(pickler, cls):
@@ -505,6 +493,21 @@ def choose(pickler, cls):
         return exceptions.take_exception
     if issubclass(cls, Ref):
         return take_ref
+    for base in cls.__mro__[1:]:
+        if (
+            base.__module__ in ("_io", "io")
+            and base.__name__.startswith("Buffered")
+            and base in pickler.takers
+            and instances.reduces_like(cls, base)
+        ):
+            return pickler.takers[base]
+    for module in _READERS:
+        reader = getattr(sys.modules.get(module), "DecompressReader", None)
+        if reader is not None and issubclass(cls, reader):
+            return pickler.takers[reader]
+    local = sys.modules["_thread"]._local
+    if issubclass(cls, local):
+        return perthread.take_local
     for base in (property, classmethod, staticmethod, ModuleType):
         if issubclass(cls, base):
             return TAKERS[base]

@@ -1,8 +1,8 @@
 """The state of the interpreter that belongs to the program: a table of (take, give back) pairs.
 
-`EARLY` is plain data, given back before any object of the program is built, because building may
-import. `LATE` travels in the graph, since handlers and hooks are objects of the program. What acts
-on the world outside is given back last of all (`SETTLE`), when the program is there for good.
+`EARLY` (`surroundings`) is plain data, given back before any object of the program is built. `LATE`
+travels in the graph, since handlers and hooks are objects of the program. What acts on the world
+outside is given back last of all (`SETTLE`), when the program is there for good.
 
 Each `take` returns None where there is nothing to say, which must cost next to nothing; nothing is
 imported to ask. Each `give_back` gets what `take` returned.
@@ -13,103 +13,23 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _native, changes, files, hooks, imports, modules, sources, streams
+from . import (
+    _native,
+    changes,
+    files,
+    hooks,
+    imports,
+    modules,
+    registered,
+    registries,
+    sources,
+    streams,
+    timers,
+)
 from .sources import when_imported
+from .surroundings import EARLY
 
 __builtins__ = imports.BUILTINS
-
-# -------------------------------------------------------------------------------------- early
-
-
-def take_environ():
-    """The environment, as bytes."""
-    return dict(os.environ._data)
-
-
-def give_back_environ(taken):
-    """Make the environment equal; only differences are touched."""
-    environ = os.environb
-    zone = environ.get(b"TZ")
-    for key in [key for key in environ if key not in taken]:
-        del environ[key]
-    for key, value in taken.items():
-        if environ.get(key) != value:
-            environ[key] = value
-    if environ.get(b"TZ") != zone:
-        import time
-
-        time.tzset()
-
-
-def take_cwd():
-    """The working folder, unless it is gone."""
-    try:
-        return os.getcwd()
-    except OSError:
-        return None
-
-
-def give_back_cwd(path):
-    """Go to the working folder; a peer without it stays where it is, and says so."""
-    try:
-        os.chdir(path)
-    except OSError as problem:
-        sys.stderr.write("pyteleport: cannot go to %s: %s\n" % (path, problem.strerror))
-        sys.stderr.flush()
-
-
-def take_umask():
-    """The mask for new files."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def take_path():
-    """`sys.path`: each entry, and whether it is part of what is installed."""
-    return [
-        (entry, modules.installed(entry + os.sep) or entry.endswith(".zip"))
-        for entry in sys.path
-        if type(entry) is str
-    ]
-
-
-def give_back_path(taken):
-    """`sys.path` of home, where the peer's own installed folders take the place of home's."""
-    here = [entry for entry in sys.path if type(entry) is str]
-    known = {entry for entry, _installed in taken}
-    own = [
-        entry
-        for entry in here
-        if entry not in known and (modules.installed(entry + os.sep) or entry.endswith(".zip"))
-    ]
-    path = []
-    for entry, installed in taken:
-        if not installed or entry in here:
-            path.append(entry)
-        elif own:
-            path.extend(own)
-            own = []
-    sys.path[:] = path + own
-
-
-def take_argv():
-    """The program's arguments."""
-    return list(sys.argv)
-
-
-def give_back_argv(taken):
-    """Put the arguments into the list that is there."""
-    sys.argv[:] = taken
-
-
-EARLY = (
-    ("cwd", take_cwd, give_back_cwd),
-    ("umask", take_umask, os.umask),
-    ("environ", take_environ, give_back_environ),
-    ("path", take_path, give_back_path),
-    ("argv", take_argv, give_back_argv),
-)
 
 # --------------------------------------------------------------------------------------- late
 
@@ -140,8 +60,9 @@ def take_settings():
         value = getattr(sys, getter, lambda: None)()
         if value is not None and value != usual:
             changed[setter] = value
-    if sys.dont_write_bytecode:
-        changed["dont_write_bytecode"] = True
+    for name in ("dont_write_bytecode", "pycache_prefix"):
+        if getattr(sys, name):
+            changed[name] = getattr(sys, name)
     return changed or None
 
 
@@ -345,6 +266,9 @@ LATE = (
     ("locale", take_locale, give_back_locale),
     ("logging", take_logging, give_back_logging),
     ("reloading", take_reloading, give_back_reloading),
+    ("csv", registries.take_csv, registries.give_back_csv),
+    ("defaults", registries.take_defaults, registries.give_back_defaults),
+    ("decimal default", registries.take_decimal_default, registries.give_back_decimal_default),
 )
 
 # ------------------------------------------------------------------------------------- settle
@@ -446,6 +370,13 @@ SETTLE = (
 
 # What these take depends on which modules travel by value.
 INSTALLED = (
+    ("registered", registered.take_registered, registered.give_back_registered),
+    ("copyreg", registries.take_copyreg, registries.give_back_copyreg),
+    ("codecs", registries.take_codecs, registries.give_back_codecs),
+    ("gc callbacks", registries.take_gc_callbacks, registries.give_back_gc_callbacks),
+    ("warning registries", registries.take_warning_registries, registries.give_back_warning_registries),
+    ("sys.gettrace()", hooks.take_trace, hooks.give_back_tracer),
+    ("sys.getprofile()", hooks.take_profile, hooks.give_back_tracer),
     ("finders", changes.take_finders, changes.give_back_finders),
     ("patches", changes.take_patches, changes.give_back_patches),
 )
@@ -481,6 +412,7 @@ def give_back_early(found, extras):
         os.chdir(extras["cwd"])
     os.environ.update(extras.get("env") or {})
     files.unpack(found.get("files", ()))
+    modules.choices.update(found.get("ship", ()))
     sources.give_back(found["sources"])
     modules.make_shells(found["modules"], found.get("aliases", ()), found.get("paths", {}))
 
@@ -511,6 +443,9 @@ def take_late(recursion_limit, collecting, found_modules):
         "streams": streams.take_streams(),
         "stdin": streams.take_stdin(),
     }
+    pending = timers.take_timers()
+    if pending is not None:
+        found["timers"] = pending
     for name, take, _give_back in LATE + SETTLE:
         value = take()
         if value is not None:
@@ -537,6 +472,12 @@ def give_back_late(found):
     for name, _take, give_back in LATE:
         if name in found:
             give_back(found[name])
+
+
+def begin(found):
+    """What must not come earlier: the program goes on at once after this."""
+    if "timers" in found:
+        timers.give_back_timers(found["timers"])
 
 
 def settle(found):

@@ -1,14 +1,18 @@
-"""The text of the program's source files, for tracebacks and `inspect` at a peer without them.
+"""The text of the program's source files, for tracebacks, `inspect` and imports at a peer without them.
 
 The texts go into `linecache` as soon as somebody imports that. An uncaught exception is printed by
 the interpreter itself, from the files on the disk, unless one of them is missing here or differs.
+
+Modules that the program has not imported yet come along, too, if they lie beside its own and their
+names are mentioned in its sources.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
-from . import imports, modules
+from . import baselines, imports, modules
 
 __builtins__ = imports.BUILTINS
 
@@ -35,6 +39,7 @@ def take(by_value, codes):
             text = _read(path)
         if text is not None:
             found[path] = text
+    _add_neighbours(found, by_value)
     lines = sys.modules.get("linecache")
     if lines is not None:
         for code in codes:
@@ -43,7 +48,64 @@ def take(by_value, codes):
                 continue
             if entry[1] is None:  # it was put there, and is not on the disk
                 found[code.co_filename] = "".join(entry[2]).encode()
+        for path, entry in lines.cache.copy().items():
+            if len(entry) == 4 and entry[1] is None and str(path).startswith("<") and path not in found:
+                found[path] = "".join(entry[2]).encode()
     return found
+
+
+_MOST = 16 << 20
+
+
+def _add_neighbours(found, by_value):
+    """What may be imported later: modules that the sources mention, beside those that travel by value."""
+    found.update((path, text) for path, text in carried.items() if path not in found)
+    folders = {
+        entry or os.getcwd()
+        for entry in sys.path
+        if type(entry) is str and not modules.installed(entry + os.sep)
+    }
+    files = {}
+    for module in by_value.values():
+        namespace = modules.namespace_of(module)
+        path = namespace.get("__file__")
+        if type(path) is str and "." not in str(namespace.get("__package__") or ""):
+            folders.add(os.path.dirname(path))
+        places = namespace.get("__path__")
+        folders.update(each for each in (places if type(places) is list else ()) if type(each) is str)
+    waiting, words, size = list(found.values()), set(), 0
+    while waiting:
+        for folder in list(folders):
+            if folder not in files:
+                files[folder] = _modules_in(folder)
+        words.update(baselines.words_of(waiting, ()))
+        waiting = []
+        for folder in list(folders):
+            for name in words & files[folder].keys():
+                path = files[folder].pop(name)
+                text = _read(path) if path not in found else None
+                if path.endswith("/__init__.py"):
+                    folders.add(os.path.dirname(path))
+                if text is not None and size + len(text) < _MOST:
+                    size += len(text)
+                    found[path] = text
+                    waiting.append(text)
+
+
+def _modules_in(folder):
+    """name → path of the modules and packages in a folder."""
+    try:
+        entries = sorted(os.listdir(folder))
+    except OSError:
+        return {}
+    there = {}
+    for entry in entries:
+        path = folder + os.sep + entry
+        if entry.endswith(".py"):
+            there[entry[:-3]] = path
+        elif "." not in entry and os.path.isfile(path + "/__init__.py"):
+            there[entry] = path + "/__init__.py"
+    return there
 
 
 def _read(path):
@@ -62,6 +124,49 @@ def give_back(found):
     carried.update(found)
     if carried:
         when_imported("linecache", _fill_linecache)
+        if not any(type(each) is Neighbours for each in sys.meta_path):
+            sys.meta_path.append(Neighbours())
+
+
+class Neighbours:
+    """Finds the program's own modules that came along, where the disk lacks them."""
+
+    def find_spec(self, name, path=None, target=None):
+        """The spec of a module, if its source came along."""
+        last = name.rpartition(".")[2]
+        for folder in sys.path if path is None else path:
+            start = os.path.join(folder if type(folder) is str and folder else os.getcwd(), last)
+            for place in (start + "/__init__.py", start + ".py"):
+                if place in carried:
+                    return _spec(name, place)
+        return None
+
+
+def _spec(name, path):
+    from importlib.util import spec_from_file_location
+
+    folders = [os.path.dirname(path)] if path.endswith("/__init__.py") else None
+    return spec_from_file_location(name, path, loader=_loader(name, path), submodule_search_locations=folders)
+
+
+def _loader(name, path):
+    from importlib.machinery import SourceFileLoader
+
+    loader = SourceFileLoader(name, path)
+    # As an attribute: what is found so goes on as an ordinary loader, also where pyteleport is not.
+    loader.get_code = _Code(name, path)
+    return loader
+
+
+class _Code:
+    """Compiles a source that came along, for a loader that cannot read it."""
+
+    def __init__(self, name, path):
+        self.name = name
+        self.path = path
+
+    def __call__(self, name):
+        return compile(carried[self.path], self.path, "exec", dont_inherit=True)
 
 
 def _fill_linecache(linecache):

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Version of everything on the wire but the payload.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// No login banner begins like this, and a terminal or a text-mode pipe on the way would change it.
 const MAGIC: [u8; 14] = *b"\x00\xffpyteleport\r\n";
@@ -33,6 +33,10 @@ pub struct Hello {
     pub host: String,
     /// Number of the process, on that machine.
     pub pid: u32,
+    /// The secret that its hashes depend on.
+    pub hashes: Vec<u8>,
+    /// The options that its interpreter was started with.
+    pub options: Vec<String>,
 }
 
 /// What of an interpreter decides which programs it can take in.

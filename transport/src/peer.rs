@@ -14,7 +14,7 @@ use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, read, write};
 use std::io::{self, BufReader, Read, Take};
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 /// Reads below this are served from a buffer; larger ones go straight where they are wanted.
 const GATHER: usize = 128 << 10;
@@ -48,6 +48,22 @@ enum Way {
     Stdio,
     /// Behind a command, on a socket of our own; home passes its 0, 1 and 2.
     Own,
+}
+
+impl Way {
+    const WORDS: [(Way, &'static str); 3] =
+        [(Way::Direct, "direct"), (Way::Stdio, "stdio"), (Way::Own, "own")];
+
+    fn word(self) -> &'static str {
+        Self::WORDS[self as usize].1
+    }
+
+    fn of(word: &str) -> Option<Self> {
+        Self::WORDS
+            .iter()
+            .find(|(_, its)| *its == word)
+            .map(|(way, _)| *way)
+    }
 }
 
 impl Receiver {
@@ -144,6 +160,58 @@ impl Receiver {
             line.take_stdio()?;
         }
         Ok(theirs)
+    }
+
+    /// Has `replace` put another process in the place of this one, by exec, that goes on after
+    /// Hello with the words that it gets, in [`Receiver::from_words`]. It returns if it could not.
+    pub fn hand_on(self, replace: impl FnOnce(Vec<String>)) -> Result<Receiver, TransportError> {
+        let line = &self.line;
+        let own = [
+            Some(line.channel.input()),
+            Some(line.channel.output()),
+            line.relay.as_ref().map(AsFd::as_fd),
+        ];
+        let keep = |keep| {
+            own.iter()
+                .flatten()
+                .try_for_each(|fd| fd::keep_on_exec(fd, keep))
+                .map_err(TransportError::io("keep the channel"))
+        };
+        keep(true)?;
+        let mut words = vec![line.way.word().to_owned()];
+        words.extend(
+            own.iter()
+                .map(|fd| fd.map_or(-1, |fd| fd.as_raw_fd()).to_string()),
+        );
+        // Those that came until now are home's, as before Ready.
+        line.held.discard();
+        line.held
+            .without(|| replace(words))
+            .map_err(TransportError::io("hold signals"))?;
+        keep(false)?;
+        Ok(self)
+    }
+
+    /// Goes on after Hello, with the words of [`Receiver::hand_on`].
+    pub fn from_words(words: &[String]) -> Result<Receiver, TransportError> {
+        let wrong = || TransportError::io("take over the channel")(Errno::EINVAL);
+        let [way, rest @ ..] = words else {
+            return Err(wrong());
+        };
+        let way = Way::of(way).ok_or_else(wrong)?;
+        let numbers: Vec<RawFd> = rest.iter().filter_map(|word| word.parse().ok()).collect();
+        let &[input, output, relay] = numbers.as_slice() else {
+            return Err(wrong());
+        };
+        let take = |number| inherited(number).map_err(TransportError::io("take over the channel"));
+        let channel = match input == output {
+            true => Channel::over_socket(take(input)?),
+            false => Channel::over_halves(take(input)?, take(output)?, Vec::new()),
+        };
+        let mut receiver = Receiver::new(channel, way)?;
+        receiver.line.opened = true;
+        receiver.line.relay = (relay >= 0).then(|| take(relay)).transpose()?;
+        Ok(receiver)
     }
 
     /// Waits for Offer. What follows is the payload.
@@ -405,6 +473,8 @@ mod tests {
             },
             host: "here".into(),
             pid: 7,
+            hashes: vec![1, 2],
+            options: vec!["-O".into()],
         }
     }
 
@@ -475,6 +545,28 @@ mod tests {
                     Err(error) => panic!("byte {place}: {error}"),
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_handed_on_goes_on_after_hello() {
+        let (mut receiver, _home) = told(&steps().concat());
+        receiver.hello(&hello()).unwrap();
+        let mut words = Vec::new();
+        let receiver = receiver.hand_on(|given| words = given).unwrap();
+        std::mem::forget(receiver); // a process that is replaced closes nothing
+        let mut arriving = Receiver::from_words(&words).unwrap().offer().unwrap();
+        let mut bytes = Vec::new();
+        arriving.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, b"bytes");
+        arriving.ready().unwrap().wait_commit().unwrap().release();
+        for wrong in [
+            &["direct"][..],
+            &["elsewhere", "3", "3", "-1"],
+            &["direct", "-1", "-1", "-1"],
+        ] {
+            let wrong: Vec<String> = wrong.iter().map(|word| (*word).to_owned()).collect();
+            assert!(Receiver::from_words(&wrong).is_err());
         }
     }
 

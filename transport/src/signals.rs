@@ -73,6 +73,13 @@ impl Held {
         while take_pending(&set) {}
     }
 
+    /// Lets them come while something is done.
+    pub(crate) fn without(&self, act: impl FnOnce()) -> nix::Result<()> {
+        self.before.thread_set_mask()?;
+        act();
+        forwarded().thread_swap_mask(SigmaskHow::SIG_BLOCK).map(drop)
+    }
+
     /// Lets them come again.
     pub(crate) fn release(self) {
         // The mask was this thread's mask before, so it is a valid one.

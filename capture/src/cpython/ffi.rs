@@ -29,6 +29,8 @@ extern "C" {
     pub static mut PyDictRevIterValue_Type: PyTypeObject;
     /// As above.
     pub static mut PyDictRevIterItem_Type: PyTypeObject;
+    /// Iterators over sets and frozen sets.
+    pub static mut PySetIter_Type: PyTypeObject;
     /// Iterators over ordered dictionaries, all kinds.
     pub static mut PyODictIter_Type: PyTypeObject;
     /// What `iter` makes of `__getitem__`.
@@ -47,6 +49,10 @@ extern "C" {
     pub static mut PyPickleBuffer_Type: PyTypeObject;
     /// Descriptors of members of C structs, `__slots__` among them.
     pub static mut PyMemberDescr_Type: PyTypeObject;
+    /// What hashes of texts depend on.
+    pub static _Py_HashSecret: [u8; 24];
+    /// What lies in the table of a set where a member was taken out.
+    pub static _PySet_Dummy: *mut PyObject;
     /// The function of a bound method, borrowed.
     pub fn PyMethod_Function(method: *mut PyObject) -> *mut PyObject;
 }

@@ -1,7 +1,7 @@
 //! Fields of C objects whose state no API shows, read and written by name.
 //!
-//! The offsets here are the same on CPython 3.8–3.15 (Modules/itertoolsmodule.c, _functoolsmodule.c,
-//! _csv.c, _decimal/_decimal.c, Objects/{dict,odict,iter,enum,gen,memory}object.c, Python/bltinmodule.c),
+//! The offsets here are the same on CPython 3.8–3.15 (Modules/itertoolsmodule.c, _functoolsmodule.c, _io/textio.c,
+//! _csv.c, _decimal/_decimal.c, Objects/{dict,odict,set,iter,enum,gen,memory}object.c, Python/bltinmodule.c),
 //! printed by programs compiled against each; what differs is in the layouts ([`Layout::fields`]).
 //!
 //! [`Layout::fields`]: super::Layout::fields
@@ -77,6 +77,7 @@ const FIELDS: &[Field] = &[
     field("_lru_list_elem", "next", Object, 24),
     field("_lru_list_elem", "key", Object, 40),
     field("_lru_list_elem", "result", Object, 48),
+    field("TextIOWrapper", "buffer", Object, 32),
     field("reader", "input_iter", Object, 16),
     field("reader", "line_num", Size, 80),
     field("memory_iterator", "it_index", Size, 16),
@@ -108,6 +109,10 @@ const FIELDS: &[Field] = &[
     field("dict_iterator", "di_used", Size, 24),
     field("dict_iterator", "di_pos", Size, 32),
     field("dict_iterator", "len", Size, 48),
+    field("set_iterator", "si_set", Object, 16),
+    field("set_iterator", "si_used", Size, 24),
+    field("set_iterator", "si_pos", Size, 32),
+    field("set_iterator", "len", Size, 40),
     field("odict_iterator", "kind", Int, 16),
     field("odict_iterator", "di_odict", Object, 24),
     field("odict_iterator", "di_size", Size, 32),
@@ -301,6 +306,8 @@ fn static_kind(kind: &Bound<'_, PyType>) -> Option<&'static str> {
     ];
     if dicts.into_iter().any(is) {
         Some("dict_iterator")
+    } else if is(&raw mut ffi::PySetIter_Type) {
+        Some("set_iterator")
     } else if is(&raw mut ffi::PyODictIter_Type) {
         Some("odict_iterator")
     } else if is(&raw mut ffi::PySeqIter_Type) {
@@ -347,6 +354,7 @@ fn is_the_c_type(kind: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
         "reversed" | "enumerate" | "zip" | "map" | "filter" => {
             return Ok(kind.is(&made_by("builtins", name)?));
         }
+        "TextIOWrapper" => return Ok(kind.is(&made_by("_io", name)?)),
         _ => return Ok(kind.is(&made_by("itertools", name)?)),
     };
     Ok(kind.is(one.get_type()))

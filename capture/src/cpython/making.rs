@@ -1,6 +1,6 @@
 //! What the object graph asks of objects, and makes of them, that no public function offers.
 //!
-//! The offsets here are the same on CPython 3.8–3.15 (Objects/unicodeobject.c, Objects/setobject.c),
+//! The offsets here are the same on CPython 3.8–3.15 (Objects/unicodeobject.c),
 //! printed by programs compiled against each.
 
 use super::ffi::PyMemberDescr_Type;
@@ -8,7 +8,7 @@ use super::frame::Address;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType};
+use pyo3::types::{PyList, PyString, PyTuple, PyType};
 
 /// How many references there are to an object, ours among them. Immortal ones have very many.
 pub fn references(object: &Bound<'_, PyAny>) -> isize {
@@ -172,60 +172,5 @@ impl InstanceSlot {
     /// Puts something there.
     pub fn set(self, instance: &Bound<'_, PyAny>, value: Bound<'_, PyAny>) {
         Address::of(instance).replace(instance.py(), self.offset, Some(value.unbind()));
-    }
-}
-
-/// `PySetObject`, of sets and frozen sets alike.
-mod set {
-    pub const FILL: usize = 16;
-    pub const USED: usize = 24;
-    pub const MASK: usize = 32;
-    pub const TABLE: usize = 40;
-    pub const HASH: usize = 48;
-    pub const FINGER: usize = 56;
-    pub const SMALL_TABLE: usize = 64;
-    /// Eight entries of a key and its hash.
-    pub const SMALL_WORDS: usize = 16;
-}
-
-/// A frozen set that holds nothing yet, and is no other's: the empty one is shared on old releases.
-pub fn unfilled_frozenset(py: Python<'_>) -> PyResult<Bound<'_, PyFrozenSet>> {
-    let made = PyFrozenSet::new(py, [0])?;
-    exchange(&made, &PySet::empty(py)?);
-    Ok(made)
-}
-
-/// Puts what a set holds into such a frozen set. The set is empty then.
-pub fn fill_frozenset(target: &Bound<'_, PyAny>, items: &Bound<'_, PySet>) -> PyResult<()> {
-    let target = target.cast_exact::<PyFrozenSet>()?;
-    if !target.is_empty() {
-        return Err(PyTypeError::new_err("a frozen set that is filled already"));
-    }
-    exchange(target, items);
-    Ok(())
-}
-
-/// Lets a frozen set and a set hold each what the other one held.
-fn exchange(one: &Bound<'_, PyFrozenSet>, other: &Bound<'_, PySet>) {
-    let (one, other) = (Address::of(one), Address::of(other));
-    for at in [one, other] {
-        // The tables that lie in the objects are copied, so that these are told by NULL meanwhile.
-        if at.get::<usize>(set::TABLE) == at.at::<usize>(set::SMALL_TABLE) as usize {
-            at.set::<usize>(set::TABLE, 0);
-        }
-    }
-    let words = [set::FILL, set::USED, set::MASK, set::TABLE, set::FINGER];
-    let small = (0..set::SMALL_WORDS).map(|word| set::SMALL_TABLE + word * size_of::<usize>());
-    for offset in words.into_iter().chain(small) {
-        let (a, b) = (one.get::<usize>(offset), other.get::<usize>(offset));
-        one.set(offset, b);
-        other.set(offset, a);
-    }
-    for at in [one, other] {
-        if at.get::<usize>(set::TABLE) == 0 {
-            at.set(set::TABLE, at.at::<usize>(set::SMALL_TABLE) as usize);
-        }
-        // what was remembered is that of the other contents
-        at.set::<isize>(set::HASH, -1);
     }
 }

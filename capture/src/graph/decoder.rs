@@ -1,10 +1,8 @@
 //! From records to objects.
 
-use crate::cpython::making::{
-    bare_instance, fill_frozenset, interned, list_of, new_instance, tuple_of, unfilled_frozenset,
-    InstanceSlot,
-};
+use crate::cpython::making::{bare_instance, interned, list_of, new_instance, tuple_of, InstanceSlot};
 use crate::cpython::objects::{lookup_on_type, own_attributes};
+use crate::cpython::sets::{self, fill_frozenset, unfilled_frozenset};
 use crate::payload::records::{literal, RecordReader, RecordSource, Tag, LITERALS};
 use crate::payload::PayloadError;
 use pyo3::exceptions::PyTypeError;
@@ -66,6 +64,8 @@ pub struct Decoder<S> {
 const LARGE: usize = 1 << 16;
 /// No more room is made on the word of a count.
 const ROOM: usize = 1 << 16;
+/// No table of a set has more entries, as a power of two.
+const BITS: u64 = 40;
 
 impl<S: RecordSource + Send> Decoder<S> {
     /// One that has read nothing. `buffers` came out of band.
@@ -184,8 +184,15 @@ impl<S: RecordSource + Send> Decoder<S> {
                 made.into_any()
             }
             Tag::FrozenSet => {
-                self.operands(py, parts)?;
-                PyFrozenSet::new(py, parts.drain(..))?.into_any()
+                let set = PySet::empty(py)?;
+                self.members(&set)?;
+                if set.is_empty() {
+                    PyFrozenSet::empty(py)?.into_any()
+                } else {
+                    let made = unfilled_frozenset(py)?;
+                    fill_frozenset(&made, &set)?;
+                    made.into_any()
+                }
             }
             Tag::UnfilledFrozenSet => {
                 let made = unfilled_frozenset(py)?;
@@ -343,12 +350,44 @@ impl<S: RecordSource + Send> Decoder<S> {
         Ok(())
     }
 
+    /// Members for a set, which lie where they did if that is possible here.
     fn members(&mut self, set: &Bound<'_, PySet>) -> Decoded<()> {
-        for _ in 0..self.records.count()? {
-            let member = self.operand(set.py())?;
-            set.add(member)?;
+        let mut parts = Vec::new();
+        self.operands(set.py(), &mut parts)?;
+        let placed = match self.places()? {
+            Some(places) => sets::put(set, &parts, &places)?,
+            None => false,
+        };
+        if !placed {
+            for member in parts {
+                set.add(member)?;
+            }
         }
         Ok(())
+    }
+
+    fn places(&mut self) -> Decoded<Option<sets::Places>> {
+        let bits = self.records.number()?;
+        if bits == 0 {
+            return Ok(None);
+        }
+        if bits > BITS {
+            return broken("a set that no memory holds");
+        }
+        let finger = self.records.number()? as usize;
+        let mut used = Vec::new();
+        let mut next = 0usize;
+        for _ in 0..self.records.count()? {
+            let number = self.records.number()? as usize;
+            let slot = next.saturating_add(number >> 1);
+            used.push((slot, number & 1 == 0));
+            next = slot.saturating_add(1);
+        }
+        Ok(Some(sets::Places {
+            mask: (1 << bits) - 1,
+            finger,
+            used,
+        }))
     }
 
     /// Gives an instance the attributes of a shape.

@@ -120,6 +120,9 @@ impl<'py> Walk<'_, 'py> {
         out.tag(tag);
         put_number(&mut out.bytes, (operands.len() / to_a_count) as u64);
         out.operands(operands)?;
+        if matches!(tag, Tag::Set | Tag::FrozenSet) {
+            out.places(&frame.object, operands.len());
+        }
         frame.node = self.make_node(&frame.object, frame.begun);
         Ok(())
     }
@@ -149,6 +152,9 @@ impl<'py> Walk<'_, 'py> {
         if !matches!(frame.kind, Kind::FrozenSet { .. } | Kind::Instance { .. }) {
             put_number(&mut out.bytes, 0);
         }
+        if matches!(frame.kind, Kind::Set { .. }) {
+            out.no_places();
+        }
         frame.node = self.make_node(&frame.object, frame.begun);
         Ok(())
     }
@@ -168,10 +174,10 @@ impl<'py> Walk<'_, 'py> {
             });
             return Ok(());
         }
-        self.put_fill(tag, &operands)
+        self.put_fill(tag, &frame.object, &operands)
     }
 
-    fn put_fill(&mut self, tag: Tag, operands: &[Operand<'py>]) -> PyResult<()> {
+    fn put_fill(&mut self, tag: Tag, object: &Bound<'py, PyAny>, operands: &[Operand<'py>]) -> PyResult<()> {
         let Some((target, rest)) = operands.split_first() else {
             return Ok(());
         };
@@ -189,7 +195,11 @@ impl<'py> Walk<'_, 'py> {
         if let Some(count) = count {
             put_number(&mut out.bytes, count as u64);
         }
-        out.operands(rest)
+        out.operands(rest)?;
+        if matches!(tag, Tag::Add | Tag::FillFrozenSet) {
+            out.places(object, rest.len());
+        }
+        Ok(())
     }
 
     /// Writes what has waited since this time.
@@ -206,7 +216,7 @@ impl<'py> Walk<'_, 'py> {
             self.unfilled.remove(&(late.object.as_ptr() as usize));
         }
         now.iter()
-            .try_for_each(|late| self.put_fill(late.tag, &late.operands))
+            .try_for_each(|late| self.put_fill(late.tag, &late.object, &late.operands))
     }
 
     /// Whether something that waits since this time, and is looked at now, lacks what its keys' hashes need.

@@ -1,6 +1,7 @@
 //! What records are written to: large objects are kept, not copied.
 
 use crate::cpython::buffer::HeldBuffer;
+use crate::cpython::sets::Places;
 use crate::payload::records::{literal, put_bytes, put_number, put_signed, Tag, LITERALS};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -100,6 +101,30 @@ impl Output {
     /// Several of them.
     pub fn operands(&mut self, operands: &[Operand<'_>]) -> PyResult<()> {
         operands.iter().try_for_each(|operand| self.operand(operand))
+    }
+
+    /// Where the members of a set lie, of which so many were written.
+    pub fn places(&mut self, set: &Bound<'_, PyAny>, written: usize) {
+        let places = Places::of(set);
+        if places.members() != written {
+            return self.no_places(); // it was changed meanwhile
+        }
+        put_number(&mut self.bytes, u64::from((places.mask + 1).trailing_zeros()));
+        put_number(&mut self.bytes, places.finger as u64);
+        put_number(&mut self.bytes, places.used.len() as u64);
+        let mut next = 0;
+        for (slot, is_member) in places.used {
+            put_number(
+                &mut self.bytes,
+                ((slot - next) << 1) as u64 | u64::from(!is_member),
+            );
+            next = slot + 1;
+        }
+    }
+
+    /// That its members may lie anywhere.
+    pub fn no_places(&mut self) {
+        put_number(&mut self.bytes, 0);
     }
 
     /// The memory of an object, as it is when the payload is written.

@@ -1,6 +1,6 @@
 //! What stands first in a payload, and can be read by itself.
 //!
-//! The header is a run of postcard values: [`Header`], then [`Lengths`]. A later version may put
+//! The header is a run of postcard values: [`Header`], [`Lengths`] and [`Start`]. A later version may put
 //! further values behind them, each read only where bytes are left and with a default where not;
 //! who does not know them skips them. `Header` itself never changes, whatever the format: it is
 //! what one version tells any other.
@@ -85,6 +85,15 @@ pub struct Header {
     pub frames: u32,
 }
 
+/// How the interpreter was started that the program ran in, for one that is to be like it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// The secret that hashes of texts depend on.
+    pub hashes: Vec<u8>,
+    /// The options of its command.
+    pub options: Vec<String>,
+}
+
 /// How long each section is, without its blocks' heads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lengths {
@@ -121,7 +130,7 @@ impl Lengths {
 }
 
 /// The beginning of a payload up to and with the header's checksum.
-pub(super) fn encode(header: &Header, lengths: &Lengths) -> Result<Vec<u8>, PayloadError> {
+pub(super) fn encode(header: &Header, lengths: &Lengths, start: &Start) -> Result<Vec<u8>, PayloadError> {
     let failed = |source| PayloadError::Encode {
         section: Section::Header,
         source,
@@ -131,6 +140,7 @@ pub(super) fn encode(header: &Header, lengths: &Lengths) -> Result<Vec<u8>, Payl
     bytes.extend([0; 4]);
     bytes = postcard::to_extend(header, bytes).map_err(failed)?;
     bytes = postcard::to_extend(lengths, bytes).map_err(failed)?;
+    bytes = postcard::to_extend(start, bytes).map_err(failed)?;
     let length = header_length((bytes.len() - FIXED) as u64)?;
     bytes[FIXED - 4..FIXED].copy_from_slice(&length.to_le_bytes());
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());

@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Read, Take};
 
-use super::header::{header_length, next_block, take, Header, Lengths, CHECKSUM, FIXED};
+use super::header::{header_length, next_block, take, Header, Lengths, Start, CHECKSUM, FIXED};
 use super::{PayloadError, Section, BLOCK, BLOCK_HEAD, FORMAT, MAGIC};
 use crate::snapshot::Snapshot;
 
@@ -17,6 +17,7 @@ pub struct PayloadReader<R> {
     format: u16,
     header: Header,
     lengths: Lengths,
+    start: Start,
     turn: Section,
 }
 
@@ -31,10 +32,14 @@ impl<R: Read> PayloadReader<R> {
         let (format, bytes) = input.header()?;
         let whole = bytes.len() as u64;
         let (header, rest) = take::<Header>(&bytes[FIXED..bytes.len() - CHECKSUM])?;
-        let mut lengths = Lengths::default();
+        let (mut lengths, mut start) = (Lengths::default(), Start::default());
         if format == FORMAT {
             // What is left was appended by a later version.
-            (lengths, _) = take(rest)?;
+            let behind;
+            (lengths, behind) = take(rest)?;
+            if !behind.is_empty() {
+                (start, _) = take(behind)?;
+            }
             let declared = lengths.framed()?.saturating_add(whole);
             if let Some(found) = total.filter(|&found| found != declared) {
                 return Err(PayloadError::Total { declared, found });
@@ -45,6 +50,7 @@ impl<R: Read> PayloadReader<R> {
             format,
             header,
             lengths,
+            start,
             turn: Section::Frames,
         })
     }
@@ -52,6 +58,11 @@ impl<R: Read> PayloadReader<R> {
     /// What the payload says about itself, whatever its format.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// How the interpreter was started; of another format, nothing is known.
+    pub fn start(&self) -> &Start {
+        &self.start
     }
 
     /// The format of what follows; only [`FORMAT`] can be read on.

@@ -47,9 +47,11 @@ pub enum Tag {
     List,
     /// Keys and values in turns; the count is that of pairs.
     Dict,
-    /// Members.
+    /// Members, and where they lie: 0, or the table's size as a power of two, the place from where `pop` goes on,
+    /// and a count of the entries in use, each the number of free ones before it, doubled, and 1 more where a member
+    /// was taken out.
     Set,
-    /// Members.
+    /// As `Set`.
     FrozenSet,
     /// A frozen set that will be filled.
     UnfilledFrozenSet,
@@ -68,9 +70,9 @@ pub enum Tag {
     Extend,
     /// An operand, then keys and values for this dict.
     Items,
-    /// An operand, then members for this set.
+    /// An operand, then what `Set` has, for this set.
     Add,
-    /// An operand, then the members of this frozen set.
+    /// An operand, then what `Set` has, for this frozen set.
     FillFrozenSet,
     /// An operand, the number of a shape, then values: an instance gets these attributes.
     Attributes,

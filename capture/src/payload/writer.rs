@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 
-use super::header::{encode, next_block, Header, Lengths};
+use super::header::{encode, next_block, Header, Lengths, Start};
 use super::{PayloadError, Section, BLOCK_HEAD};
 use crate::snapshot::Snapshot;
 
@@ -23,6 +23,7 @@ impl<'a> PayloadWriter<'a> {
     /// A payload of these parts; the graph is the concatenation of its pieces.
     pub fn new(
         header: &Header,
+        start: &Start,
         snapshot: &Snapshot,
         buffers: Vec<&'a [u8]>,
         graph: Vec<&'a [u8]>,
@@ -37,7 +38,7 @@ impl<'a> PayloadWriter<'a> {
             graph: graph.iter().map(|piece| piece.len() as u64).sum(),
         };
         let sections = lengths.framed()?;
-        let header = encode(header, &lengths)?;
+        let header = encode(header, &lengths, start)?;
         let length = header.len() as u64 + sections;
         Ok(PayloadWriter {
             header,

@@ -1,7 +1,7 @@
 //! Payloads to test with.
 #![allow(dead_code)] // each test file uses its part of this
 
-use capture::payload::{BuildIdentity, Header, PayloadError, PayloadReader, PayloadWriter};
+use capture::payload::{BuildIdentity, Header, PayloadError, PayloadReader, PayloadWriter, Start};
 use capture::snapshot::{Block, Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
 
 pub const MIB: usize = 1 << 20;
@@ -69,7 +69,14 @@ pub fn noise(length: usize, seed: u32) -> Vec<u8> {
 }
 
 pub fn payload(buffers: &[&[u8]], graph: &[&[u8]]) -> Vec<u8> {
-    let writer = PayloadWriter::new(&header(), &snapshot(), buffers.to_vec(), graph.to_vec()).unwrap();
+    let writer = PayloadWriter::new(
+        &header(),
+        &Start::default(),
+        &snapshot(),
+        buffers.to_vec(),
+        graph.to_vec(),
+    )
+    .unwrap();
     let mut bytes = Vec::new();
     writer.write_to(&mut bytes).unwrap();
     assert_eq!(bytes.len() as u64, writer.len());

@@ -73,6 +73,8 @@ fn hello() -> Hello {
         },
         host: "here".into(),
         pid: process::id(),
+        hashes: Vec::new(),
+        options: Vec::new(),
     }
 }
 

@@ -108,17 +108,17 @@ fn something_else_that_answers_is_quoted() {
     );
 }
 
-const PREAMBLE: &str = r"\000\377pyteleport\r\n\001\000";
+const PREAMBLE: &str = r"\000\377pyteleport\r\n\002\000";
 
 fn another_version_of_the_protocol_is_named() {
     let outcome = finish(
-        home("direct", "").env("ARGV", garbage(&PREAMBLE.replace(r"\001", r"\007"))),
+        home("direct", "").env("ARGV", garbage(&PREAMBLE.replace(r"\002", r"\007"))),
         b"",
     );
     assert!(
         outcome
             .refusal()
-            .contains("speaks version 7 of the protocol, this one 1"),
+            .contains("speaks version 7 of the protocol, this one 2"),
         "{outcome:?}"
     );
 }

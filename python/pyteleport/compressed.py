@@ -1,0 +1,69 @@
+"""Files that are read through a decompressor, whose state is out of reach: it reads up to there once more.
+
+That is done when the layer above, which knows where the program stood, goes there.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from . import builders, imports, instances
+
+__builtins__ = imports.BUILTINS
+
+
+def take_reader(pickler, reader):
+    """What `gzip`, `bz2` and `lzma` read with, below a buffer."""
+    if reader.closed or reader.__dict__.get("_decompressor") is None:
+        return instances.ask(pickler, reader)
+    state = {name: value for name, value in reader.__dict__.items() if name != "_decompressor"}
+    return builders.make_bare_of, (type(reader),), state, None, None, fill_reader
+
+
+def fill_reader(reader, state):
+    """A reader that is as far as can be behind any place: wherever it is sent, it begins anew."""
+    reader.__dict__.update(state)
+    reader._decompressor = reader._decomp_factory(**reader._decomp_args)
+    reader._eof = False
+    reader._pos = sys.maxsize
+
+
+def take_member(pickler, member):
+    """A file in a zip file, being read."""
+    if member.closed or not member.seekable():
+        return instances.ask(pickler, member)
+    state = {name: value for name, value in member.__dict__.items() if name != "_decompressor"}
+    return builders.make_bare_of, (type(member),), (state, member.tell()), None, None, fill_member
+
+
+def fill_member(member, state):
+    """Read up to there again."""
+    import zipfile
+
+    own, position = state
+    member.__dict__.update(own)
+    member._decompressor = zipfile._get_decompressor(member._compress_type)
+    # as after all of it was read: the way back leads to its beginning
+    member._readbuffer, member._offset, member._left, member._eof = b"", 0, 0, True
+    member.seek(0)
+    member.seek(position)
+
+
+def take_compressor(pickler, compressor):
+    """One that has finished has nothing more to do."""
+    try:
+        compressor.copy()
+    except ValueError:
+        return make_finished, ()
+    return pickler.refuse(
+        compressor, "it is in the middle of its work; close the file or flush it before the move"
+    )
+
+
+def make_finished():
+    """A compressor that has finished."""
+    import zlib
+
+    made = zlib.compressobj()
+    made.flush()
+    return made
