@@ -98,7 +98,7 @@ REFUSED = {
     "sum of the program's numbers": ("sum", "sum((Number(hop(i)) for i in range(3)), Number(0)).n"),
     "set of the program's objects": ("set", "len(set(iter(Number(hop(i)) for i in range(3))))"),
     "max by a key": ("max", "max((hop(i) for i in range(3)), key=lambda n: -n)"),
-    "zip that is collected": ("list", "list(zip('abc', (hop(i) for i in range(3))))"),
+    "the second of map": ("list", "list(map(lambda a, b: b, 'abc', (hop(i) for i in range(3))))"),
     "groups that are collected": (
         "list",
         "list(__import__('itertools').groupby(hop(i) for i in range(3)))[:0]",
