@@ -7,6 +7,7 @@ library's own affair. Nothing is run for it. Modules without code that was kept 
 
 from __future__ import annotations
 
+import opcode
 import sys
 from opcode import opmap, opname
 from types import CodeType
@@ -22,6 +23,9 @@ _DELETE_NAME = opmap["DELETE_NAME"]
 _EXTENDED = opmap["EXTENDED_ARG"]
 _LOAD_CONST = opmap["LOAD_CONST"]
 _LOAD_SMALL_INT = opmap.get("LOAD_SMALL_INT")
+_LOAD_COMMON = opmap.get("LOAD_COMMON_CONSTANT")
+# What that loads by its argument, from 3.15 on also None, True and the like.
+_COMMON = getattr(opcode, "_common_constants", ())
 _HEADER = 16
 
 # By these a module binds names that its instructions don't show.
@@ -129,6 +133,8 @@ def _bound(code):
                 constants.setdefault(name, []).append(code.co_consts[_argument(code, before)])
             elif before >= 0 and operations[before] == _LOAD_SMALL_INT:
                 constants.setdefault(name, []).append(_argument(code, before))
+            elif before >= 0 and operations[before] == _LOAD_COMMON:
+                constants.setdefault(name, []).append(_COMMON[_argument(code, before)])
             else:
                 others.add(name)
     for at in _places(operations, _DELETE_NAME):

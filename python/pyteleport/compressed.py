@@ -42,10 +42,15 @@ def fill_member(member, state):
 
     own, position = state
     member.__dict__.update(own)
+    # as `seek` does it where it has to begin anew
+    member._fileobj.seek(member._orig_compress_start)
+    member._running_crc = member._orig_crc
+    member._compress_left = member._orig_compress_size
+    member._left = member._orig_file_size
+    member._readbuffer, member._offset, member._eof = b"", 0, False
     member._decompressor = zipfile._get_decompressor(member._compress_type)
-    # as after all of it was read: the way back leads to its beginning
-    member._readbuffer, member._offset, member._left, member._eof = b"", 0, 0, True
-    member.seek(0)
+    if member._decrypter is not None:
+        member._init_decrypter()
     member.seek(position)
 
 

@@ -97,7 +97,8 @@ def fill_buffered(buffered, state):
     """Go to where the program stood."""
     position, attributes = state
     buffered.__dict__.update(attributes)
-    _buffer_of(type(buffered)).seek(buffered, position)
+    if position is not None:
+        _buffer_of(type(buffered)).seek(buffered, position)
 
 
 def make_text_layer(buffer, options):
@@ -248,6 +249,9 @@ def _take_buffered(pickler, buffered):
     if type(raw) is io.FileIO and not S_ISREG(os.fstat(raw.fileno()).st_mode):
         return made  # the raw file says what is wrong with it, or is a standard stream
     if not buffered.seekable():
+        if not buffered.readable():  # and all is written
+            state = None, dict(buffered.__dict__)
+            return (*made, state, None, None, fill_buffered)
         return pickler.refuse(buffered, "what it has read ahead cannot be found again; read it all")
     state = _buffer_of(type(buffered)).tell(buffered), dict(buffered.__dict__)
     return (*made, state, None, None, fill_buffered)
