@@ -47,7 +47,8 @@ SUITES = {
     ],
     "exceptions": ["exceptions", "groups"],
     "objects": [
-        *("graph", "objects", "iterators", "typing", "payload", "runtime", "changes", "files", "mappings"),
+        *("graph", "objects", "iterators", "in_flight", "sets", "weakrefs", "descriptors", "views", "typing"),
+        *("payload", "runtime", "changes", "files", "mappings"),
         *("arrays", "hashes", "modules", "registries", "stores"),
     ],
     "libraries": ["libraries"],

@@ -8,7 +8,7 @@ use capture::payload::records::RecordSource;
 use capture::payload::GraphReader;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCode, PyDict, PySet, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyCode, PyDict, PySet, PyString, PyTuple, PyWeakref, PyWeakrefMethods};
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use std::sync::Mutex;
@@ -164,6 +164,12 @@ pub fn address_of_memory(object: &Bound<'_, PyAny>) -> PyResult<usize> {
 #[pyfunction]
 pub fn text_newline<'py>(stream: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     objects::text_newline(stream)
+}
+
+/// What a weak reference or proxy refers to, without asking it; ``None`` when it is gone.
+#[pyfunction]
+pub fn referent<'py>(reference: &Bound<'py, PyWeakref>) -> Option<Bound<'py, PyAny>> {
+    reference.upgrade()
 }
 
 /// What a field of a C object holds, ``None`` where it is empty; CPython's name of the field.

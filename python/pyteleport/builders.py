@@ -6,7 +6,6 @@ What can be part of its own state is made empty first, and filled later.
 from __future__ import annotations
 
 import sys
-from _weakref import ref as Ref
 from types import CellType, CodeType, FunctionType, MethodType
 
 from . import _native, classes, imports
@@ -67,6 +66,18 @@ def _anext():
     return make_anext()
 
 
+def _key():
+    from functools import cmp_to_key
+
+    return cmp_to_key(None)
+
+
+def _scanner():
+    import re
+
+    return re.compile("").scanner("")
+
+
 # Types in C that no module offers by a name, and what makes one of each.
 SPECIMENS = {
     ("builtins", "async_generator_asend"): _of_async_generator("asend"),
@@ -74,6 +85,8 @@ SPECIMENS = {
     ("builtins", "coroutine_wrapper"): _wrapper,
     ("builtins", "anext_awaitable"): _anext,
     ("decimal", "ContextManager"): _decimal_manager,
+    ("functools", "KeyWrapper"): _key,
+    ("_sre", "SRE_Scanner"): _scanner,
 }
 
 
@@ -124,25 +137,17 @@ def make_method(function, receiver):
     return MethodType(function, receiver)
 
 
-def make_dead_ref(cls):
-    """A weak reference to an object that is gone."""
-    return Ref.__new__(cls, classes.Gone())
+def fill_random(thing, state):
+    """Give a source of random numbers its state and its attributes."""
+    from _random import Random
 
+    from . import instances
 
-def make_ref(cls, referent, callback=None):
-    """A weak reference, also of a subclass, whose constructor is passed by."""
-    return Ref.__new__(cls, referent, callback)
-
-
-def make_finalizer(alive, referent=None, function=None, args=(), kwargs=None, atexit=True):
-    """A `weakref.finalize`, registered if it still waits."""
-    import weakref
-
-    if not alive:
-        return weakref.finalize.__new__(weakref.finalize)
-    made = weakref.finalize(referent, function, *args, **(kwargs or {}))
-    made.atexit = atexit
-    return made
+    words, own = state
+    if words is not None:
+        Random.setstate(thing, words)
+    if own is not None:
+        instances.fill(thing, own)
 
 
 def make_lock():
@@ -186,7 +191,8 @@ def namespace_proxy(cls):
 
 def make_view_of(mapping, kind):
     """The keys, the values or the items of a dictionary."""
-    base = next(cls for cls in type(mapping).__mro__ if cls.__name__ in ("dict", "OrderedDict"))
+    bases = classes.read_order(type(mapping))
+    base = next(cls for cls in bases if classes.read_name(cls) in ("dict", "OrderedDict"))
     return getattr(base, kind)(mapping)
 
 
@@ -238,21 +244,6 @@ def fill_type_variable(variable, state):
         own.clear()
         own.update(attributes)
     _native.write_fields(variable, fields)
-
-
-def match_again(method, string, start, end):
-    """A match object, from the call that finds the same."""
-    return method(string, start, end)
-
-
-def make_view(base, readonly, form, shape):
-    """A view of a whole buffer."""
-    view = memoryview(base)
-    if form != view.format or shape != view.shape:
-        if view.format != "B":
-            view = view.cast("B")
-        view = view.cast(form) if shape == (view.nbytes,) else view.cast(form, shape)
-    return view.toreadonly() if readonly and not view.readonly else view
 
 
 def fill_attributes(thing, attributes):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from . import classes, imports
-from ._native import read_field, write_field
+from ._native import read_field, read_fields, write_field, write_fields
 
 __builtins__ = imports.BUILTINS
 
@@ -162,26 +162,6 @@ def fill_csv_reader(reader, state):
     write_field(reader, "line_num", state[1])
 
 
-# -------------------------------------------------------------------------------- memory iterators
-
-
-def take_memory_iterator(_pickler, iterator):
-    """An iterator over a view: the view and how far it came."""
-    view = read_field(iterator, "it_seq")
-    return make_memory_iterator, (view, read_field(iterator, "it_index"))
-
-
-def make_memory_iterator(view, index):
-    """An iterator over a view, from there on."""
-    if view is None:
-        iterator = iter(memoryview(b""))
-        next(iterator, None)
-        return iterator
-    iterator = iter(view)
-    write_field(iterator, "it_index", index)
-    return iterator
-
-
 # ------------------------------------------------------------------------------- decimal contexts
 
 
@@ -240,3 +220,74 @@ def make_json_scanner(cls, facts):
     decoder = _Decoder()
     vars(decoder).update(facts)
     return cls(decoder)
+
+
+# ------------------------------------------------------------------- keys of functools.cmp_to_key
+
+
+def take_key(_pickler, key):
+    """What `cmp_to_key` makes, or what that makes of an object."""
+    return make_key, (), read_fields(key), None, None, write_fields
+
+
+def make_key():
+    """A key of nothing yet."""
+    from functools import cmp_to_key
+
+    return cmp_to_key(None)
+
+
+# ---------------------------------------------------------------------------------------- queues
+
+_QUEUES_ARE_RINGS = sys.version_info >= (3, 13)
+
+
+def take_simple_queue(pickler, queue):
+    """A `queue.SimpleQueue`: its items, which nobody else may take meanwhile."""
+    from gc import get_referents
+
+    from . import instances
+
+    cls = type(queue)
+    found = get_referents(queue)
+    if _QUEUES_ARE_RINGS:
+        if len(found) > queue.qsize():
+            found.remove(cls)
+    else:  # a list, whose first items may be taken already
+        found = next(part for part in found if type(part) is list)
+        found = found[len(found) - queue.qsize() :]
+    return instances.make_plain, (cls, cls), found, None, None, fill_simple_queue
+
+
+def fill_simple_queue(queue, items):
+    """Put items into a queue."""
+    for item in items:
+        queue.put(item)
+
+
+# --------------------------------------------------------------------------------- struct iterators
+
+
+def take_unpack_iterator(_pickler, iterator):
+    """What `Struct.iter_unpack` returns."""
+    form = read_field(iterator, "so")
+    if form is None:
+        return make_unpack_iterator, ()
+    made = make_unpack_iterator, (form, read_field(iterator, "obj"))
+    return (*made, read_field(iterator, "index"), None, None, fill_unpack_iterator)
+
+
+def make_unpack_iterator(form=None, memory=None):
+    """An iterator over packed items; without a form one that is at its end."""
+    if form is not None:
+        return form.iter_unpack(memory)
+    from _struct import iter_unpack
+
+    iterator = iter_unpack("b", b"")
+    next(iterator, None)
+    return iterator
+
+
+def fill_unpack_iterator(iterator, index):
+    """Let it stand there."""
+    write_field(iterator, "index", index)

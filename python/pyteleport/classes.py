@@ -31,7 +31,18 @@ read_namespace = type.__dict__["__dict__"].__get__
 read_bases = type.__dict__["__bases__"].__get__
 read_name = type.__dict__["__name__"].__get__
 read_qualname = type.__dict__["__qualname__"].__get__
-read_order = type.__dict__["__mro__"].__get__
+_read_order = type.__dict__["__mro__"].__get__
+read_module = type.__dict__["__module__"].__get__
+read_flags = type.__dict__["__flags__"].__get__
+read_base = type.__dict__["__base__"].__get__
+read_basicsize = type.__dict__["__basicsize__"].__get__
+read_dictoffset = type.__dict__["__dictoffset__"].__get__
+read_weakrefoffset = type.__dict__["__weakrefoffset__"].__get__
+
+
+def read_order(cls):
+    """The order in which a class and its bases are asked; up to 3.8 some types in C have none before that."""
+    return _read_order(cls) or type.__getattribute__(cls, "__mro__")
 
 
 class Gone:
@@ -104,29 +115,40 @@ def nothing(*_ignored):
     """Set the state of a class: its steps have done it."""
 
 
-def make_class(meta, name, bases, namespace):
-    """The skeleton of a class."""
+def make_class(meta, name, bases, namespace, order=None):
+    """The skeleton of a class.
+
+    `order` is what comes behind it in its order, if its metaclass has a say in that.
+    """
     quiet = classmethod(nothing)
     shadowed = []
     for base in {owner: None for one in bases for owner in read_order(one)}:
-        if base.__flags__ & HEAP_TYPE and "__init_subclass__" in read_namespace(base):
-            try:
-                kept = read_namespace(base)["__init_subclass__"]
-                type.__setattr__(base, "__init_subclass__", quiet)
-                shadowed.append((base, kept))
-            except TypeError:  # a type in C that may not be changed
-                pass
+        _shadow(shadowed, base, "__init_subclass__", quiet)
+    usual = type.mro if order is None else lambda cls: (cls, *order)
+    for base in read_order(meta):
+        _shadow(shadowed, base, "mro", usual)
     try:
         made = type.__new__(meta, name, bases, namespace)
     finally:
-        for base, kept in shadowed:
-            type.__setattr__(base, "__init_subclass__", kept)
+        for base, key, kept in shadowed:
+            type.__setattr__(base, key, kept)
     abc = sys.modules.get("abc")
     if abc is not None and issubclass(meta, abc.ABCMeta):
         import _abc
 
         _abc._abc_init(made)
     return made
+
+
+def _shadow(shadowed, cls, key, value):
+    """Have a class made in Python show this for now in place of what it has."""
+    if read_flags(cls) & HEAP_TYPE and key in read_namespace(cls):
+        try:
+            kept = read_namespace(cls)[key]
+            type.__setattr__(cls, key, value)
+            shadowed.append((cls, key, kept))
+        except TypeError:  # a type in C that may not be changed
+            pass
 
 
 def make_class_by_call(meta, name, bases, namespace):
@@ -140,21 +162,31 @@ def fill_class_by_setting(cls, items, _order=None):
         setattr(cls, key, value)
 
 
+# What the instances of a class see under these names, while the class itself has something else there.
+_HIDDEN = frozenset(
+    ("__class__", "__name__", "__bases__", "__base__", "__mro__", "__dict__", "__basicsize__"),
+)
+
+
 def fill_class(cls, items, order=None):
     """Fill the namespace of a class; with an order, put it into that."""
+    hidden = False
+    namespace = own_namespace(cls)
     for key, value in items.items():
-        type.__setattr__(cls, key, value)
-    if order is not None:
-        namespace = own_namespace(cls)
-        if list(namespace) != order:
-            found = {key: namespace[key] for key in order if key in namespace}
-            found.update((key, namespace[key]) for key in namespace if key in ("_abc_impl",))
-            namespace.clear()
-            namespace.update(found)
-            # tell the interpreter, whose caches know the class by its version; from 3.13 on a class that is
-            # told its module forgets its line
-            told = "__doc__" if "__doc__" in found else "__module__"
-            type.__setattr__(cls, told, found[told])
+        if key in _HIDDEN:
+            namespace[key] = value
+            hidden = True
+        else:
+            type.__setattr__(cls, key, value)
+    if order is not None and (hidden or list(namespace) != order):
+        found = {key: namespace[key] for key in order if key in namespace}
+        found.update((key, namespace[key]) for key in namespace if key in ("_abc_impl",))
+        namespace.clear()
+        namespace.update(found)
+        # tell the interpreter, whose caches know the class by its version; from 3.13 on a class that is
+        # told its module forgets its line
+        told = "__doc__" if "__doc__" in found else "__module__"
+        type.__setattr__(cls, told, found[told])
 
 
 def register_all(cls, others):
@@ -182,8 +214,16 @@ def take_class(pickler, cls):
     if slots is not None:
         namespace["__slots__"] = slots
     make = make_class if _is_plain_meta(type(cls)) else make_class_by_call
-    made = make, (type(cls), read_name(cls), read_bases(cls), namespace)
+    arguments = type(cls), read_name(cls), read_bases(cls), namespace
+    if make is make_class and _has_own_order(type(cls)):
+        arguments = (*arguments, read_order(cls)[1:])
+    made = make, arguments
     return (*made, steps, None, None, nothing) if steps else made
+
+
+def _has_own_order(meta):
+    """Whether a metaclass says in which order the bases of its classes are asked."""
+    return any("mro" in read_namespace(base) for base in read_order(meta) if base is not type)
 
 
 def class_steps(pickler, cls):
@@ -206,7 +246,8 @@ def _defer_registrations(pickler):
         for value in vars(sys.modules.get(name, sys)).copy().values():
             if isinstance(value, type) and "_abc_impl" in read_namespace(value):
                 found = [ref() for ref in _abc._get_dump(value)[0]]
-                own = [cls for cls in found if cls is not None and cls.__module__ in pickler.modules.by_value]
+                found = [cls for cls in found if cls is not None]
+                own = [cls for cls in found if read_module(cls) in pickler.modules.by_value]
                 if own:
                     pickler.deferred.append(("registry", value, own))
 
@@ -244,7 +285,20 @@ def _own_steps(pickler, cls):
             rest[key] = value
     if functions:
         yield Step(fill, cls, functions)
+    # What is made of the class itself may look for its attributes: all that can be there comes before.
+    for kinds in (_ATOMS, _CONTAINERS):
+        early = {key: value for key, value in rest.items() if type(value) in kinds}
+        if early and len(early) < len(rest):
+            yield Step(fill, cls, early)
+            rest = {key: value for key, value in rest.items() if key not in early}
+    while len(rest) > 1:
+        key = next(iter(rest))
+        yield Step(fill, cls, {key: rest.pop(key)})
     yield Step(fill, cls, rest, order)
+
+
+_ATOMS = frozenset((str, bytes, int, float, complex, bool, type(None)))
+_CONTAINERS = frozenset((list, tuple, dict, set, frozenset, type))
 
 
 def _defer_registry(pickler, cls):
@@ -260,14 +314,17 @@ def is_by_name(pickler, cls):
     """Whether a class is found by its name at the peer."""
     if cls in _SINGLETON_TYPES or id(cls) in pickler.modules.by_id:
         return True
-    return pickler.modules.has(cls, read_namespace(cls).get("__module__", cls.__module__), read_qualname(cls))
+    return pickler.modules.has(cls, read_module(cls), read_qualname(cls))
 
 
 def by_name(pickler, thing):
     """What a reducer says of a class or function that is found by its name."""
     if thing in _SINGLETON_TYPES:
         return type, (_SINGLETONS[_SINGLETON_TYPES.index(thing)],)
-    module, qualname = thing.__module__, thing.__qualname__
+    if isinstance(thing, type):
+        module, qualname = read_module(thing), read_qualname(thing)
+    else:
+        module, qualname = thing.__module__, thing.__qualname__
     if pickler.modules.had(thing, module, qualname):
         return attribute, (sys.modules[module], *qualname.split("."))
     return NotImplemented
@@ -275,7 +332,7 @@ def by_name(pickler, thing):
 
 def is_made_in_python(cls):
     """Whether a class statement, or a call of a metaclass, made the class."""
-    if not cls.__flags__ & HEAP_TYPE or type(read_namespace(cls).get("__module__")) is not str:
+    if not read_flags(cls) & HEAP_TYPE or type(read_namespace(cls).get("__module__")) is not str:
         return False
     for value in read_namespace(cls).values():
         if type(value) in (MethodDescriptorType, WrapperDescriptorType) and value.__objclass__ is cls:
@@ -290,7 +347,7 @@ def _is_plain_meta(meta):
 
 def _hidden_class(pickler, cls):
     """A type in C that its module does not offer under its name."""
-    module = cls.__module__
+    module = read_module(cls)
     if type(module) is not str:
         return pickler.refuse(cls, "a type that no module offers by name; leave it out")
     likely = ("types", "_collections_abc", module, "_" + module)

@@ -5,6 +5,8 @@ This is the slow way, taken only by a capture that is refused.
 
 from __future__ import annotations
 
+import sys
+
 from . import imports
 from .errors import UnmovableError
 
@@ -27,7 +29,7 @@ _REASONS = {
 
 def type_name(thing):
     """The name of an object's type as an error shows it, without asking the object."""
-    if isinstance(thing, type):
+    if issubclass(type(thing), type):
         return "class " + thing.__qualname__
     cls = type(thing)
     module, name = cls.__module__, cls.__qualname__
@@ -127,13 +129,13 @@ def children(thing, modules):
         return [("[%d]" % index, item) for index, item in enumerate(thing)]
     if cls in (set, frozenset):
         return [("{…}", item) for item in thing]
-    if isinstance(thing, type) or cls.__name__ in ("function", "builtin_function_or_method"):
+    if issubclass(type(thing), type) or cls.__name__ in ("function", "builtin_function_or_method"):
         name = getattr(thing, "__module__", None)
         if modules.has(thing, name, getattr(thing, "__qualname__", None)):
             return []
     if cls.__name__ == "function":
         return _function_parts(thing)
-    if isinstance(thing, type):
+    if issubclass(type(thing), type):
         return [("." + str(key), value) for key, value in type.__dict__["__dict__"].__get__(thing).items()]
     parts = _frame_parts(thing)
     try:
@@ -146,19 +148,32 @@ def children(thing, modules):
     slots = _slots(thing)
     parts.extend(slots)
     named.update(id(child) for _step, child in slots)
-    if isinstance(thing, dict):
+    if issubclass(type(thing), dict):
         found = _items(dict.copy(thing))
-    elif isinstance(thing, (list, tuple)):
-        base = list if isinstance(thing, list) else tuple
+    elif issubclass(type(thing), (list, tuple)):
+        base = list if issubclass(type(thing), list) else tuple
         found = [("[%d]" % index, item) for index, item in enumerate(base.__iter__(thing))]
     else:
         found = []
     parts.extend(found)
     named.update(id(child) for _step, child in found)
-    for child in get_referents(thing):
+    for child in _with_holes(thing) or get_referents(thing):
         if id(child) not in named and child is not cls and child is not attributes:
             parts.append((_inner_step(thing), child))
     return parts
+
+
+def _with_holes(thing):
+    """The parts of an iterator that has tuples in which items are missing: nobody may look into these."""
+    itertools = sys.modules.get("itertools")
+    if itertools is None or not issubclass(type(thing), (itertools.zip_longest, itertools.product)):
+        return None
+    from .iterators import fields_of
+
+    found = []
+    for value in fields_of(thing).values():
+        found.extend(value if type(value) in (list, tuple) else (value,))
+    return found
 
 
 def _items(mapping):

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
 
-from . import _native, instances
+from . import _native, classes, instances
 
 _HEAP_TYPE = 1 << 9
 _LINKS = ("__cause__", "__context__", "__suppress_context__", "__traceback__")
 
 
 def _built_in_base(cls):
-    for base in cls.__mro__:
-        if not base.__flags__ & _HEAP_TYPE:
+    for base in classes.read_order(cls):
+        if not classes.read_flags(base) & _HEAP_TYPE:
             return base
     raise TypeError("%r has no base that is built in" % (cls,))
 
@@ -32,8 +32,8 @@ def fill_exception(exception, state):
     exception.args = args
     for name, value in members.items():
         descriptor = None
-        for base in type(exception).__mro__:
-            descriptor = base.__dict__.get(name)
+        for base in classes.read_order(type(exception)):
+            descriptor = classes.read_namespace(base).get(name)
             if type(descriptor) in (MemberDescriptorType, GetSetDescriptorType):
                 descriptor.__set__(exception, value)
                 break
@@ -60,7 +60,7 @@ def take_exception(pickler, exception):
     base = _built_in_base(cls)
     args = BaseException.__dict__["args"].__get__(exception)
     members = {}
-    for owner in base.__mro__:
+    for owner in classes.read_order(base):
         if owner is BaseException or owner is object:
             break
         for name, member in owner.__dict__.items():

@@ -48,6 +48,8 @@ class Asker:
     Attributes:
         begun: id → object, for functions, cells and classes whose contents are written or promised.
         deferred: what completes objects later: (kind, object, …).
+        variables: id → context variable that travels by value.
+        valued: ids of those whose values are written.
         culprits: (object, reason) for each that cannot travel.
     """
 
@@ -67,6 +69,7 @@ class Asker:
         self.deferred_ids = {}
         self.traceback_frames = {}
         self.variables = {}
+        self.valued = set()
         self.culprits = []
         self.closing = []
 
@@ -216,6 +219,9 @@ def _write(encoder, asker, late, options):
     while asker.deferred:
         batch, asker.deferred = asker.deferred, []
         encoder.write(batch)
+        more = runtime.take_context_variables(asker)
+        if more:
+            asker.deferred.append(("more variables", more))
     encoder.write(None)
     encoder.write(asker.closing)
 
@@ -233,7 +239,7 @@ def _definitions(found):
         definitions[name] = {
             key: value
             for key, value in modules.namespace_of(module).items()
-            if type(value) in _DEFINED or isinstance(value, type)
+            if type(value) in _DEFINED or issubclass(type(value), type)
         }
     return definitions
 
@@ -336,6 +342,8 @@ def _decode(decoder, finder):
         for kind, *state in batch:
             if kind in _PLACE:
                 places.append((kind, state))
+            elif kind == "more variables":
+                variables = [*(variables or ()), *state[0]]
             else:
                 _COMPLETE[kind](tracebacks, *state)
     for kind, state in places:
@@ -380,23 +388,19 @@ _COMPLETE = {
 }
 
 
-def _place(*state):
-    from . import iterators
+def _placing(name):
+    def place(*state):
+        from . import iterators
 
-    iterators.place(*state)
+        getattr(iterators, name)(*state)
 
-
-def _place_ordered(*state):
-    from . import iterators
-
-    iterators.place_ordered(*state)
+    return place
 
 
-def _place_in_set(*state):
-    from . import iterators
-
-    iterators.place_in_set(*state)
-
-
-# Done when no dictionary or set changes any more.
-_PLACE = {"place": _place, "place ordered": _place_ordered, "place in set": _place_in_set}
+# Done when no container changes any more.
+_PLACE = {
+    "place": _placing("place"),
+    "place ordered": _placing("place_ordered"),
+    "place deque": _placing("place_deque"),
+    "place in set": _placing("place_in_set"),
+}

@@ -11,7 +11,21 @@ from sys import getrefcount
 from types import MemberDescriptorType
 
 from . import imports
-from .classes import HEAP_TYPE, attribute, is_by_name, read_namespace, read_order
+from .classes import (
+    HEAP_TYPE,
+    attribute,
+    is_by_name,
+    is_made_in_python,
+    read_base,
+    read_basicsize,
+    read_dictoffset,
+    read_flags,
+    read_module,
+    read_name,
+    read_namespace,
+    read_order,
+    read_weakrefoffset,
+)
 
 __builtins__ = imports.BUILTINS
 
@@ -32,7 +46,11 @@ def fill(thing, state):
         object.__getattribute__(thing, "__dict__").update(attributes)
     if slots:
         for name, value in slots.items():
-            object.__setattr__(thing, name, value)
+            if type(name) is tuple:
+                owner, name = name
+                read_namespace(owner)[name].__set__(thing, value)
+            else:
+                object.__setattr__(thing, name, value)
 
 
 def set_state(thing, state):
@@ -83,7 +101,7 @@ def take_bare(pickler, thing):
 
 def choose(pickler, cls):
     """The taker for the instances of a class."""
-    module = cls.__module__
+    module = read_module(cls)
     namespace = {}
     if not pickler.modules.owns(module):
         # What the module of a class holds of its instances is there at the peer, too.
@@ -107,7 +125,7 @@ def _or_global(module, namespace, taker):
 
 
 def _taker(pickler, cls):
-    if cls.__flags__ & HEAP_TYPE and pickler.modules.owns(cls.__module__):
+    if read_flags(cls) & HEAP_TYPE and pickler.modules.owns(read_module(cls)):
         taker = _container_taker(cls)
         if taker is not None:
             return taker
@@ -243,11 +261,11 @@ def fields_of(cls):
     slots = [
         (owner, name)
         for owner in read_order(cls)
-        if owner.__flags__ & HEAP_TYPE
+        if read_flags(owner) & HEAP_TYPE
         for name, value in read_namespace(owner).items()
         if type(value) is MemberDescriptorType and value.__objclass__ is owner
     ]
-    return cls.__dictoffset__ != 0, slots
+    return read_dictoffset(cls) != 0, slots
 
 
 def own_state(pickler, thing):
@@ -259,18 +277,54 @@ def own_state(pickler, thing):
             attributes = (attributes,)
     except AttributeError:
         attributes = None
-    slots = {}
-    for cls in read_order(type(thing)):
-        if cls.__flags__ & HEAP_TYPE and "__slots__" in read_namespace(cls):
-            for name, member in read_namespace(cls).items():
-                if type(member) is MemberDescriptorType:
-                    try:
-                        slots[name] = member.__get__(thing)
-                    except AttributeError:
-                        continue
+    slots = _own_slots(thing, read_order(type(thing)))
     if not attributes and not slots and not steps:
         return None
     return steps, attributes or None, slots or None
+
+
+def _own_slots(thing, order):
+    """What the slots of these classes hold: by name, or by class and name where a class hides it."""
+    slots, hidden = {}, set()
+    for cls in order:
+        if read_flags(cls) & HEAP_TYPE and "__slots__" in read_namespace(cls):
+            for name, member in read_namespace(cls).items():
+                if type(member) is MemberDescriptorType:
+                    try:
+                        slots[(cls, name) if name in hidden else name] = member.__get__(thing)
+                    except AttributeError:
+                        continue
+        hidden.update(read_namespace(cls))
+    return slots
+
+
+def _with_own_state(pickler, thing, found):
+    """What a reducer of an installed class says, and what the program's class has beyond that.
+
+    `datetime.datetime` and others forget about the attributes of who derives from them.
+    """
+    if len(found) > 2 and any(part is not None for part in found[2:]):
+        return found
+    cls = type(thing)
+    order = []
+    for owner in read_order(cls):
+        if any(name in read_namespace(owner) for name in _REDUCERS):
+            break
+        order.append(owner)
+    else:
+        return found
+    if not order or owner is object or not all(pickler.modules.owns(read_module(each)) for each in order):
+        return found
+    attributes = None
+    if read_dictoffset(cls) and not read_dictoffset(owner):
+        attributes = object.__getattribute__(thing, "__dict__") or None
+    slots = _own_slots(thing, order) or None
+    if attributes is None and slots is None:
+        return found
+    return (*found[:2], (pickler.late_class(cls), attributes, slots), None, None, fill)
+
+
+_REDUCERS = ("__reduce__", "__reduce_ex__", "__getstate__", "__getnewargs__", "__getnewargs_ex__")
 
 
 def find(cls, name):
@@ -289,19 +343,21 @@ def _slot_count(cls):
 def _plain_base(pickler, cls):
     """The built-in base of a class whose instances need not be asked, else None."""
     base = cls
-    while base.__flags__ & HEAP_TYPE and base is not object:
-        base = base.__base__
+    while read_flags(base) & HEAP_TYPE and base is not object:
+        if not is_made_in_python(base):
+            return None  # what its members show may not be all
+        base = read_base(base)
     if base is object:
         # Whatever is larger than its Python side explains has state that only C knows.
-        words = (cls.__dictoffset__ > 0) + (cls.__weakrefoffset__ > 0) + _slot_count(cls)
-        if cls.__basicsize__ > object.__basicsize__ + words * _WORD:
+        words = (read_dictoffset(cls) > 0) + (read_weakrefoffset(cls) > 0) + _slot_count(cls)
+        if read_basicsize(cls) > read_basicsize(object) + words * _WORD:
             return None
     elif base not in _VALUES and base not in _CONTENTS:
         return None
     enum = sys.modules.get("enum")
     if enum is not None and issubclass(cls, enum.Enum) and not is_by_name(pickler, cls):
         return base
-    if cls.__name__ == "WeakSet" and cls.__module__ == "_weakrefset":
+    if read_name(cls) == "WeakSet" and read_module(cls) == "_weakrefset":
         return base
     if find(cls, "__reduce_ex__") is not _OBJECT["__reduce_ex__"]:
         return None
@@ -340,7 +396,7 @@ def ask(pickler, thing):
         steps = pickler.late_class(cls)
         if steps:
             return (*found[:2], (steps, found[2]), None, None, set_state)
-    return found
+    return _with_own_state(pickler, thing, found)
 
 
 def _by_fields(thing):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 
-from . import imports, instances
+from . import classes, imports, instances
 from ._native import read_field, read_fields, set_in_order, write_field, write_fields
 from .builders import NoItems
 from .errors import ResumeError
@@ -61,7 +61,18 @@ _MAKERS = {
     "list_iterator": lambda: iter([]),
     "list_reverseiterator": lambda: reversed([]),
     "callable_iterator": lambda: iter(int, 1),
+    "tuple_iterator": lambda: iter(()),
+    "range_iterator": lambda: iter(range(0)),
+    "longrange_iterator": lambda: iter(range(1 << 70)),
+    "str_iterator": lambda: iter("\u20ac"),
+    "str_ascii_iterator": lambda: iter("a"),
+    "bytes_iterator": lambda: iter(b""),
+    "bytearray_iterator": lambda: iter(bytearray()),
+    "generic_alias_iterator": lambda: iter(list[int]),
+    "TemplateIter": lambda: iter(_template()),
     "set_iterator": lambda: iter(set()),
+    "_deque_iterator": lambda: iter(_deque()),
+    "_deque_reverse_iterator": lambda: reversed(_deque()),
     "dict_keyiterator": lambda: iter({}),
     "dict_valueiterator": lambda: iter({}.values()),
     "dict_itemiterator": lambda: iter({}.items()),
@@ -84,6 +95,25 @@ def make_shell(base, cls, sizes=()):
 def make_nameless(name):
     """An iterator over nothing of a type that nothing names."""
     return _MAKERS[name]()
+
+
+def _template():
+    from string.templatelib import Template
+
+    return Template()
+
+
+def _deque():
+    from collections import deque
+
+    return deque()
+
+
+def make_over_array(typecode):
+    """An iterator over an empty array, of which it knows the kind of items."""
+    from array import array
+
+    return iter(array(typecode))
 
 
 def make_ordered(kind):
@@ -113,24 +143,23 @@ def fill(iterator, state):
         write_field(fields["parent"], "currgrouper", id(iterator))
 
 
-def place(iterator, mapping, remaining):
+def place(iterator, mapping, remaining, hint):
     """Let an iterator over a dictionary, which is whole now, stand before its last entries.
 
-    With None it finds the dictionary changed, as it would have at home.
+    With None it finds the dictionary changed, as it would have at home. It thinks itself that so many
+    are left as the hint says.
     """
     size = dict.__len__(mapping)
     backwards = "reverse" in type(iterator).__name__
     left = remaining or 0
-    write_fields(
-        iterator,
-        {
-            "di_dict": mapping,
-            "di_used": -1 if remaining is None else size,
-            "di_pos": left - 1 if backwards else size - left,
-            "len": left,
-        },
-    )
-    if remaining is not None and len(_rest(iterator)) != remaining:
+    fields = {
+        "di_dict": mapping,
+        "di_used": -1 if remaining is None else size,
+        "di_pos": left - 1 if backwards else size - left,
+        "len": hint,
+    }
+    write_fields(iterator, fields)
+    if remaining is not None and _count_rest(iterator) != remaining:
         raise ResumeError("a dictionary that is iterated over is not the same here")
 
 
@@ -142,6 +171,17 @@ def place_ordered(iterator, mapping, key, changed):
         fields["di_current"] = key[0]
     if changed:
         fields["di_state"] = fields["di_size"] = -1
+    write_fields(iterator, fields)
+
+
+def place_deque(iterator, deque, remaining, behind):
+    """The same for a deque, which has changed so often since the iterator was made."""
+    fresh = type(iterator)(deque, 0 if behind else type(_deque()).__len__(deque) - remaining)
+    for name in ("block", "index"):
+        write_field(iterator, name, read_field(fresh, name))
+    fields = read_fields(fresh)
+    fields["state"] -= behind
+    fields["counter"] = remaining
     write_fields(iterator, fields)
 
 
@@ -166,8 +206,17 @@ def place_in_set(iterator, members, rest, position):
 
 
 def _rest(iterator):
-    """What is still to come of an iterator over a dictionary or set, which stays where it is."""
+    """What is still to come of an iterator over a set, which stays where it is."""
     return iterator.__reduce__()[1][0]
+
+
+def _count_rest(iterator):
+    """How much is still to come of an iterator over a dictionary; a twin of it goes through that."""
+    twin = make_nameless(type(iterator).__name__)
+    fields = read_fields(iterator)
+    fields["len"] = dict.__len__(fields["di_dict"])  # does not find that keys have changed
+    write_fields(twin, fields)
+    return len(list(twin))
 
 
 # -------------------------------------------------------------------------- taking apart, at home
@@ -176,14 +225,20 @@ def _rest(iterator):
 def take(pickler, iterator):
     """An iterator of `builtins` or `itertools`, or of a class that derives from one."""
     cls = type(iterator)
-    base = next(base for base in cls.__mro__ if base in _SHELLS or base in _COMBINATORIC)
-    fields = read_fields(iterator)
-    if fields.get("stopped"):
-        fields.pop("result", None)  # of no use any more, and over an empty pool a tuple without items
+    base = next(base for base in classes.read_order(cls) if base in _SHELLS or base in _COMBINATORIC)
+    fields = fields_of(iterator)
     is_current = "parent" in fields and read_field(fields["parent"], "currgrouper") == id(iterator)
     own = instances.own_state(pickler, iterator) if cls is not base else None
     made = make_shell, (base, cls, _sizes(base, fields))
     return (*made, (fields, own, is_current), None, None, fill)
+
+
+def fields_of(iterator):
+    """Its fields, but those that nobody may look into."""
+    fields = read_fields(iterator)
+    if fields.get("stopped"):
+        fields.pop("result", None)  # of no use any more, and over an empty pool a tuple without items
+    return fields
 
 
 def _sizes(base, fields):
@@ -205,10 +260,10 @@ def take_over_dictionary(pickler, iterator):
     if mapping is None:
         return make_nameless, (type(iterator).__name__,)
     changed = read_field(iterator, "di_used") != dict.__len__(mapping)
-    remaining = None if changed else len(_rest(iterator))
+    remaining = None if changed else _count_rest(iterator)
     if id(iterator) not in pickler.deferred_ids:
         pickler.deferred_ids[id(iterator)] = iterator
-        pickler.deferred.append(("place", iterator, mapping, remaining))
+        pickler.deferred.append(("place", iterator, mapping, remaining, read_field(iterator, "len")))
     return make_nameless, (type(iterator).__name__,)
 
 
@@ -238,3 +293,20 @@ def take_over_ordered(pickler, iterator):
         key = (fields["di_current"],) if "di_current" in fields else ()
         pickler.deferred.append(("place ordered", iterator, mapping, key, changed))
     return make_ordered, (fields["kind"],)
+
+
+def take_over_array(_pickler, iterator):
+    """An iterator over an array."""
+    fields = read_fields(iterator)
+    typecode = fields["ao"].typecode if "ao" in fields else "b"
+    return make_over_array, (typecode,), (fields, None, False), None, None, fill
+
+
+def take_over_deque(pickler, iterator):
+    """An iterator over a deque, by how many items are still to come."""
+    deque, remaining = read_field(iterator, "deque"), read_field(iterator, "counter")
+    if id(iterator) not in pickler.deferred_ids:
+        pickler.deferred_ids[id(iterator)] = iterator
+        behind = read_field(deque, "state") - read_field(iterator, "state")
+        pickler.deferred.append(("place deque", iterator, deque, remaining, behind))
+    return make_nameless, (type(iterator).__name__.rpartition(".")[2],)

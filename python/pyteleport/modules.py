@@ -73,7 +73,7 @@ def _is_made_in_c(namespace):
     the types say of their module does not tell: some name none, some hide it behind a member.
     """
     values = list(namespace.copy().values())
-    types = [each for each in values if isinstance(each, type)]
+    types = [each for each in values if issubclass(type(each), type)]
     if any(type(each) is FunctionType for each in values) or any(map(is_made_in_python, types)):
         return False
     return not all(map(_is_offered, types))
@@ -322,7 +322,7 @@ class Modules:
         owner = sys.modules[module]
         if type(thing) is FunctionType:
             return thing.__globals__ is namespace_of(owner)
-        if isinstance(thing, type):
+        if issubclass(type(thing), type):
             functions = [each for each in vars(thing).values() if type(each) is FunctionType]
             made_there = any(each.__globals__ is namespace_of(owner) for each in functions)
             return made_there or not is_made_in_python(thing)

@@ -10,13 +10,14 @@ to it brings the contents: so a function that its own closure refers to is writt
 from __future__ import annotations
 
 import sys
-from _weakref import CallableProxyType, ProxyType, proxy
+from _weakref import CallableProxyType, ProxyType
 from _weakref import ref as Ref
 from operator import attrgetter
 from types import (
     AsyncGeneratorType,
     BuiltinFunctionType,
     CellType,
+    ClassMethodDescriptorType,
     CodeType,
     CoroutineType,
     FrameType,
@@ -37,6 +38,7 @@ from . import (
     _native,
     builders,
     classes,
+    descriptors,
     exceptions,
     files,
     generators,
@@ -45,6 +47,8 @@ from . import (
     instances,
     perthread,
     registered,
+    views,
+    weak,
 )
 
 __builtins__ = imports.BUILTINS
@@ -154,7 +158,7 @@ def take_method(pickler, method):
     """A bound method: its function and its receiver; nobody is asked for an attribute."""
     function, receiver = method.__func__, method.__self__
     name = getattr(function, "__name__", None)
-    module = type(receiver).__module__
+    module = classes.read_module(type(receiver))
     if type(name) is str and pickler.modules.has(method, module, name):
         return classes.attribute, (sys.modules[module], name)
     return builders.make_method, (function, receiver)
@@ -163,11 +167,11 @@ def take_method(pickler, method):
 def take_builtin(pickler, function):
     """A function in C: by name, or a method of an object that travels."""
     receiver = function.__self__
-    if receiver is None or isinstance(receiver, ModuleType):
+    if receiver is None or issubclass(type(receiver), ModuleType):
         if pickler.modules.has(function, function.__module__, function.__qualname__):
             return classes.by_name(pickler, function)
         return pickler.by_search(function)
-    module = type(receiver).__module__
+    module = classes.read_module(type(receiver))
     if pickler.modules.has(function, module, function.__name__):
         return classes.attribute, (sys.modules[module], function.__name__)
     return take_bound(pickler, function)
@@ -191,101 +195,19 @@ def take_module(pickler, module):
     return pickler.refuse(module, "a module that is not in sys.modules cannot be found again; put it there")
 
 
-def take_property(_pickler, thing):
-    return type(thing), (thing.fget, thing.fset, thing.fdel, thing.__doc__)
-
-
-def take_wrapped(_pickler, thing):
-    return type(thing), (thing.__func__,)
-
-
-def take_member(_pickler, thing):
-    return builders.descriptor, (thing.__objclass__, thing.__name__)
-
-
-def take_proxy(_pickler, proxy):
-    from gc import get_referents, get_referrers
-
-    mapping = get_referents(proxy)[0]
-    if type(mapping) is dict:
-        made = mapping.get("__dict__") or mapping.get("__weakref__")
-        if type(made) is GetSetDescriptorType:
-            # from 3.15 on the descriptor does not tell whose it is
-            for owner in (made.__objclass__, *get_referrers(mapping)):
-                if isinstance(owner, type) and get_referents(classes.read_namespace(owner))[0] is mapping:
-                    return builders.namespace_proxy, (owner,)
-    return MappingProxyType, (mapping,)
-
-
 def take_view(_pickler, view):
     from gc import get_referents
 
     return builders.make_view_of, (get_referents(view)[0], type(view).__name__.rpartition("_")[2])
 
 
-def take_ref(pickler, ref):
-    """A weak reference: what it refers to travels along."""
-    cls = type(ref)
-    referent = ref()
-    if referent is None:
-        made = builders.make_dead_ref, (cls,)
-    elif ref.__callback__ is None:
-        made = builders.make_ref, (cls, referent)
-    else:
-        made = builders.make_ref, (cls, referent, ref.__callback__)
-    state = instances.own_state(pickler, ref) if cls is not Ref else None
-    return made if state is None else (*made, state, None, None, instances.fill)
+def take_random(pickler, thing):
+    """Random numbers; those of the operating system have no state."""
+    from _random import Random
 
-
-def take_weak_proxy(pickler, thing):
-    """A weak proxy, which passes every question on: so its referent answers for itself."""
-    try:
-        referent = thing.__reduce_ex__.__self__
-    except (ReferenceError, AttributeError):
-        return pickler.refuse(thing, "a weak proxy of an object that is gone; leave it out")
-    return proxy, (referent,)
-
-
-def take_finalizer(_pickler, finalizer):
-    found = finalizer.peek()
-    if found is None:
-        return builders.make_finalizer, (False,)
-    return builders.make_finalizer, (True, *found, finalizer.atexit)
-
-
-def take_super(_pickler, thing):
-    read = super.__getattribute__
-    receiver = read(thing, "__self__")
-    if receiver is None:
-        return super, (read(thing, "__thisclass__"),)
-    return super, (read(thing, "__thisclass__"), receiver)
-
-
-def take_system_random(pickler, generator):
-    """What asks the system for numbers has no state, and says so when asked for it."""
-    state = instances.own_state(pickler, generator)
-    made = builders.make_bare_of, (type(generator),)
-    return made if state is None else (*made, state, None, None, instances.fill)
-
-
-def take_match(pickler, match):
-    """A match: the call that finds it again is tried here first."""
-    pattern, string = match.re, match.string
-    for method in (pattern.search, pattern.match, pattern.fullmatch):
-        for start, end in ((match.pos, match.endpos), (match.start(), match.endpos)):
-            found = method(string, start, end)
-            if found is not None and found.regs == match.regs:
-                return builders.match_again, (method, string, start, end)
-    return pickler.refuse(match, "its match cannot be found again; keep its groups instead")
-
-
-def take_memoryview(pickler, view):
-    """A view of a whole buffer: again a view of the same object."""
-    base = view.obj
-    whole = memoryview(base)
-    if view.nbytes != whole.nbytes or not (view.c_contiguous and whole.c_contiguous):
-        return pickler.refuse(view, "a view of a part; keep its base and make it after the move")
-    return builders.make_view, (base, view.readonly, view.format, view.shape)
+    words = None if isinstance(thing, sys.modules["random"].SystemRandom) else Random.getstate(thing)
+    state = words, instances.own_state(pickler, thing)
+    return instances.make_plain, (Random, type(thing)), state, None, None, builders.fill_random
 
 
 _VARIANCES = ("covariant", "contravariant", "infer_variance")
@@ -348,6 +270,10 @@ def _nameless_iterators():
     yield type(reversed([])), plain
     yield type(iter(int, 1)), plain
     yield type(iter(builders.NoItems())), plain
+    for items in ((), "a", "\u20ac", b"", bytearray(), range(0), range(1 << 70)):
+        yield type(iter(items)), plain
+    if hasattr(list, "__class_getitem__") and hasattr(type(list[int]), "__iter__"):
+        yield type(iter(list[int])), plain
     over_dictionary = _later("iterators", "take_over_dictionary")
     for view in ({}.keys(), {}.values(), {}.items()):
         yield type(iter(view)), over_dictionary
@@ -369,17 +295,18 @@ TAKERS = {
     CoroutineType: generators.take_generator,
     AsyncGeneratorType: generators.take_generator,
     ModuleType: take_module,
-    property: take_property,
-    classmethod: take_wrapped,
-    staticmethod: take_wrapped,
-    GetSetDescriptorType: take_member,
-    MemberDescriptorType: take_member,
-    MappingProxyType: take_proxy,
-    Ref: take_ref,
-    ProxyType: take_weak_proxy,
-    CallableProxyType: take_weak_proxy,
-    super: take_super,
-    memoryview: take_memoryview,
+    property: descriptors.take_property,
+    classmethod: descriptors.take_wrapped,
+    staticmethod: descriptors.take_wrapped,
+    GetSetDescriptorType: descriptors.take_member,
+    MemberDescriptorType: descriptors.take_member,
+    ClassMethodDescriptorType: descriptors.take_member,
+    MappingProxyType: descriptors.take_mapping_proxy,
+    Ref: weak.take_ref,
+    ProxyType: weak.take_proxy,
+    CallableProxyType: weak.take_proxy,
+    super: descriptors.take_super,
+    memoryview: views.take_view,
     type: classes.take_class,
     object: instances.take_bare,
     classes.Step: classes.take_step,
@@ -412,8 +339,7 @@ _BY_MODULE = {
         ("Context", perthread.take_context),
         ("Token", perthread.take_token),
     ),
-    "random": (("SystemRandom", take_system_random),),
-    "re": (("Match", take_match),),
+    "re": (("Match", _later("matching", "take_match")),),
     "typing": (
         ("TypeVar", take_type_variable),
         ("ParamSpec", take_type_variable),
@@ -433,7 +359,7 @@ _BY_MODULE = {
         ("_ModuleLock", perthread.take_module_lock),
         ("_ImportLockContext", perthread.take_import_lock),
     ),
-    "weakref": (("finalize", take_finalizer),),
+    "weakref": (("finalize", weak.take_finalizer),),
     "functools": (("_lru_cache_wrapper", _later("cfields", "take_cached")),),
     "numpy": (
         ("ndarray", _take_array),
@@ -446,10 +372,15 @@ _BY_MODULE = {
     "compression._common._streams": (("DecompressReader", _later("compressed", "take_reader")),),
     "zipfile": (("ZipExtFile", _later("compressed", "take_member")),),
     "_json": (("make_scanner", _later("cfields", "take_json_scanner")),),
+    "_queue": (("SimpleQueue", _later("cfields", "take_simple_queue")),),
+    "random": (("Random", take_random), ("SystemRandom", take_random)),
     "subprocess": (("Popen", take_child_process),),
     "_io": files.TAKERS,
 }
 
+
+# Takers of classes that derive from those in the table, too, unless they take themselves apart.
+_INHERITED = (_take_iterator, take_random)
 
 # Types that no module offers, by the names that they give themselves.
 _UNNAMED = {
@@ -458,9 +389,20 @@ _UNNAMED = {
     ("builtins", "async_generator_athrow"): generators.take_step,
     ("builtins", "coroutine_wrapper"): generators.take_coroutine_wrapper,
     ("builtins", "anext_awaitable"): generators.take_anext,
-    ("builtins", "memory_iterator"): _later("cfields", "take_memory_iterator"),
+    ("array", "arrayiterator"): _later("iterators", "take_over_array"),
+    ("builtins", "arrayiterator"): _later("iterators", "take_over_array"),
+    ("collections", "_deque_iterator"): _later("iterators", "take_over_deque"),
+    ("collections", "_deque_reverse_iterator"): _later("iterators", "take_over_deque"),
+    ("_collections", "_deque_iterator"): _later("iterators", "take_over_deque"),
+    ("_collections", "_deque_reverse_iterator"): _later("iterators", "take_over_deque"),
+    ("string.templatelib", "TemplateIter"): _later("iterators", "take_nameless"),
+    ("builtins", "memory_iterator"): views.take_memory_iterator,
     ("decimal", "ContextManager"): _later("cfields", "take_decimal_manager"),
     ("zlib", "Compress"): _later("compressed", "take_compressor"),
+    ("functools", "KeyWrapper"): _later("cfields", "take_key"),
+    ("_sre", "SRE_Scanner"): _later("matching", "take_scanner"),
+    ("builtins", "unpack_iterator"): _later("cfields", "take_unpack_iterator"),
+    ("_struct", "unpack_iterator"): _later("cfields", "take_unpack_iterator"),
     ("_csv", "reader"): _later("cfields", "take_csv_reader"),
     ("_csv", "writer"): _later("cfields", "take_csv_writer"),
     ("_csv", "Dialect"): _later("cfields", "take_csv_dialect"),
@@ -492,8 +434,8 @@ def choose(pickler, cls):
     if issubclass(cls, BaseException):
         return exceptions.take_exception
     if issubclass(cls, Ref):
-        return take_ref
-    for base in cls.__mro__[1:]:
+        return weak.take_ref
+    for base in classes.read_order(cls)[1:]:
         if (
             base.__module__ in ("_io", "io")
             and base.__name__.startswith("Buffered")
@@ -508,12 +450,13 @@ def choose(pickler, cls):
     local = sys.modules["_thread"]._local
     if issubclass(cls, local):
         return perthread.take_local
-    for base in (property, classmethod, staticmethod, ModuleType):
+    for base in (property, classmethod, staticmethod, super, ModuleType):
         if issubclass(cls, base):
             return TAKERS[base]
-    for base in cls.__mro__:
-        if pickler.takers.get(base) is _take_array:
-            return _take_array
-        if pickler.takers.get(base) is _take_iterator and instances.reduces_like(cls, base):
-            return _take_iterator
-    return _UNNAMED.get((cls.__module__, cls.__name__)) or instances.choose(pickler, cls)
+    for base in classes.read_order(cls):
+        taker = pickler.takers.get(base)
+        if taker is _take_array:
+            return taker
+        if taker in _INHERITED and instances.reduces_like(cls, base):
+            return taker
+    return _UNNAMED.get((classes.read_module(cls), classes.read_name(cls))) or instances.choose(pickler, cls)

@@ -207,13 +207,19 @@ def give_back_locale(taken):
 
 
 def take_context_variables(pickler):
-    """The values of the context variables that travel, or that a module here and there has."""
+    """The values of the context variables that travel, or that a module here and there has.
+
+    Those are left out that were taken before.
+    """
     contextvars = sys.modules.get("contextvars") or sys.modules.get("_contextvars")
     if contextvars is None:
         return None
     values = []
     for variable, value in contextvars.copy_context().items():
+        if id(variable) in pickler.valued:
+            continue
         if id(variable) in pickler.variables or pickler.modules.search(variable) is not None:
+            pickler.valued.add(id(variable))
             values.append((variable, value))
     return values or None
 

@@ -41,6 +41,10 @@ extern "C" {
     pub static mut PyListRevIter_Type: PyTypeObject;
     /// What `iter` makes of a callable and its last value.
     pub static mut PyCallIter_Type: PyTypeObject;
+    /// Weak proxies.
+    pub static mut _PyWeakref_ProxyType: PyTypeObject;
+    /// Those of what can be called.
+    pub static mut _PyWeakref_CallableProxyType: PyTypeObject;
     /// The type of functions made in Python.
     pub static mut PyFunction_Type: PyTypeObject;
     /// The type of bound methods.

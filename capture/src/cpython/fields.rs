@@ -1,19 +1,15 @@
 //! Fields of C objects whose state no API shows, read and written by name.
 //!
-//! The offsets here are the same on CPython 3.8–3.15 (Modules/itertoolsmodule.c, _functoolsmodule.c, _io/textio.c,
-//! _csv.c, _decimal/_decimal.c, Objects/{dict,odict,set,iter,enum,gen,memory}object.c, Python/bltinmodule.c),
-//! printed by programs compiled against each; what differs is in the layouts ([`Layout::fields`]).
-//!
-//! [`Layout::fields`]: super::Layout::fields
+//! Which there are is in `field_table`, and in the layouts where releases differ; which type is meant in `field_kinds`.
 
-use super::ffi;
+use super::field_kinds::{is_the_c_type, static_kind};
+use super::field_table::FIELDS;
 use super::frame::Address;
-use super::modules::import;
 use super::CURRENT;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi as py_ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +26,8 @@ pub enum Holds {
     Address,
     /// A pointer to an array of `Py_ssize_t`, as many as this says.
     Sizes(Count),
+    /// Sizes in the object itself, two for each of as many groups as the `Py_ssize_t` at this offset says.
+    Marks(usize),
     /// An array of references in the object itself, as many as the `int` at this offset says.
     Values(usize),
     /// A tuple, or NULL, in which items may be NULL: a list with None for these.
@@ -64,148 +62,10 @@ pub const fn field(kind: &'static str, name: &'static str, holds: Holds, offset:
     }
 }
 
-use Holds::{Address as Borrowed, Holey, Int, Object, Size, Sizes, Values};
-
-const FIELDS: &[Field] = &[
-    field("_lru_cache_wrapper", "next", Object, 24),
-    field("_lru_cache_wrapper", "typed", Int, 64),
-    field("_lru_cache_wrapper", "cache", Object, 72),
-    field("_lru_cache_wrapper", "hits", Size, 80),
-    field("_lru_cache_wrapper", "func", Object, 88),
-    field("_lru_cache_wrapper", "maxsize", Size, 96),
-    field("_lru_cache_wrapper", "misses", Size, 104),
-    field("_lru_list_elem", "next", Object, 24),
-    field("_lru_list_elem", "key", Object, 40),
-    field("_lru_list_elem", "result", Object, 48),
-    field("TextIOWrapper", "buffer", Object, 32),
-    field("reader", "input_iter", Object, 16),
-    field("reader", "line_num", Size, 80),
-    field("memory_iterator", "it_index", Size, 16),
-    field("memory_iterator", "it_seq", Object, 24),
-    field("ContextManager", "local", Object, 16),
-    field("ContextManager", "global", Object, 24),
-    // Iterators of `builtins`. The result that some of them use again stays the shell's own.
-    field("iterator", "it_index", Size, 16),
-    field("iterator", "it_seq", Object, 24),
-    field("list_iterator", "it_index", Size, 16),
-    field("list_iterator", "it_seq", Object, 24),
-    field("list_reverseiterator", "it_index", Size, 16),
-    field("list_reverseiterator", "it_seq", Object, 24),
-    field("callable_iterator", "it_callable", Object, 16),
-    field("callable_iterator", "it_sentinel", Object, 24),
-    field("reversed", "index", Size, 16),
-    field("reversed", "seq", Object, 24),
-    field("enumerate", "en_index", Size, 16),
-    field("enumerate", "en_sit", Object, 24),
-    field("enumerate", "en_longindex", Object, 40),
-    field("zip", "tuplesize", Size, 16),
-    field("zip", "ittuple", Object, 24),
-    field("zip", "result", Object, 32),
-    field("map", "iters", Object, 16),
-    field("map", "func", Object, 24),
-    field("filter", "func", Object, 16),
-    field("filter", "it", Object, 24),
-    field("dict_iterator", "di_dict", Object, 16),
-    field("dict_iterator", "di_used", Size, 24),
-    field("dict_iterator", "di_pos", Size, 32),
-    field("dict_iterator", "len", Size, 48),
-    field("set_iterator", "si_set", Object, 16),
-    field("set_iterator", "si_used", Size, 24),
-    field("set_iterator", "si_pos", Size, 32),
-    field("set_iterator", "len", Size, 40),
-    field("odict_iterator", "kind", Int, 16),
-    field("odict_iterator", "di_odict", Object, 24),
-    field("odict_iterator", "di_size", Size, 32),
-    field("odict_iterator", "di_state", Size, 40),
-    field("odict_iterator", "di_current", Object, 48),
-    // `itertools`.
-    field("count", "cnt", Size, 16),
-    field("count", "long_cnt", Object, 24),
-    field("count", "long_step", Object, 32),
-    field("cycle", "it", Object, 16),
-    field("cycle", "saved", Object, 24),
-    field("cycle", "index", Size, 32),
-    field("repeat", "element", Object, 16),
-    field("repeat", "cnt", Size, 24),
-    field("accumulate", "total", Object, 16),
-    field("accumulate", "it", Object, 24),
-    field("accumulate", "binop", Object, 32),
-    field("accumulate", "initial", Object, 40),
-    field("chain", "source", Object, 16),
-    field("chain", "active", Object, 24),
-    field("compress", "data", Object, 16),
-    field("compress", "selectors", Object, 24),
-    field("dropwhile", "func", Object, 16),
-    field("dropwhile", "it", Object, 24),
-    field("dropwhile", "start", Size, 32),
-    field("takewhile", "func", Object, 16),
-    field("takewhile", "it", Object, 24),
-    field("takewhile", "stop", Size, 32),
-    field("filterfalse", "func", Object, 16),
-    field("filterfalse", "it", Object, 24),
-    field("starmap", "func", Object, 16),
-    field("starmap", "it", Object, 24),
-    field("groupby", "it", Object, 16),
-    field("groupby", "keyfunc", Object, 24),
-    field("groupby", "tgtkey", Object, 32),
-    field("groupby", "currkey", Object, 40),
-    field("groupby", "currvalue", Object, 48),
-    field("groupby", "currgrouper", Borrowed, 56),
-    field("_grouper", "parent", Object, 16),
-    field("_grouper", "tgtkey", Object, 24),
-    field("islice", "it", Object, 16),
-    field("islice", "next", Size, 24),
-    field("islice", "stop", Size, 32),
-    field("islice", "step", Size, 40),
-    field("islice", "cnt", Size, 48),
-    field("_tee", "dataobj", Object, 16),
-    field("_tee", "index", Int, 24),
-    field("_tee_dataobject", "it", Object, 16),
-    field("_tee_dataobject", "nextlink", Object, 32),
-    field("_tee_dataobject", "values", Values(24), 40),
-    field("zip_longest", "tuplesize", Size, 16),
-    field("zip_longest", "numactive", Size, 24),
-    field("zip_longest", "ittuple", Holey, 32),
-    field("zip_longest", "result", Object, 40),
-    field("zip_longest", "fillvalue", Object, 48),
-    field("product", "pools", Object, 16),
-    field("product", "indices", Sizes(Count::Length(16)), 24),
-    field("product", "result", Object, 32),
-    field("product", "stopped", Int, 40),
-    field("permutations", "pool", Object, 16),
-    field("permutations", "indices", Sizes(Count::Length(16)), 24),
-    field("permutations", "cycles", Sizes(Count::Field(48)), 32),
-    field("permutations", "result", Object, 40),
-    field("permutations", "r", Size, 48),
-    field("permutations", "stopped", Int, 56),
-    field("combinations", "pool", Object, 16),
-    field("combinations", "indices", Sizes(Count::Field(40)), 24),
-    field("combinations", "result", Object, 32),
-    field("combinations", "r", Size, 40),
-    field("combinations", "stopped", Int, 48),
-    field("combinations_with_replacement", "pool", Object, 16),
-    field(
-        "combinations_with_replacement",
-        "indices",
-        Sizes(Count::Field(40)),
-        24,
-    ),
-    field("combinations_with_replacement", "result", Object, 32),
-    field("combinations_with_replacement", "r", Size, 40),
-    field("combinations_with_replacement", "stopped", Int, 48),
-    field("pairwise", "it", Object, 16),
-    field("pairwise", "old", Object, 24),
-    field("batched", "it", Object, 16),
-    field("batched", "batch_size", Size, 24),
-    // What the methods of async generators, coroutines and `anext` give to be awaited.
-    field("async_generator_asend", "ags_gen", Object, 16),
-    field("async_generator_asend", "ags_sendval", Object, 24),
-    field("async_generator_asend", "ags_state", Int, 32),
-    field("async_generator_athrow", "agt_gen", Object, 16),
-    field("coroutine_wrapper", "cw_coroutine", Object, 16),
-    field("anext_awaitable", "wrapped", Object, 16),
-    field("anext_awaitable", "default_value", Object, 24),
-];
+/// How many marks a match of so many groups has.
+fn marks_of(at: Address, groups: usize) -> usize {
+    usize::try_from(at.get::<isize>(groups)).unwrap_or(0) * 2
+}
 
 /// Values that one link of `tee` has room for (`LINKCELLS`).
 const LINK_VALUES: usize = 57;
@@ -292,74 +152,6 @@ fn kind_of(object: &Bound<'_, PyAny>) -> PyResult<Option<&'static str>> {
     Ok(None)
 }
 
-/// Types that libpython exports and no module offers by a name.
-fn static_kind(kind: &Bound<'_, PyType>) -> Option<&'static str> {
-    let it = kind.as_type_ptr();
-    let is = |one: *mut py_ffi::PyTypeObject| core::ptr::eq(it, one);
-    let dicts = [
-        &raw mut ffi::PyDictIterKey_Type,
-        &raw mut ffi::PyDictIterValue_Type,
-        &raw mut ffi::PyDictIterItem_Type,
-        &raw mut ffi::PyDictRevIterKey_Type,
-        &raw mut ffi::PyDictRevIterValue_Type,
-        &raw mut ffi::PyDictRevIterItem_Type,
-    ];
-    if dicts.into_iter().any(is) {
-        Some("dict_iterator")
-    } else if is(&raw mut ffi::PySetIter_Type) {
-        Some("set_iterator")
-    } else if is(&raw mut ffi::PyODictIter_Type) {
-        Some("odict_iterator")
-    } else if is(&raw mut ffi::PySeqIter_Type) {
-        Some("iterator")
-    } else if is(&raw mut ffi::PyListIter_Type) {
-        Some("list_iterator")
-    } else if is(&raw mut ffi::PyListRevIter_Type) {
-        Some("list_reverseiterator")
-    } else if is(&raw mut ffi::PyCallIter_Type) {
-        Some("callable_iterator")
-    } else if is(&raw mut ffi::PyFunction_Type) {
-        Some("function")
-    } else if is(&raw mut py_ffi::PyCoro_Type) {
-        Some("coroutine")
-    } else if is(&raw mut py_ffi::PyAsyncGen_Type) {
-        Some("async_generator")
-    } else {
-        None
-    }
-}
-
-/// A class of the program may have the same name.
-fn is_the_c_type(kind: &Bound<'_, PyType>, name: &str) -> PyResult<bool> {
-    let py = kind.py();
-    let made_by =
-        |module: &str, maker: &str| -> PyResult<Bound<'_, PyAny>> { import(py, module)?.getattr(maker) };
-    let one = match name {
-        "_lru_cache_wrapper" => return Ok(kind.is(&made_by("_functools", name)?)),
-        // Nobody can make or subclass one of these, they hang in a cache's ring.
-        "_lru_list_elem" => return kind.getattr("__module__")?.eq("functools"),
-        "async_generator_asend" | "async_generator_athrow" | "coroutine_wrapper" | "anext_awaitable" => {
-            let is_static = !crate::boundary::is_python_class(kind);
-            return Ok(is_static && kind.getattr("__module__")?.eq("builtins")?);
-        }
-        "reader" => made_by("_csv", "reader")?.call1((PyTuple::empty(py),))?,
-        "memory_iterator" => {
-            let view = made_by("builtins", "memoryview")?.call1((PyBytes::new(py, b""),))?;
-            return Ok(kind.is(view.try_iter()?.get_type()));
-        }
-        "ContextManager" => made_by("_decimal", "localcontext")?.call0()?,
-        "TypeVar" | "ParamSpec" | "TypeVarTuple" | "TypeAliasType" => {
-            return Ok(kind.is(&made_by("_typing", name)?));
-        }
-        "reversed" | "enumerate" | "zip" | "map" | "filter" => {
-            return Ok(kind.is(&made_by("builtins", name)?));
-        }
-        "TextIOWrapper" => return Ok(kind.is(&made_by("_io", name)?)),
-        _ => return Ok(kind.is(&made_by("itertools", name)?)),
-    };
-    Ok(kind.is(one.get_type()))
-}
-
 impl Count {
     fn of(self, at: Address) -> PyResult<usize> {
         let count = match self {
@@ -385,7 +177,7 @@ impl Field {
         let own = match self.holds {
             Holds::Int => size_of::<i32>(),
             Holds::Byte => 1,
-            Holds::Values(_) => 0,
+            Holds::Values(_) | Holds::Marks(_) => 0,
             _ => WORD,
         };
         self.offset + own <= size
@@ -400,6 +192,10 @@ impl Field {
             Holds::Byte => Some(at.get::<u8>(offset).into_pyobject(py)?.into_any()),
             Holds::Address => Some(at.get::<usize>(offset).into_pyobject(py)?.into_any()),
             Holds::Sizes(count) => Some(PyList::new(py, read_sizes(at, offset, count)?)?.into_any()),
+            Holds::Marks(groups) => {
+                let marks = (0..marks_of(at, groups)).map(|index| at.get::<isize>(offset + index * WORD));
+                Some(PyList::new(py, marks.collect::<Vec<_>>())?.into_any())
+            }
             Holds::Values(count) => {
                 let count = usize::try_from(at.get::<i32>(count))
                     .unwrap_or(0)
@@ -431,6 +227,15 @@ impl Field {
             Holds::Byte => at.set(offset, value.extract::<u8>()?),
             Holds::Address => at.set(offset, value.extract::<usize>()?),
             Holds::Sizes(count) => write_sizes(at, offset, count, &value.extract::<Vec<isize>>()?)?,
+            Holds::Marks(groups) => {
+                let marks = value.extract::<Vec<isize>>()?;
+                if marks.len() != marks_of(at, groups) {
+                    return Err(PyValueError::new_err("there are not as many groups"));
+                }
+                for (index, mark) in marks.into_iter().enumerate() {
+                    at.set(offset + index * WORD, mark);
+                }
+            }
             Holds::Values(count) => {
                 let values = value.extract::<Vec<Py<PyAny>>>()?;
                 if at.get::<i32>(count) != 0 || values.len() > LINK_VALUES {

@@ -19,6 +19,8 @@ pub mod check;
 pub mod codeobject;
 pub mod evalframe;
 pub mod ffi;
+mod field_kinds;
+mod field_table;
 pub mod fields;
 pub mod frame;
 mod further_stack;

@@ -49,6 +49,12 @@ struct Generator {
 /// Since this release the lengths may be held against each other.
 pub(super) const ZIP: &[Field] = &[field("zip", "strict", Holds::Int, 40)];
 
+/// Since this release properties know their names.
+pub(super) const PROPERTY: &[Field] = &[
+    field("property", "prop_name", Holds::Object, 48),
+    field("property", "getter_doc", Holds::Int, 56),
+];
+
 /// Fields of coroutines and async generators behind those that they share with generators.
 const COROUTINES: &[Field] = &[
     field("coroutine", "cr_origin", Holds::Object, 88),
@@ -96,6 +102,14 @@ pub const LAYOUT: Layout = Layout {
         ..v3_9::LAYOUT.generator
     },
     atexit: Atexit::Interpreter(3488),
-    fields: &[v3_8::CYCLE, v3_8::ATHROW, ZIP, COROUTINES],
+    fields: &[
+        v3_8::CYCLE,
+        v3_8::ATHROW,
+        v3_8::RANGES,
+        v3_8::SCANNER,
+        ZIP,
+        COROUTINES,
+        PROPERTY,
+    ],
     ..v3_9::LAYOUT
 };

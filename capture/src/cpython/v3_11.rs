@@ -87,6 +87,9 @@ struct Thread {
 const CO_NAME: usize = 120;
 const CO_CODE_ADAPTIVE: usize = 184;
 
+/// Whether a scanner for a regular expression looks for no empty match where it stands.
+pub(super) const SCANNER: &[Field] = &[field("SRE_Scanner", "must_advance", Holds::Int, 172)];
+
 /// Fields of coroutines and async generators behind those that they share with generators.
 const COROUTINES: &[Field] = &[
     field("coroutine", "cr_origin", Holds::Object, 64),
@@ -165,6 +168,14 @@ pub const LAYOUT: Layout = Layout {
     eval_frame: v3_9::LAYOUT.eval_frame,
     signals: SignalChecks::Behind,
     atexit: Atexit::Interpreter(3536),
-    fields: &[v3_8::CYCLE, v3_8::ATHROW, v3_10::ZIP, COROUTINES],
+    fields: &[
+        v3_8::CYCLE,
+        v3_8::ATHROW,
+        v3_8::RANGES,
+        v3_10::ZIP,
+        v3_10::PROPERTY,
+        COROUTINES,
+        SCANNER,
+    ],
     published: &[],
 };

@@ -102,6 +102,16 @@ pub(super) const ALIAS: &[Field] = &[
     field("TypeAliasType", "module", Holds::Object, 48),
 ];
 
+/// Iterators over ranges, which begin where the iterators stand.
+pub(super) const RANGES: &[Field] = &[
+    field("range_iterator", "start", Holds::Size, 16),
+    field("range_iterator", "step", Holds::Size, 24),
+    field("range_iterator", "len", Holds::Size, 32),
+    field("longrange_iterator", "start", Holds::Object, 16),
+    field("longrange_iterator", "step", Holds::Object, 24),
+    field("longrange_iterator", "len", Holds::Object, 32),
+];
+
 /// Fields of coroutines and async generators behind those that they share with generators.
 pub(super) const COROUTINES: &[Field] = &[
     field("coroutine", "cr_origin", Holds::Object, 56),
@@ -173,6 +183,9 @@ pub const LAYOUT: Layout = Layout {
         v3_8::CYCLE,
         v3_8::ATHROW,
         v3_10::ZIP,
+        v3_10::PROPERTY,
+        v3_11::SCANNER,
+        RANGES,
         TYPE_PARAMETERS,
         ALIAS,
         COROUTINES,

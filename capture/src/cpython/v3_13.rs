@@ -7,7 +7,7 @@
 
 use super::fields::{field, Field, Holds};
 use super::{
-    v3_10, v3_12, v3_8, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, FrameLayout,
+    v3_10, v3_11, v3_12, v3_8, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, FrameLayout,
     GeneratorFrame, GeneratorLayout, GeneratorStates, Instruction, Layout, OperandLayout, Owner, Recursion,
     Release, ThreadLayout,
 };
@@ -116,6 +116,9 @@ pub const LAYOUT: Layout = Layout {
     fields: &[
         v3_8::CYCLE,
         v3_10::ZIP,
+        v3_10::PROPERTY,
+        v3_11::SCANNER,
+        v3_12::RANGES,
         v3_12::TYPE_PARAMETERS,
         v3_12::ALIAS,
         DEFAULTS,

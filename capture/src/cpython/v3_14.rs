@@ -7,8 +7,9 @@
 
 use super::fields::{field, Field, Holds};
 use super::{
-    v3_10, v3_12, v3_13, v3_8, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering,
-    FrameLayout, Layout, OperandLayout, Owner, Recursion, Release, SignalChecks, ThreadLayout, Words,
+    v3_10, v3_11, v3_12, v3_13, v3_8, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth,
+    Entering, FrameLayout, Layout, OperandLayout, Owner, Recursion, Release, SignalChecks, ThreadLayout,
+    Words,
 };
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
@@ -86,6 +87,9 @@ pub const LAYOUT: Layout = Layout {
     atexit: Atexit::InterpreterList(10792 + v3_13::MUTEXES),
     fields: &[
         v3_10::ZIP,
+        v3_10::PROPERTY,
+        v3_11::SCANNER,
+        v3_12::RANGES,
         v3_12::TYPE_PARAMETERS,
         v3_12::ALIAS,
         v3_13::DEFAULTS,

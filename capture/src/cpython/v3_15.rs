@@ -7,7 +7,7 @@
 use super::fields::{field, Field, Holds};
 use super::v3_14::Frame;
 use super::{
-    v3_10, v3_12, v3_13, v3_14, Atexit, CStack, CurrentFrame, GeneratorFrame, GeneratorLayout,
+    v3_10, v3_11, v3_12, v3_13, v3_14, Atexit, CStack, CurrentFrame, GeneratorFrame, GeneratorLayout,
     GeneratorStates, Layout, OperandLayout, Recursion, Release, ThreadLayout,
 };
 use core::mem::offset_of;
@@ -76,6 +76,9 @@ pub const LAYOUT: Layout = Layout {
     atexit: Atexit::InterpreterList(10768 + v3_13::MUTEXES),
     fields: &[
         v3_10::ZIP,
+        v3_10::PROPERTY,
+        v3_11::SCANNER,
+        v3_12::RANGES,
         v3_12::TYPE_PARAMETERS,
         ALIAS,
         v3_13::DEFAULTS,

@@ -111,6 +111,24 @@ const EVAL_FRAME: usize = 568;
 /// Whether `cycle` need not keep what it reads.
 pub(super) const CYCLE: &[Field] = &[field("cycle", "firstpass", Holds::Int, 40)];
 
+/// Iterators over ranges, which keep where these began.
+pub(super) const RANGES: &[Field] = &[
+    field("range_iterator", "index", Holds::Size, 16),
+    field("range_iterator", "start", Holds::Size, 24),
+    field("range_iterator", "step", Holds::Size, 32),
+    field("range_iterator", "len", Holds::Size, 40),
+    field("longrange_iterator", "index", Holds::Object, 16),
+    field("longrange_iterator", "start", Holds::Object, 24),
+    field("longrange_iterator", "step", Holds::Object, 32),
+    field("longrange_iterator", "len", Holds::Object, 40),
+];
+
+/// Whether a scanner for a regular expression looks for no empty match where it stands.
+pub(super) const SCANNER: &[Field] = &[field("SRE_Scanner", "must_advance", Holds::Int, 196)];
+
+/// Whether a property's text is that of its getter.
+const PROPERTY: &[Field] = &[field("property", "getter_doc", Holds::Int, 48)];
+
 /// Fields of coroutines and async generators behind those that they share with generators.
 pub(super) const COROUTINES: &[Field] = &[
     field("coroutine", "cr_origin", Holds::Object, 96),
@@ -192,6 +210,6 @@ pub const LAYOUT: Layout = Layout {
     eval_frame: EvalFrame::Field(EVAL_FRAME),
     signals: SignalChecks::AtTop,
     atexit: Atexit::ModuleState,
-    fields: &[CYCLE, COROUTINES, ATHROW],
+    fields: &[CYCLE, COROUTINES, ATHROW, SCANNER, PROPERTY, RANGES],
     published: &[],
 };
