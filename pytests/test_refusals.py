@@ -67,16 +67,6 @@ def f():
 """,
         "",
     ),
-    "signal handler": (
-        """
-import os, signal
-signal.signal(signal.SIGUSR1, lambda number, frame: attempt())
-def f():
-    os.kill(os.getpid(), signal.SIGUSR1)
-    return [n for n in range(1000)][-1]
-""",
-        "",
-    ),
     "weakref callback": (
         """
 import weakref

@@ -122,6 +122,22 @@ def test_a_signal_behind(same, kind):
     same(program)
 
 
+def test_a_signal_at_a_comparison_that_jumps_back(same):
+    """On 3.11 it is one instruction with the jump, once it has run often enough."""
+    same(f"""
+{ARRIVALS}
+    def count(n, comes=()):
+        k = 0
+        while k < n:
+            k += 1
+            for item in comes:
+                pass
+        return k
+    print([count(100) for again in range(20)][-1])
+    print(count(5, arriving()), passing())
+""")
+
+
 HANDLERS = {
     "function": "handle = handler",
     "lambda": "handle = lambda number, frame: handler(number, frame)",

@@ -103,7 +103,7 @@ pub enum Entry {
     /// the callee did.
     Repeat,
     /// The result is dropped, and the frame goes on at this unit: CPython has run a signal's handler between two
-    /// instructions (up to 3.10). Unlike elsewhere, [`FrameState::instruction`] is the next one.
+    /// instructions (up to 3.11). Unlike elsewhere, [`FrameState::instruction`] is the next one.
     Between(u32),
     /// A module is being imported: its result is dropped, and the instruction runs again with its
     /// operands, finds the module, and goes on from there. What an exception tells of the importing

@@ -377,13 +377,13 @@ impl Probing {
             return;
         }
         let next = match CURRENT.signals {
-            SignalChecks::AtTop => {
+            SignalChecks::AtTop | SignalChecks::Behind => {
                 let Some(next) = next_unit(frame, info, tripped) else {
                     return;
                 };
                 Some(frame.first_unit() + 2 * next as usize)
             }
-            SignalChecks::Behind | SignalChecks::BehindStored => None,
+            SignalChecks::BehindStored => None,
         };
         for evaluator in [now[index].function, then[index_then].function] {
             if !self.learned.evaluators.contains(&evaluator) {

@@ -136,8 +136,8 @@ fn between<'py>(
     }
 }
 
-/// Where a frame goes on that has run a handler between two instructions, where that can be behind any of them
-/// (up to 3.10).
+/// Where a frame goes on that has run a handler between two instructions, where what it stands at does not tell:
+/// that can be any instruction up to 3.10, and a comparison on 3.11, which may be one with the jump behind it.
 pub(crate) fn goes_on_at<'py>(
     py: Python<'py>,
     frame: RunningFrame<'py>,
@@ -145,7 +145,12 @@ pub(crate) fn goes_on_at<'py>(
     callee: &Callee<'py>,
     suspicion: Suspicion,
 ) -> Result<Option<Instruction>, Refusal> {
-    if CURRENT.signals != SignalChecks::AtTop {
+    let is_open = match CURRENT.signals {
+        SignalChecks::AtTop => true,
+        SignalChecks::Behind => last_of(frame, info).is_some_and(|last| last.op == Op::CompareOp),
+        SignalChecks::BehindStored => false,
+    };
+    if !is_open {
         return Ok(None);
     }
     let Some(between) = between(py, frame, callee, suspicion)? else {
@@ -162,18 +167,26 @@ pub(crate) fn goes_on_at<'py>(
 
 /// Whether an instruction may be the next one to run.
 fn follows(frame: RunningFrame<'_>, info: &CodeInfo, next: &Instruction) -> bool {
-    let Ok(unit) = u32::try_from(frame.raw_instruction()) else {
+    let Some(last) = last_of(frame, info) else {
         return next.first == 0;
     };
+    if CURRENT.signals == SignalChecks::Behind {
+        let jump = info.facts.instruction_at(last.next);
+        return jump.is_some_and(|jump| jump.target == Some(next.first));
+    }
     let handles = || {
         frame
             .blocks()
             .last()
             .is_some_and(|block| block.kind == EXCEPT_HANDLER)
     };
-    info.facts
-        .instruction_covering(unit)
-        .is_some_and(|last| next.first == last.next || Some(next.first) == last.target || handles())
+    next.first == last.next || Some(next.first) == last.target || handles()
+}
+
+/// The instruction that a frame names, if it has begun one.
+fn last_of(frame: RunningFrame<'_>, info: &CodeInfo) -> Option<Instruction> {
+    let unit = u32::try_from(frame.raw_instruction()).ok()?;
+    info.facts.instruction_covering(unit)
 }
 
 /// The kind of a block whose exception is being handled.
