@@ -44,7 +44,7 @@ def fill_member(member, state):
     member.__dict__.update(own)
     # as `seek` does it where it has to begin anew
     member._fileobj.seek(member._orig_compress_start)
-    member._running_crc = member._orig_crc
+    member._running_crc = member._orig_start_crc
     member._compress_left = member._orig_compress_size
     member._left = member._orig_file_size
     member._readbuffer, member._offset, member._eof = b"", 0, False
