@@ -217,7 +217,7 @@ REFUSED = {
     "a sentinel behind a class": ("[made.n for made in iter(Made, None) if ended()]", "callable_iterator"),
     "unpacking up to a sentinel": (
         "(lambda: [a for a, b in [iter(counted(1, 2, 0), 0)]])()",
-        "(?i)unpack_sequence",
+        "(?i)unpack",
     ),
     "__subclasshook__": ("issubclass(int, Hooked)", "_abc_subclasscheck"),
     "reversed, by items": ("list(reversed(Sequence()))", "list"),
@@ -259,7 +259,8 @@ def test_work_left_in_c_is_refused(refused, name):
                 return "ended"
         print(f())
     """)
-    assert all(re.search(words, text) for text in texts), texts
+    for text in texts:
+        assert re.search(words, text)
 
 
 def test_a_capture_makes_no_number_of_an_object(refused):
