@@ -60,8 +60,8 @@ SUITES = {
 }
 
 
-# What depends most on the release: --quick. Programs are moved in one mode each there, armed or recording, by
-# turns, rather than in both.
+# What depends most on the release: --quick. Each test runs on every second release there, and programs are
+# moved in one mode each, armed or recording, by turns, rather than in both.
 QUICK = [
     "layouts",
     "frames",
