@@ -215,6 +215,18 @@ def drive(coro, *answers):
         return stop.value
 """
 
+# Whose hops may be refused: what a program says instead of the prelude's hop().
+REFUSING = """
+        def hop(value):
+            try:
+                teleport()
+            except BoundaryError as refusal:
+                trail("refused")
+            else:
+                trail("moved")
+            return value
+"""
+
 
 def release_of(python):
     """The release of an interpreter, "3.N"."""

@@ -2,6 +2,7 @@
 
 import sys
 
+import harness
 import pytest
 
 SOURCES = """
@@ -208,15 +209,7 @@ def test_nothing_tells_which_time_one_is_asked(move, expression):
 
 @pytest.mark.parametrize("expression", SIBLINGS.values(), ids=SIBLINGS)
 def test_two_iterators_of_a_class_are_told_apart(move, expression):
-    source = f"""{SOURCES}
-        def hop(value):
-            try:
-                teleport()
-            except BoundaryError as refusal:
-                trail("refused")
-            else:
-                trail("moved")
-            return value
+    source = f"""{SOURCES}{harness.REFUSING}
         print({expression})
     """
     straight, moved = move.straight(source), move(source)
@@ -262,15 +255,7 @@ if sys.version_info >= (3, 10):
 
 @pytest.mark.parametrize("expression", REFUSED.values(), ids=REFUSED)
 def test_what_is_in_c_alone_is_refused(move, expression):
-    source = f"""{SOURCES}
-        def hop(value):
-            try:
-                teleport()
-            except BoundaryError as refusal:
-                trail("refused")
-            else:
-                trail("moved")
-            return value
+    source = f"""{SOURCES}{harness.REFUSING}
         print({expression})
     """
     straight, moved = move.straight(source), move(source, flags=("-X", "teleport"))

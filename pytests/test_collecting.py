@@ -2,6 +2,7 @@
 
 import sys
 
+import harness
 import pytest
 
 OBJECTS = """
@@ -158,17 +159,6 @@ def test_what_is_unpacked_from_an_object_in_a_display(same, expression):
     same(program(expression))
 
 
-REFUSING = """
-        def hop(value):
-            try:
-                teleport()
-            except BoundaryError as refusal:
-                trail("refused")
-            else:
-                trail("moved")
-            return value
-"""
-
 REFUSED = {
     "keys of a mapping": "dict(Keys(2))",
     "keys of a mapping that are added": "fill({}, 'update', Keys(2))",
@@ -181,7 +171,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("expression", REFUSED.values(), ids=REFUSED)
 def test_what_is_not_known_to_be_the_objects_own_is_refused(move, expression):
-    source = program(expression, REFUSING).replace("        hop()\n    ", "")
+    source = program(expression, harness.REFUSING).replace("        hop()\n    ", "")
     straight, moved = move.straight(source), move(source, flags=("-X", "teleport"))
     assert moved.returncode == 0, moved.stderr
     assert moved.stdout == straight.stdout
@@ -190,7 +180,7 @@ def test_what_is_not_known_to_be_the_objects_own_is_refused(move, expression):
 
 @pytest.mark.parametrize("expression", ["list(Numbers(3))", "sum(Numbers(3))"])
 def test_without_the_hook_what_is_collected_is_refused(move, expression):
-    named = REFUSING.replace('"refused"', '"refused"); print("install_hook" in str(refusal)')
+    named = harness.REFUSING.replace('"refused"', '"refused"); print("install_hook" in str(refusal)')
     moved = move(program(expression, named).replace("        hop()\n    ", ""))
     assert moved.returncode == 0, moved.stderr
     assert "True\nTrue\n" in moved.stdout

@@ -2,6 +2,7 @@
 
 import sys
 
+import harness
 import pytest
 
 SOURCES = """
@@ -204,15 +205,7 @@ REFUSED = {
 @pytest.mark.parametrize("expression", REFUSED.values(), ids=REFUSED)
 def test_what_is_in_c_alone_is_refused(move, expression):
     run = move(
-        f"""{SOURCES}{ADD}
-        def hop(value):
-            try:
-                teleport()
-            except BoundaryError as refusal:
-                trail("refused")
-            else:
-                trail("moved")
-            return value
+        f"""{SOURCES}{ADD}{harness.REFUSING}
         print({expression})
     """,
         flags=("-X", "teleport"),
