@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from . import _native, classes, imports, instances
+from . import _native, builders, classes, imports, instances
 
 __builtins__ = imports.BUILTINS
 
@@ -27,33 +27,24 @@ def make_view(cls, base, dtype, shape, strides, offset, writable):
     return view
 
 
-def fill(array, attributes):
-    """Give an array of a class its attributes, in place of those that it got as a view."""
-    own = _native.own_attributes(array)
-    own.clear()
-    own.update(attributes)
-
-
 def make_flat(array, index):
     """An iterator over all elements of an array, which has given as many."""
-    from collections import deque
-    from itertools import islice
-
-    flat = array.flat
-    deque(islice(flat, index), maxlen=0)
-    return flat
+    return _advanced(array.flat, index)
 
 
 def make_broadcast(arrays, index):
     """An iterator over arrays that fit each other, which has given as many tuples."""
-    from itertools import islice
-
     from numpy import broadcast
 
-    made = broadcast(*arrays)
-    for _given in islice(made, index):
-        pass
-    return made
+    return _advanced(broadcast(*arrays), index)
+
+
+def _advanced(iterator, count):
+    from collections import deque
+    from itertools import islice
+
+    deque(islice(iterator, count), maxlen=0)
+    return iterator
 
 
 def make_errors(settings, size, call):
@@ -80,28 +71,32 @@ def _set_errors(settings, size, call):
 
 def take_array(pickler, array):
     """An array that owns its memory as NumPy does, out of band; a view as a view of the same."""
-    cls, base = type(array), _holder(array)
+    cls = type(array)
+    base, start = _holder(array)
     if base is None or not array.size or not _is_as_usual(cls):
         return instances.ask(pickler, array)
-    start = _start(base)
     if start is None:
         reason = "it is a view of an array whose memory is in no usual order; copy it before the move"
         return pickler.refuse(array, reason)
     offset = array.__array_interface__["data"][0] - start
-    facts = cls, base, array.dtype, array.shape, array.strides, offset, array.flags.writeable
+    made = make_view, (cls, base, array.dtype, array.shape, array.strides, offset, array.flags.writeable)
     attributes = _native.own_attributes(array)
-    return (make_view, facts) if attributes is None else (make_view, facts, attributes, None, None, fill)
+    return made if attributes is None else (*made, attributes, None, None, builders.fill_attributes)
 
 
 def _holder(array):
-    """What holds the memory of an array, or another view between whose memory is in one piece."""
+    """What holds the memory of an array, or a view between whose memory is in one piece; where it begins.
+
+    None for an array that nothing else holds the memory of, as far as anybody can tell.
+    """
     base = array.base
-    while isinstance(base, sys.modules["numpy"].ndarray):
-        if base.base is None or _start(base) is not None:
-            return base
-        base = base.base
-    # What is not bytes-like is no object of the program's, as far as anybody can tell.
-    return base if base is not None and _start(base) is not None else None
+    while base is not None:
+        start = _start(base)
+        is_array = isinstance(base, sys.modules["numpy"].ndarray)
+        if start is not None or (is_array and base.base is None):
+            return base, start
+        base = base.base if is_array else None
+    return None, None
 
 
 def _start(base):
@@ -136,7 +131,7 @@ def take_broadcast(_pickler, thing):
 def take_capsule(pickler, capsule):
     """NumPy 2 keeps how errors are handled in a capsule, in a context variable."""
     if '"numpy.ufunc.extobj"' not in repr(capsule) or _errors() is None:
-        return pickler.refuse(capsule, "it holds an address of this process; leave it out")
+        return instances.ask(pickler, capsule)
 
     def ask():
         _errors().set(capsule)

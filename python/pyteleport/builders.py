@@ -66,7 +66,8 @@ def _anext():
     return make_anext()
 
 
-def _key():
+def make_key():
+    """A key of `functools.cmp_to_key`, of nothing yet."""
     from functools import cmp_to_key
 
     return cmp_to_key(None)
@@ -85,7 +86,7 @@ SPECIMENS = {
     ("builtins", "coroutine_wrapper"): _wrapper,
     ("builtins", "anext_awaitable"): _anext,
     ("decimal", "ContextManager"): _decimal_manager,
-    ("functools", "KeyWrapper"): _key,
+    ("functools", "KeyWrapper"): make_key,
     ("_sre", "SRE_Scanner"): _scanner,
 }
 
@@ -300,8 +301,3 @@ def _used_token(variable, missing, old):
     token = variable.set(None)
     variable.reset(token)
     return token
-
-
-def make_bare_of(cls):
-    """An instance of a class that has no state of its own."""
-    return cls.__new__(cls)

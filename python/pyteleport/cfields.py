@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from . import classes, imports
+from . import builders, classes, imports
 from ._native import read_field, read_fields, write_field, write_fields
 
 __builtins__ = imports.BUILTINS
@@ -227,14 +227,7 @@ def make_json_scanner(cls, facts):
 
 def take_key(_pickler, key):
     """What `cmp_to_key` makes, or what that makes of an object."""
-    return make_key, (), read_fields(key), None, None, write_fields
-
-
-def make_key():
-    """A key of nothing yet."""
-    from functools import cmp_to_key
-
-    return cmp_to_key(None)
+    return builders.make_key, (), read_fields(key), None, None, write_fields
 
 
 # ---------------------------------------------------------------------------------------- queues

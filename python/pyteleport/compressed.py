@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from . import builders, imports, instances
+from . import imports, instances
 
 __builtins__ = imports.BUILTINS
 
@@ -17,7 +17,7 @@ def take_reader(pickler, reader):
     if reader.closed or reader.__dict__.get("_decompressor") is None:
         return instances.ask(pickler, reader)
     state = {name: value for name, value in reader.__dict__.items() if name != "_decompressor"}
-    return builders.make_bare_of, (type(reader),), state, None, None, fill_reader
+    return instances.make_plain, (type(reader), type(reader)), state, None, None, fill_reader
 
 
 def fill_reader(reader, state):
@@ -33,7 +33,7 @@ def take_member(pickler, member):
     if member.closed or not member.seekable():
         return instances.ask(pickler, member)
     state = {name: value for name, value in member.__dict__.items() if name != "_decompressor"}
-    return builders.make_bare_of, (type(member),), (state, member.tell()), None, None, fill_member
+    return instances.make_plain, (type(member), type(member)), (state, member.tell()), None, None, fill_member
 
 
 def fill_member(member, state):

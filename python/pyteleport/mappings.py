@@ -74,7 +74,8 @@ def take_mapping(pickler, mapping):
 
     if mapping.closed:
         return map_closed, ()
-    area = _area_at(_native.address_of_memory(mapping))
+    address = _native.address_of_memory(mapping)
+    area = _area_at(address)
     if area is None:
         return pickler.refuse(mapping, "it is not known what it maps; " + _CLOSE)
     length = len(mapping)
@@ -87,7 +88,7 @@ def take_mapping(pickler, mapping):
     if anonymous:
         options = {"access": mmap.ACCESS_COPY} if is_private else {}
         return map_again, (None, length, options), state, None, None, fill
-    facts, trouble = _facts(area, _native.address_of_memory(mapping), is_private or "w" not in area.rights)
+    facts, trouble = _facts(area, address, is_private or "w" not in area.rights)
     if trouble:
         return pickler.refuse(mapping, trouble)
     if is_read_only:

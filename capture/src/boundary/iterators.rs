@@ -249,9 +249,17 @@ fn asked_in_turn<'py>(iterator: &Bound<'py, PyAny>, kind: &str) -> PyResult<Vec<
 
 /// Whether asking an iterator may lead to the callee, with no frame of the program's between.
 fn may_ask<'py>(asked: &Bound<'py, PyAny>, callee: &Callee<'py>, nested: usize) -> Result<bool, Refusal> {
-    if is_itself(asked, callee)? {
-        return Ok(true);
-    }
+    let is_it = |one: &Bound<'py, PyAny>| is_itself(one, callee);
+    Ok(is_it(asked)? || keeps(asked, &is_it, nested)?)
+}
+
+/// Whether an iterator in C has to do with something of this kind, directly or through others like it. What is
+/// nested deeper than that may be anything.
+fn keeps<'py>(
+    asked: &Bound<'py, PyAny>,
+    is_it: &dyn Fn(&Bound<'py, PyAny>) -> Result<bool, Refusal>,
+    nested: usize,
+) -> Result<bool, Refusal> {
     if !asks_others(asked)? {
         return Ok(false);
     }
@@ -259,7 +267,7 @@ fn may_ask<'py>(asked: &Bound<'py, PyAny>, callee: &Callee<'py>, nested: usize) 
         return Ok(true);
     }
     for kept in kept_by(asked.py(), asked)? {
-        if may_ask(&kept, callee, nested - 1)? {
+        if is_it(&kept)? || keeps(&kept, is_it, nested - 1)? {
             return Ok(true);
         }
     }
@@ -283,22 +291,10 @@ fn leads_to<'py>(callable: &Bound<'py, PyAny>, callee: &Callee<'py>) -> bool {
 /// Whether what is asked for an item, an iterator or a tuple of several, may call what leads to the callee, with
 /// no frame of the program's between.
 fn may_call<'py>(asked: &Bound<'py, PyAny>, callee: &Callee<'py>, nested: usize) -> Result<bool, Refusal> {
-    if leads_to(asked, callee) {
-        return Ok(true);
-    }
-    if !asks_others(asked)? {
-        return Ok(false);
-    }
-    if nested == 0 {
-        return Ok(true);
-    }
-    for kept in kept_by(asked.py(), asked)? {
-        // A sequence, which is asked for one item after the other.
-        if callee.is_method(&kept, "__getitem__") || may_call(&kept, callee, nested - 1)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    // A sequence is asked for one item after the other.
+    let is_it =
+        |kept: &Bound<'py, PyAny>| Ok(callee.is_method(kept, "__getitem__") || leads_to(kept, callee));
+    Ok(leads_to(asked, callee) || keeps(asked, &is_it, nested)?)
 }
 
 /// Whether an object is an iterator of CPython's own, which cannot have called the callee itself.
