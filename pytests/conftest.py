@@ -9,6 +9,8 @@ import zlib
 
 import harness
 import pytest
+from sshd import keys as keys
+from sshd import sshd as sshd
 
 
 def pytest_configure():

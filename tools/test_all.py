@@ -53,7 +53,7 @@ SUITES = {
     ],
     "libraries": ["libraries"],
     "chains": ["chain", "benchmarks"],
-    "hand-off": ["handoff", "streams", "start", "end", "ssh", "leaks"],
+    "hand-off": ["handoff", "streams", "start", "end", "ssh", "targets", "leaks"],
     "hook": ["hook", "unseen", "builds"],
     "micro versions": ["elsewhere"],
     "CPython's own": [],
@@ -73,7 +73,7 @@ QUICK = [
     "hook",
     "micro versions",
 ]
-NOT_QUICK = ["finally", "same_output", "payload", "arrays", "mappings", "streams", "ssh", "leaks"]
+NOT_QUICK = ["finally", "same_output", "payload", "arrays", "mappings", "streams", "ssh", "targets", "leaks"]
 
 # What is tested once more where CPython was built with its JIT, with that switched on.
 WITH_JIT = ["frames", "hot", "generators", "entry"]

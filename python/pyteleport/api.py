@@ -18,9 +18,11 @@ def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(
     signals and ends with the program's exit status.
 
     Args:
-        target: ``None`` for a fresh process of this interpreter on this machine, or a command (a
-            list of strings) that takes one more argument, a shell command, as
-            ``["ssh", "host"]`` does.
+        target: ``None`` for a fresh process of this interpreter on this machine; a text such as
+            ``"ssh://user@host:port?python=python3.11"``, ``"sudo://user"`` or ``"docker://container"``
+            (:mod:`pyteleport.targets`); a command (a list of strings) that takes one more argument,
+            a shell command, as ``["ssh", "host"]`` does; or an object whose method ``command()``
+            makes such a list, or a :class:`pyteleport.targets.Command`.
         env: environment variables to set there, on top of those that travel.
         cwd: the directory to go on in; the same as here if it exists there.
         files: paths of files to take along, written to the directory that the program goes on in.
@@ -38,16 +40,13 @@ def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(
             :exc:`UnmovableError` say more.
         TransportError: the peer could not be reached, does not fit, or went away.
         ResumeError: the peer could not bring the program back to life.
-        TypeError: the target is neither of the above.
+        TypeError: the target is none of the above.
+        ValueError: the target's text is in a way that is not known.
 
     Whatever is raised, nothing moved, and the program goes on here.
     """
-    extras = _extras(env, cwd, files, ship, ship_files)
-    if target is None:
-        return _native.depart(_local_command(), None, extras)
-    if isinstance(target, (list, tuple)) and all(isinstance(part, str) for part in target):
-        return _native.depart([*target], _shell("python", "", env, cwd), extras)
-    raise TypeError(f"target must be None or a list of strings, not {target!r}")
+    argv, shell = _way(target, env, cwd)
+    return _native.depart(argv, shell, _extras(env, cwd, files, ship, ship_files))
 
 
 def bash_teleport(*argv, python="python", before="", env=None, cwd=None, files=(), ship=(), ship_files=()):
@@ -160,6 +159,18 @@ def _extras(env, cwd, files, ship, ship_files):
         "ship": ship or None,
         "ship_files": ship_files if ship_files or ship_files == [] else None,
     }
+
+
+def _way(target, env, cwd):
+    """The words of a command that leads to a target; and what it is to run there, unless it is our child."""
+    if target is None:
+        return _local_command(), None
+    from .targets import command_of
+
+    command = command_of(target)
+    if command.argv is None:
+        return _local_command(), None
+    return command.argv, _shell(command.python, command.before, env, cwd)
 
 
 def _local_command():
