@@ -70,6 +70,7 @@ pub fn depart(
     // From here on the program is there, and nothing of it runs here: no destructor, no `finally`.
     // What the snapshot was made of goes with the rest of the memory.
     std::mem::forget(encoded);
+    let committed = committed.leave();
     let arguments = match committed.into_pump_args() {
         Ok(arguments) => arguments,
         // The peer is on its own; its exit status is lost, and no Python may run here to say so.

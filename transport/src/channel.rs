@@ -69,6 +69,11 @@ impl Channel {
         self.input.as_fd()
     }
 
+    /// The socket, or the half that is read.
+    pub(crate) fn into_input(self) -> OwnedFd {
+        self.input
+    }
+
     pub(crate) fn output(&self) -> BorrowedFd<'_> {
         self.output.as_ref().unwrap_or(&self.input).as_fd()
     }

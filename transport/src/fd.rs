@@ -48,8 +48,25 @@ fn above_stdio(fd: OwnedFd) -> nix::Result<OwnedFd> {
 
 /// A copy above 2 that is closed on exec.
 pub(crate) fn duplicate(fd: impl AsFd) -> nix::Result<OwnedFd> {
-    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    duplicate_above(fd, 3)
+}
+
+/// A copy at `lowest` or above that is closed on exec.
+pub(crate) fn duplicate_above(fd: impl AsFd, lowest: RawFd) -> nix::Result<OwnedFd> {
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(lowest))?;
     Ok(claim(copy))
+}
+
+/// A copy of the socket with this inode, if that is what the number means.
+pub(crate) fn copy_of_socket(number: RawFd, expected: u64) -> Option<OwnedFd> {
+    if number < 0 {
+        return None;
+    }
+    // SAFETY: the number is not -1, and the borrow ends with this function, in which nothing
+    // closes a descriptor. If it is not open the system calls fail with EBADF.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    let fits = is_socket(fd) && inode(fd).is_ok_and(|inode| inode == expected);
+    fits.then(|| duplicate(fd).ok()).flatten()
 }
 
 /// A copy of standard descriptor `number`, or EBADF if it is closed.

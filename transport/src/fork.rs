@@ -25,6 +25,23 @@ pub(crate) fn split() -> nix::Result<Side> {
     }
 }
 
+/// Reaps the children that have ended, up to the first that is `but`: processes of the program
+/// that have become ours.
+pub(crate) fn reap_others(but: Pid) {
+    loop {
+        // SAFETY: an all-zero `siginfo_t` is a valid one.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: `info` lives through the call.
+        let found = Errno::result(unsafe { libc::waitid(libc::P_ALL, 0, &mut info, options) });
+        // SAFETY: `waitid` filled in the child's number, or left the zero.
+        let child = Pid::from_raw(unsafe { info.si_pid() });
+        if found.is_err() || child.as_raw() == 0 || child == but || reap(child).is_err() {
+            return;
+        }
+    }
+}
+
 /// Reaps a child if it has ended. (`nix` has no value for an end by a real-time signal.)
 pub(crate) fn reap(child: Pid) -> nix::Result<Option<Ending>> {
     let mut status = 0;

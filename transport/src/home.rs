@@ -6,6 +6,7 @@ use crate::error::{ChannelError, TransportError};
 use crate::fd::duplicate_standard;
 use crate::handoff::{send_offer, OfferError, PayloadSource};
 use crate::handshake::{expect_preamble, out_of_turn, say_hello, Hello};
+use crate::keeper;
 use crate::packet::{Failed, Kind, Packet};
 use crate::pump::PumpArgs;
 use crate::reach::{Link, Started};
@@ -222,6 +223,19 @@ pub struct Committed {
 }
 
 impl Committed {
+    /// Ends this process, if the program is on this machine and whoever waits for this process waits
+    /// for it from now on; else gives back what there is for a pump.
+    pub fn leave(mut self) -> Committed {
+        let Started { child, link, .. } = &mut self.peer.started;
+        if let Link::Direct(channel) = link {
+            if keeper::hand_over(child.pid(), channel.input()) {
+                keeper::pass_on_signals(child.pid());
+                signals::exit_now(0);
+            }
+        }
+        self
+    }
+
     /// What the pump goes on with, as the arguments of a process that replaces this one (same
     /// pid, by exec) and calls [`crate::pump::run`] with them; or of a call in this process.
     ///

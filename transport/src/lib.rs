@@ -8,7 +8,7 @@
 //! | start the peer | [`command`], `reach`, `spawn`, `side` | |
 //! | Hello, both ways | [`handshake`] | [`handshake`] |
 //! | Offer, Ready or Failed, Commit | [`home`] | [`peer`], `relay` |
-//! | afterwards | [`pump`] | `relay` |
+//! | afterwards | [`pump`], `ward` | `relay`, `ward`, `keeper` |
 //!
 //! [`handoff`] draws the sequence and says what each end may rely on. `packet` has the units on
 //! the wire, `channel` the two byte halves that they travel over, `mux` the three streams of a
@@ -28,6 +28,7 @@ mod fork;
 pub mod handoff;
 pub mod handshake;
 pub mod home;
+mod keeper;
 mod mux;
 mod packet;
 pub mod peer;
@@ -40,6 +41,7 @@ mod side;
 mod signals;
 mod spawn;
 mod wait;
+mod ward;
 
 pub use command::ReceiveCommand;
 pub use error::TransportError;

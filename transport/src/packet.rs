@@ -17,6 +17,10 @@ pub(crate) const HEADER: usize = 5;
 /// The most bytes of a stream in one packet.
 pub(crate) const STREAM_BLOCK: usize = 64 << 10;
 
+/// Answers in a body of one byte.
+pub(crate) const YES: u8 = 1;
+pub(crate) const NO: u8 = 0;
+
 /// What a packet is. Zero is none, so that zeroed bytes are an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -45,10 +49,15 @@ pub(crate) enum Kind {
     Signal = 11,
     /// How the program ended: [`ExitBody`].
     Exit = 12,
+    /// From a program to who waits for it: it is in another process now. The body is that one's
+    /// number, in four bytes, and the line to it is attached.
+    Moved = 13,
+    /// Whether that one is waited for now: [`YES`] or [`NO`].
+    Adopted = 14,
 }
 
 impl Kind {
-    const ALL: [Kind; 12] = [
+    const ALL: [Kind; 14] = [
         Kind::Hello,
         Kind::Stdio,
         Kind::Offer,
@@ -61,6 +70,8 @@ impl Kind {
         Kind::Credit,
         Kind::Signal,
         Kind::Exit,
+        Kind::Moved,
+        Kind::Adopted,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -77,6 +88,8 @@ impl Kind {
             Kind::Credit => "Credit",
             Kind::Signal => "Signal",
             Kind::Exit => "Exit",
+            Kind::Moved => "Moved",
+            Kind::Adopted => "Adopted",
         }
     }
 
@@ -86,7 +99,8 @@ impl Kind {
             Kind::Hello => 64 << 10,
             Kind::Failed => 256 << 10,
             Kind::Data => 1 + STREAM_BLOCK,
-            Kind::Stdio | Kind::End | Kind::Closed => 1,
+            Kind::Stdio | Kind::End | Kind::Closed | Kind::Adopted => 1,
+            Kind::Moved => 4,
             Kind::Credit => 5,
             Kind::Ready | Kind::Commit => 0,
             Kind::Signal => 1 << 10,
@@ -215,7 +229,7 @@ mod tests {
 
     #[test]
     fn zeroed_and_unknown_kinds_are_refused() {
-        for number in [0, 13, 255] {
+        for number in [0, 15, 255] {
             let refusal = read_header(&[number, 0, 0, 0, 0]).unwrap_err();
             assert!(matches!(refusal, PacketError::UnknownKind(n) if n == number));
         }

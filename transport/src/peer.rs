@@ -5,6 +5,7 @@ use crate::error::{ChannelError, PacketError, TransportError};
 use crate::fd::{self, duplicate_standard, inherited};
 use crate::fork::{self, Side};
 use crate::handshake::{expect_hello, expect_preamble, out_of_turn, preamble, say_hello, Hello};
+use crate::keeper;
 use crate::packet::{self, Failed, Kind};
 use crate::relay::{Relay, COMMITTED};
 use crate::signals::{self, Held};
@@ -431,10 +432,14 @@ impl Standby {
         if packet.kind != Kind::Commit {
             return Err(out_of_turn(packet.kind, "Commit").into());
         }
-        if let Some(relay) = self.line.relay.take() {
-            // If the relay is gone, so are 0, 1 and 2; the program will notice like any other.
-            let told = signals::without_sigpipe(|| write(&relay, COMMITTED));
-            while told.is_ok() && read(&relay, &mut [0; COMMITTED.len()]) == Err(Errno::EINTR) {}
+        match self.line.relay.take() {
+            Some(relay) => {
+                // If the relay is gone, so are 0, 1 and 2; the program will notice like any other.
+                let told = signals::without_sigpipe(|| write(&relay, COMMITTED));
+                while told.is_ok() && read(&relay, &mut [0; COMMITTED.len()]) == Err(Errno::EINTR) {}
+                keeper::remember(relay);
+            }
+            None => keeper::remember(self.line.channel.into_input()),
         }
         Ok(HeldSignals { held: self.line.held })
     }

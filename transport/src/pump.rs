@@ -11,10 +11,11 @@ use crate::mux::{poll_all, At, Event, Mux};
 use crate::packet::{ExitBody, SignalBody};
 use crate::port::Port;
 use crate::reach::Link;
-use crate::relay::{pass_signal, terminal_group};
+use crate::relay::{pass_on_signal, terminal_group};
 use crate::side::{write_standard, SideStream, SideStreams};
 use crate::signals::{self, Came, Incoming};
 use crate::spawn::{Child, Ending};
+use crate::ward::Ward;
 use nix::errno::Errno;
 use nix::fcntl::{open, OFlag};
 use nix::poll::{PollFlags, PollTimeout};
@@ -62,7 +63,9 @@ pub(crate) struct PumpArgs {
 /// How the program is connected.
 #[derive(Debug)]
 enum Way {
-    Direct,
+    Direct {
+        line: OwnedFd,
+    },
     /// The relay and home share the streams.
     Stdio {
         input: OwnedFd,
@@ -78,7 +81,9 @@ enum Way {
 impl PumpArgs {
     pub(crate) fn new(child: Pid, link: Link, side: Vec<SideStream>) -> nix::Result<PumpArgs> {
         let way = match link {
-            Link::Direct(_) => Way::Direct,
+            Link::Direct(channel) => Way::Direct {
+                line: channel.copy_halves()?.0,
+            },
             Link::Stdio(channel) => {
                 let (input, output) = channel.copy_halves()?;
                 Way::Stdio { input, output }
@@ -100,7 +105,7 @@ impl PumpArgs {
     pub(crate) fn into_words(self) -> nix::Result<Vec<OsString>> {
         let mut words = vec![format!("child={}", self.child)];
         match self.way {
-            Way::Direct => words.push("direct".into()),
+            Way::Direct { line } => words.push(format!("direct={}", keep(line)?)),
             Way::Stdio { input, output } => {
                 words.push(format!("stdio={},{}", keep(input)?, keep(output)?));
             }
@@ -117,7 +122,11 @@ impl PumpArgs {
         for word in words {
             let word = word.to_str().ok_or(Errno::EINVAL)?;
             match word.split_once('=') {
-                None if word == "direct" => way = Some(Way::Direct),
+                Some(("direct", line)) => {
+                    way = Some(Way::Direct {
+                        line: inherited(number(line)?)?,
+                    });
+                }
                 Some(("child", pid)) => child = Some(Pid::from_raw(number(pid)?)),
                 Some(("stdio", pair)) => {
                     let (input, output) = numbers(pair)?;
@@ -169,11 +178,11 @@ impl PumpArgs {
             side.add(from, to)?;
         }
         match self.way {
-            Way::Direct => {
+            Way::Direct { line } => {
                 for number in 0..=2 {
                     let_go(number)?;
                 }
-                Ok(accompany(child, &signals))
+                Ok(accompany(Ward::new(child, Some(line)), &signals))
             }
             Way::Own { socket, stdin } => {
                 let_go(0)?;
@@ -243,22 +252,21 @@ fn let_go(number: RawFd) -> nix::Result<()> {
 }
 
 /// Goes with a direct child until it ends.
-fn accompany(mut child: Child, signals: &Incoming) -> Ending {
+fn accompany(mut program: Ward, signals: &Incoming) -> Ending {
     loop {
-        if let Some(ending) = child.try_wait() {
+        if let Some(ending) = program.try_wait() {
             return ending.unwrap_or(Ending::Code(LOST));
         }
-        poll_all(
-            &[((), signals.descriptor(), PollFlags::POLLIN)],
-            PollTimeout::NONE,
-        );
-        while let Some(came) = signals.next() {
-            if let Came::Signal {
-                number,
-                from_terminal,
-            } = came
-            {
-                pass_signal(&mut child, number, terminal_group(number, from_terminal).as_ref());
+        let mut wanted = vec![(false, signals.descriptor(), PollFlags::POLLIN)];
+        wanted.extend(program.line().map(|line| (true, line, PollFlags::POLLIN)));
+        for (from_program, _) in poll_all(&wanted, PollTimeout::NONE) {
+            match from_program {
+                true => program.listen(),
+                false => {
+                    while let Some(came) = signals.next() {
+                        pass_on_signal(&mut program, came);
+                    }
+                }
             }
         }
     }
@@ -429,12 +437,11 @@ mod tests {
         for words in [
             &[][..],
             &["child=1"],
-            &["direct"],
-            &["child=0", "direct"],
-            &["child=-1", "direct"],
+            &["child=1", "direct"],
+            &["child=1", "direct=-1"],
             &["child=1", "stdio=3"],
-            &["child=1", "direct", "side=-1,2"],
-            &["child=1", "direct", "x"],
+            &["child=1", "side=-1,2"],
+            &["child=1", "x"],
         ] {
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
             assert!(PumpArgs::from_words(&words).is_err(), "{words:?}");

@@ -11,6 +11,7 @@ use crate::port::{Moved, Port};
 use crate::side::write_standard;
 use crate::signals::{self, Came, Incoming};
 use crate::spawn::{Child, Ending};
+use crate::ward::Ward;
 use nix::poll::{PollFlags, PollTimeout};
 use nix::unistd::{getpgid, getpgrp, getpid, getsid, Pid};
 use std::os::fd::{AsFd, OwnedFd};
@@ -56,13 +57,14 @@ impl Relay {
     fn work(self) -> nix::Result<Option<Ending>> {
         let signals = Incoming::new()?;
         let mut child = Child::adopt(self.child);
+        let control = self.control;
         let mut streams = match self.streams {
             None => None,
             Some([stdin, stdout, stderr]) => {
                 Some([Port::own(stdin)?, Port::own(stdout)?, Port::own(stderr)?])
             }
         };
-        if let Some(ending) = until_commit(&signals, &mut child, self.control, &self.input, &mut streams) {
+        if let Some(ending) = until_commit(&signals, &mut child, &control, &self.input, &mut streams) {
             return Ok(ending);
         }
 
@@ -72,7 +74,7 @@ impl Relay {
             mux.add_source(1, Some(stdout));
             mux.add_source(2, Some(stderr));
         }
-        Ok(after_commit(&signals, &mut child, mux))
+        Ok(after_commit(&signals, &mut Ward::new(child, Some(control)), mux))
     }
 }
 
@@ -80,7 +82,7 @@ impl Relay {
 fn until_commit(
     signals: &Incoming,
     child: &mut Child,
-    control: OwnedFd,
+    control: &OwnedFd,
     channel: &OwnedFd,
     streams: &mut Option<[Port; 3]>,
 ) -> Option<Option<Ending>> {
@@ -104,12 +106,12 @@ fn until_commit(
                 Place::Output(index) => open[index] = pass_on(&outputs[index]),
                 Place::Control => {
                     let mut word = [0; COMMITTED.len()];
-                    match nix::unistd::read(&control, &mut word) {
+                    match nix::unistd::read(control, &mut word) {
                         Ok(length) if length > 0 => {
                             for output in outputs {
                                 pass_on(output);
                             }
-                            let _ = nix::unistd::write(&control, COMMITTED);
+                            let _ = nix::unistd::write(control, COMMITTED);
                             return None;
                         }
                         Ok(_) => may_commit = false,
@@ -128,7 +130,7 @@ fn until_commit(
             }
         }
         if let Some(ending) = child.try_wait() {
-            if may_commit && said_commit(&control) {
+            if may_commit && said_commit(control) {
                 return None;
             }
             for output in outputs {
@@ -157,12 +159,12 @@ fn pass_on(output: &Port) -> bool {
 }
 
 /// Runs the streams until the child has ended and home knows.
-fn after_commit(signals: &Incoming, child: &mut Child, mut mux: Mux) -> Option<Ending> {
+fn after_commit(signals: &Incoming, program: &mut Ward, mut mux: Mux) -> Option<Ending> {
     let mut ending: Option<Option<Ending>> = None;
     let mut told = false;
     loop {
         if ending.is_none() {
-            ending = child.try_wait();
+            ending = program.try_wait();
         }
         if let Some(how) = ending {
             // What it wrote before its end is in the pipes. What a process that it left behind
@@ -178,6 +180,11 @@ fn after_commit(signals: &Incoming, child: &mut Child, mut mux: Mux) -> Option<E
         }
         let mut wanted = vec![(Place::Signals, signals.descriptor(), PollFlags::POLLIN)];
         wanted.extend(
+            program
+                .line()
+                .map(|line| (Place::Control, line, PollFlags::POLLIN)),
+        );
+        wanted.extend(
             mux.wanted()
                 .into_iter()
                 .map(|(at, fd, flags)| (Place::Mux(at), fd, flags)),
@@ -185,16 +192,10 @@ fn after_commit(signals: &Incoming, child: &mut Child, mut mux: Mux) -> Option<E
         for (place, flags) in poll_all(&wanted, PollTimeout::NONE) {
             match place {
                 Place::Mux(at) => mux.serve(at, flags).unwrap_or_else(|_| mux.hang_up()),
+                Place::Control => program.listen(),
                 Place::Signals => {
                     while let Some(came) = signals.next() {
-                        if let Came::Signal {
-                            number,
-                            from_terminal,
-                        } = came
-                        {
-                            let group = terminal_group(number, from_terminal);
-                            pass_signal(child, number, group.as_ref());
-                        }
+                        pass_on_signal(program, came);
                     }
                 }
                 _ => {}
@@ -204,11 +205,11 @@ fn after_commit(signals: &Incoming, child: &mut Child, mut mux: Mux) -> Option<E
             match event {
                 Event::Signal(SignalBody { name, group }) => {
                     if let Some(number) = signals::number(&name) {
-                        pass_signal(child, number, group.as_ref());
+                        pass_signal(program, number, group.as_ref());
                     }
                 }
                 Event::Exit(_) => {}
-                Event::Gone => home_is_gone(child, &mut mux),
+                Event::Gone => home_is_gone(program, &mut mux),
             }
         }
     }
@@ -216,22 +217,33 @@ fn after_commit(signals: &Incoming, child: &mut Child, mut mux: Mux) -> Option<E
 
 /// As when a terminal hangs up: nobody reads what the program writes, nothing more comes in, and
 /// it is told.
-fn home_is_gone(child: &mut Child, mux: &mut Mux) {
+fn home_is_gone(program: &mut Ward, mux: &mut Mux) {
     mux.close_output();
     mux.close_sources();
     mux.end_sinks();
-    child.signal(libc::SIGHUP);
+    program.signal(libc::SIGHUP);
 }
 
-/// Sends a signal on, unless the child is in the group that got it already.
-pub(crate) fn pass_signal(child: &mut Child, number: i32, group: Option<&Group>) {
+/// Sends a signal on that came to this process.
+pub(crate) fn pass_on_signal(program: &mut Ward, came: Came) {
+    if let Came::Signal {
+        number,
+        from_terminal,
+    } = came
+    {
+        pass_signal(program, number, terminal_group(number, from_terminal).as_ref());
+    }
+}
+
+/// Sends a signal on, unless the program is in the group that got it already.
+fn pass_signal(program: &mut Ward, number: i32, group: Option<&Group>) {
     let has_it = group.is_some_and(|group| {
         !group.system.is_empty()
             && group.system == system()
-            && getpgid(Some(child.pid())).is_ok_and(|theirs| theirs.as_raw() == group.number)
+            && getpgid(Some(program.pid())).is_ok_and(|theirs| theirs.as_raw() == group.number)
     });
     if !has_it {
-        child.signal(number);
+        program.signal(number);
     }
 }
 

@@ -1,0 +1,126 @@
+//! The program that a pump or a relay waits for, through its local moves.
+//!
+//! ```text
+//!  keeper                    the program             its child
+//!   │                          │  moves: Commit ─────▶ │
+//!   │ ◀── Moved, its line ──── │                       │
+//!   │ ─── Adopted ───────────▶ │                       │
+//!   │                          ▼  ends                 │
+//!   │ ◀──────────────────────────── its child now ──── │
+//! ```
+//!
+//! The kernel gives the children of a process that ends to its nearest ancestor that asked for
+//! them (`prctl(2)`, PR_SET_CHILD_SUBREAPER). We ask for the time between Adopted and that end, so
+//! daemons that the program leaves behind go where they always went.
+
+use crate::channel::Channel;
+use crate::error::ChannelError;
+use crate::fork;
+use crate::handshake::out_of_turn;
+use crate::packet::{Kind, NO, YES};
+use crate::signals;
+use crate::spawn::{Child, Ending};
+use crate::wait::Wait;
+use nix::sys::prctl;
+use nix::unistd::Pid;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+/// A process that we wait for, and the line to it.
+#[derive(Debug)]
+pub(crate) struct Ward {
+    child: Child,
+    line: Option<Channel>,
+    /// The one before, which has handed its place on and is about to end.
+    leaving: Option<Child>,
+}
+
+impl Ward {
+    pub(crate) fn new(child: Child, line: Option<OwnedFd>) -> Ward {
+        Ward {
+            child,
+            line: line.map(Channel::over_socket),
+            leaving: None,
+        }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.child.pid()
+    }
+
+    /// What to poll for something to [`Ward::listen`] to.
+    pub(crate) fn line(&self) -> Option<BorrowedFd<'_>> {
+        self.line.as_ref().map(Channel::input)
+    }
+
+    /// Takes what the program says.
+    pub(crate) fn listen(&mut self) {
+        if self.hear().is_err() {
+            // It has ended, or has closed its descriptors.
+            self.line = None;
+        }
+    }
+
+    fn hear(&mut self) -> Result<(), ChannelError> {
+        let line = self.line.as_mut().ok_or(ChannelError::Gone)?;
+        let never = &mut || false;
+        let mut wait = Wait::new(never);
+        let (packet, mut attached) = line.receive_with(&mut wait)?;
+        let said = match (packet.kind, <[u8; 4]>::try_from(packet.body.as_slice())) {
+            (Kind::Moved, Ok(number)) => Pid::from_raw(i32::from_le_bytes(number)),
+            (kind, _) => return Err(out_of_turn(kind, "Moved").into()),
+        };
+        let theirs = attached
+            .pop()
+            .filter(|_| self.leaving.is_none() && self.is_its_child(said));
+        let (Some(theirs), Ok(())) = (theirs, prctl::set_child_subreaper(true)) else {
+            return self.answer(NO, &mut wait);
+        };
+        if let Err(error) = self.answer(YES, &mut wait) {
+            let _ = prctl::set_child_subreaper(false);
+            return Err(error);
+        }
+        self.leaving = Some(std::mem::replace(&mut self.child, Child::adopt(said)));
+        self.line = Some(Channel::over_socket(theirs));
+        Ok(())
+    }
+
+    fn answer(&mut self, answer: u8, wait: &mut Wait<'_>) -> Result<(), ChannelError> {
+        let line = self.line.as_mut().ok_or(ChannelError::Gone)?;
+        line.send(Kind::Adopted, &[answer], wait)
+    }
+
+    /// Whether a number means a child of the program here: process numbers of another namespace
+    /// mean other processes.
+    fn is_its_child(&self, number: Pid) -> bool {
+        parent_of(number) == Some(self.child.pid())
+    }
+
+    /// Whether the program has ended, and then how; the inner `None` if somebody else reaped it.
+    pub(crate) fn try_wait(&mut self) -> Option<Option<Ending>> {
+        if let Some(leaving) = &mut self.leaving {
+            // Until then the new one is not our child.
+            leaving.try_wait()?;
+            self.leaving = None;
+            let _ = prctl::set_child_subreaper(false);
+        }
+        fork::reap_others(self.child.pid());
+        self.child.try_wait()
+    }
+
+    /// Sends a signal unless it has ended.
+    pub(crate) fn signal(&mut self, number: i32) {
+        match self.leaving {
+            // Not reaped by us, nor by the one that is leaving: it does not wait any more.
+            Some(_) => signals::send(self.child.pid(), number),
+            None => self.child.signal(number),
+        }
+    }
+}
+
+/// The parent of a process, from `/proc/PID/stat`: the word after the name, which is in
+/// parentheses and may have any, and the state.
+fn parent_of(process: Pid) -> Option<Pid> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok().map(Pid::from_raw)
+}
