@@ -29,6 +29,7 @@ pub mod handoff;
 pub mod handshake;
 pub mod home;
 mod keeper;
+mod line;
 mod mux;
 mod packet;
 pub mod peer;

@@ -1,70 +1,29 @@
 //! The peer's side of the hand-off.
 
 use crate::channel::Channel;
-use crate::error::{ChannelError, PacketError, TransportError};
+use crate::error::{ChannelError, TransportError};
 use crate::fd::{self, duplicate_standard, inherited};
 use crate::fork::{self, Side};
-use crate::handshake::{expect_hello, expect_preamble, out_of_turn, preamble, say_hello, Hello};
+use crate::handshake::{expect_hello, expect_preamble, out_of_turn, say_hello, Hello};
 use crate::keeper;
-use crate::packet::{self, Failed, Kind};
+use crate::line::{own_socket, Line, Way};
+use crate::packet::Kind;
 use crate::relay::{Relay, COMMITTED};
 use crate::signals::{self, Held};
 use crate::wait::Wait;
 use nix::errno::Errno;
-use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, read, write};
 use std::io::{self, BufReader, Read, Take};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 /// Reads below this are served from a buffer; larger ones go straight where they are wanted.
 const GATHER: usize = 128 << 10;
-
-/// The most of an error's text that is worth sending.
-const TEXT: usize = 64 << 10;
 
 /// A fresh process that is to become a program, before Hello.
 #[derive(Debug)]
 pub struct Receiver {
     line: Line,
-}
-
-/// The channel to home and what goes with it.
-#[derive(Debug)]
-struct Line {
-    channel: Channel,
-    way: Way,
-    held: Held,
-    /// Whether our direction has begun.
-    opened: bool,
-    /// To the relay, which listens for Commit.
-    relay: Option<OwnedFd>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// A child of home, with home's 0, 1 and 2.
-    Direct,
-    /// Behind a command, on its standard input and output.
-    Stdio,
-    /// Behind a command, on a socket of our own; home passes its 0, 1 and 2.
-    Own,
-}
-
-impl Way {
-    const WORDS: [(Way, &'static str); 3] =
-        [(Way::Direct, "direct"), (Way::Stdio, "stdio"), (Way::Own, "own")];
-
-    fn word(self) -> &'static str {
-        Self::WORDS[self as usize].1
-    }
-
-    fn of(word: &str) -> Option<Self> {
-        Self::WORDS
-            .iter()
-            .find(|(_, its)| *its == word)
-            .map(|(way, _)| *way)
-    }
 }
 
 impl Receiver {
@@ -236,109 +195,6 @@ impl Receiver {
     }
 }
 
-/// The socket that home left open, if it is open here: the same number on another machine can
-/// be anything, but not a socket with the same inode.
-fn own_socket(number: RawFd, expected: u64) -> Option<OwnedFd> {
-    if number <= 2 {
-        return None;
-    }
-    let socket = inherited(number).ok()?;
-    match fd::is_socket(&socket) && fd::inode(&socket).is_ok_and(|inode| inode == expected) {
-        true => Some(socket),
-        false => {
-            // Something else's: it stays as it was.
-            let _ = fd::keep_on_exec(&socket, true);
-            std::mem::forget(socket);
-            None
-        }
-    }
-}
-
-impl Line {
-    fn act<T>(
-        &mut self,
-        act: impl FnOnce(&mut Channel, &mut Wait<'_>) -> Result<T, ChannelError>,
-    ) -> Result<T, TransportError> {
-        act(&mut self.channel, &mut Wait::new(&mut || false)).map_err(at_peer)
-    }
-
-    /// Whether the relay, if there is to be one, has not died. Without it the program would be cut off from home,
-    /// and home must not think that it is well here.
-    fn has_way_home(&self) -> bool {
-        let Some(relay) = &self.relay else { return true };
-        // It says nothing before it has heard of Commit.
-        let mut polled = [PollFd::new(relay.as_fd(), PollFlags::POLLIN)];
-        matches!(poll(&mut polled, PollTimeout::ZERO), Ok(0) | Err(Errno::EINTR))
-    }
-
-    /// Puts home's descriptors in the place of ours.
-    fn take_stdio(&mut self) -> Result<(), TransportError> {
-        let (packet, descriptors) = self.act(Channel::receive_with)?;
-        let which = match (packet.kind, packet.body.as_slice()) {
-            (Kind::Stdio, [which]) => *which,
-            (Kind::Stdio, _) => {
-                return Err(PacketError::Body {
-                    kind: Kind::Stdio.name(),
-                }
-                .into())
-            }
-            (kind, _) => return Err(out_of_turn(kind, "Stdio").into()),
-        };
-        if which > 7 || which.count_ones() as usize != descriptors.len() {
-            return Err(PacketError::Body {
-                kind: Kind::Stdio.name(),
-            }
-            .into());
-        }
-        let mut descriptors = descriptors.into_iter();
-        for number in 0..=2 {
-            let placed = match (which & 1 << number, number) {
-                (0, _) => nix::unistd::close(number),
-                (_, 0) => descriptors.next().map_or(Ok(()), dup2_stdin),
-                (_, 1) => descriptors.next().map_or(Ok(()), dup2_stdout),
-                (_, _) => descriptors.next().map_or(Ok(()), dup2_stderr),
-            };
-            placed.map_err(TransportError::io("put home's descriptors in place"))?;
-        }
-        Ok(())
-    }
-
-    fn failed(mut self, kind: &str, text: &str) -> Result<(), TransportError> {
-        let body = Failed {
-            kind: shortened(kind),
-            text: shortened(text),
-        };
-        let mut bytes = if self.opened {
-            Vec::new()
-        } else {
-            preamble().to_vec()
-        };
-        packet::append_value(&mut bytes, Kind::Failed, &body)?;
-        self.act(|channel, wait| channel.write_all(&bytes, wait))
-    }
-}
-
-fn shortened(text: &str) -> String {
-    let mut end = text.len().min(TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
-}
-
-fn at_peer(error: ChannelError) -> TransportError {
-    match error {
-        ChannelError::Gone => TransportError::HomeGaveUp,
-        ChannelError::Interrupted => TransportError::Interrupted,
-        ChannelError::Packet(PacketError::CutOff) => TransportError::HomeGaveUp,
-        ChannelError::Packet(error) => TransportError::Packet(error),
-        ChannelError::Io(source) => TransportError::Io {
-            what: "use the channel",
-            source,
-        },
-    }
-}
-
 /// The payload on its way in. Reading it yields its bytes; if home gives up in the middle, an
 /// [`io::ErrorKind::UnexpectedEof`].
 #[derive(Debug)]
@@ -462,6 +318,9 @@ impl HeldSignals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::PacketError;
+    use crate::handshake::preamble;
+    use crate::packet;
     use std::io::Write;
     use std::os::fd::IntoRawFd;
     use std::os::unix::net::UnixStream;
@@ -607,23 +466,5 @@ mod tests {
         home.read_to_end(&mut said).unwrap();
         let body = said.strip_prefix(&preamble()).unwrap();
         assert_eq!(body[0], Kind::Failed as u8);
-    }
-
-    #[test]
-    fn a_long_text_is_cut_between_characters() {
-        let text = "é".repeat(TEXT);
-        assert_eq!(shortened(&text).len(), TEXT);
-        assert_eq!(shortened(&format!("x{text}")).len(), TEXT - 1);
-    }
-
-    #[test]
-    fn a_socket_of_that_number_that_is_another_is_left_alone() {
-        let (one, other) = UnixStream::pair().unwrap();
-        use std::os::fd::AsRawFd;
-        let inode = fd::inode(&one).unwrap();
-        assert!(own_socket(other.as_raw_fd(), inode).is_none());
-        assert!(fd::inode(&other).is_ok());
-        assert!(own_socket(-1, inode).is_none() && own_socket(1 << 20, inode).is_none());
-        assert!(own_socket(one.into_raw_fd(), inode).is_some());
     }
 }

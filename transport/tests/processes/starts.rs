@@ -4,6 +4,7 @@ use crate::run::{finish, home};
 use crate::{each, each_way};
 use libtest_mimic::Trial;
 use std::os::unix::fs::PermissionsExt;
+use transport::handshake::PROTOCOL;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = each![
@@ -108,17 +109,22 @@ fn something_else_that_answers_is_quoted() {
     );
 }
 
-const PREAMBLE: &str = r"\000\377pyteleport\r\n\002\000";
+/// A preamble of this version of the protocol, as `printf` takes it.
+fn preamble(version: u16) -> String {
+    let [low, high] = version.to_le_bytes();
+    format!(r"\000\377pyteleport\r\n\{low:03o}\{high:03o}")
+}
 
 fn another_version_of_the_protocol_is_named() {
     let outcome = finish(
-        home("direct", "").env("ARGV", garbage(&PREAMBLE.replace(r"\002", r"\007"))),
+        home("direct", "").env("ARGV", garbage(&preamble(PROTOCOL + 1))),
         b"",
     );
     assert!(
-        outcome
-            .refusal()
-            .contains("speaks version 7 of the protocol, this one 2"),
+        outcome.refusal().contains(&format!(
+            "speaks version {} of the protocol, this one {PROTOCOL}",
+            PROTOCOL + 1
+        )),
         "{outcome:?}"
     );
 }
@@ -142,7 +148,7 @@ fn a_kind_of_packet_that_is_none_is_refused() {
         (r"\001\003\000", "the channel ended inside a packet"),
     ] {
         let outcome = finish(
-            home("direct", "").env("ARGV", garbage(&format!("{PREAMBLE}{bytes}"))),
+            home("direct", "").env("ARGV", garbage(&format!("{}{bytes}", preamble(PROTOCOL)))),
             b"",
         );
         assert!(outcome.refusal().contains(reason), "{reason}: {outcome:?}");
