@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::ffi::OsString;
 use std::io::{self, Read};
+use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use transport::{Arriving, HeldSignals, Receiver, TransportError};
@@ -228,12 +229,13 @@ impl Read for PythonFile {
 ///     fd: the descriptor to home.
 ///     inode: behind a shell: which socket that has to be; if it is not, standard input and output
 ///         lead home.
+///     makes_copies: whether home asks for copies.
 ///
 /// Returns:
 ///     An exit status, if no program came.
 #[pyfunction]
-pub fn receive(py: Python<'_>, fd: i32, inode: Option<u64>) -> PyResult<i32> {
-    arrived(py, receive_program(py, fd, inode))
+pub fn receive(py: Python<'_>, fd: i32, inode: Option<u64>, makes_copies: bool) -> PyResult<i32> {
+    arrived(py, receive_program(py, fd, inode, makes_copies))
 }
 
 fn arrived(py: Python<'_>, received: Result<(Decoded, HeldSignals), Refused>) -> PyResult<i32> {
@@ -267,13 +269,22 @@ impl From<TransportError> for Refused {
     }
 }
 
-fn receive_program(py: Python<'_>, fd: i32, inode: Option<u64>) -> Result<(Decoded, HeldSignals), Refused> {
+fn receive_program(
+    py: Python<'_>,
+    fd: i32,
+    inode: Option<u64>,
+    makes_copies: bool,
+) -> Result<(Decoded, HeldSignals), Refused> {
     let mut receiver = match inode {
         None => Receiver::from_fd(fd)?,
         Some(inode) => Receiver::from_stdio_or_fd(fd, inode)?,
     };
-    // This splits the process in two, and has to come before anything else does.
-    around_fork(py, || receiver.split_off_relay())?;
+    match makes_copies {
+        // It will split itself, later.
+        true => receiver.stand_alone()?,
+        // This splits the process in two, and has to come before anything else does.
+        false => drop(around_fork(py, || receiver.split_off_relay())?),
+    }
     let ready = crate::install::ready(py).and_then(|()| hello(py));
     let (ours, _) = match ready {
         Ok(ready) => ready,
@@ -347,15 +358,20 @@ fn go_on_receiving(
     });
     let arriving = py.detach(|| receiver.offer())?;
     let length = arriving.payload_len();
+    let makes_copies = arriving.copies() > 0;
     let shared = Arc::new(Mutex::new(Some(arriving)));
     let decoded = prepared
         .and_then(|_| decode(py, Box::new(SharedInput(shared.clone())), Some(length), None))
-        .and_then(|decoded| settle(py, &decoded).map(|()| decoded));
+        .and_then(|decoded| match makes_copies {
+            true => Ok(decoded),
+            false => settle(py, &decoded).map(|()| decoded),
+        });
     let arriving = shared.lock().ok().and_then(|mut arriving| arriving.take());
     let Some(arriving) = arriving else {
         return Err(Refused::Quietly);
     };
     match decoded {
+        Ok(decoded) if makes_copies => become_copy(py, decoded, arriving),
         Ok(decoded) => {
             let standby = py.detach(|| arriving.ready())?;
             let signals = py.detach(|| standby.wait_commit())?;
@@ -366,6 +382,43 @@ fn go_on_receiving(
             Err(Refused::Quietly)
         }
     }
+}
+
+/// Makes the copies that home asks for; returns in each of them.
+fn become_copy(
+    py: Python<'_>,
+    mut decoded: Decoded,
+    arriving: Arriving,
+) -> Result<(Decoded, HeldSignals), Refused> {
+    let mut splitting = arriving.split()?;
+    let mut new = None;
+    while new.is_none() && splitting.has_more() {
+        around_fork(py, || {
+            new = splitting.split()?;
+            Ok::<bool, TransportError>(new.is_some())
+        })?;
+    }
+    let Some(copy) = new else { splitting.stay() };
+    let settled = decoded
+        .arrival
+        .value
+        .bind(py)
+        .get_item(copy.number())
+        .and_then(|value| {
+            decoded.arrival.value = value.unbind();
+            settle(py, &decoded)
+        });
+    if let Err(error) = settled {
+        copy.failed(&kind_of(py, &error), &text_of(py, &error));
+        return Err(Refused::Quietly);
+    }
+    let (signals, talk) = py.detach(|| copy.wait_commit())?;
+    let talk = talk.into_raw_fd();
+    let told = import(py, "pyteleport.copies").and_then(|copies| copies.call_method1("remember", (talk,)));
+    if let Err(error) = told {
+        error.write_unraisable(py, None);
+    }
+    Ok((decoded, signals))
 }
 
 /// The payload that is arriving, which the decoder reads and `receive` takes back.

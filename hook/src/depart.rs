@@ -1,6 +1,6 @@
 //! Home's side of a move: reach the peer, capture, offer, commit, become the pump.
 
-use crate::encode::encode;
+use crate::encode::{encode, Encoded};
 use crate::errors::transport_error;
 use crate::identity::{hello, host};
 use crate::meanwhile::Meanwhile;
@@ -8,12 +8,14 @@ use crate::times::{self, timed};
 use capture::cpython::lifecycle::replace_process;
 use capture::cpython::modules::import;
 use capture::payload::PayloadWriter;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
-use transport::{PayloadSource, Peer, ReceiveCommand, TransportError};
+use transport::{PayloadSource, Peer, ReadyPeer, ReceiveCommand, TransportError};
 
 /// Goes on with the program in another process; returns only if it raises.
 ///
@@ -30,42 +32,10 @@ pub fn depart(
     shell: Option<&Bound<'_, PyDict>>,
     extras: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
-    crate::install::ready(py)?;
-    Meanwhile::refuse(py)?;
-    times::clear();
-    let command = shell.map(receive_command).transpose()?;
     let mut calls = Calls::default();
-    let failed = |py: Python<'_>, error: TransportError, calls: Calls| match calls.raised {
-        Some(raised) => raised,
-        None => transport_error(py, error),
-    };
-
-    // What was printed so far comes before whatever the way there prints.
-    import(py, "pyteleport.streams")?.call_method0("flush_streams")?;
-    let environment = import(py, "pyteleport.interpreter")?.call_method0("environment_of_peer")?;
-    let environment = environment.extract::<Vec<(OsString, Option<OsString>)>>()?;
-    let peer = timed("spawn", || {
-        py.detach(|| spawn(&argv, command.as_ref(), &environment))
-    });
-    let mut peer = peer.map_err(|error| transport_error(py, error))?;
-    // The peer starts meanwhile.
-    import(py, "pyteleport.graph")?;
-    let (ours, check) = hello(py)?;
-    let greeted = timed("hello", || {
-        py.detach(|| peer.hello(&ours, check, &mut || calls.signalled()))
-    });
-    let theirs = greeted.map_err(|error| failed(py, error, std::mem::take(&mut calls)))?;
-    extras.set_item("elsewhere", theirs.host != host(py)?)?;
-
-    let encoded = encode(py, extras)?;
-    let payload = Payload(encoded.writer(py)?);
-    let ready = timed("send", || {
-        py.detach(|| peer.offer(&payload, &mut || calls.signalled()))
-    });
-    let ready = ready.map_err(|error| failed(py, error, std::mem::take(&mut calls)))?;
-    drop(payload);
+    let (ready, encoded) = offer(py, &argv, shell, extras, 0, &mut calls)?;
     let committed = py.detach(|| ready.commit(&mut || calls.signalled()));
-    let committed = committed.map_err(|error| failed(py, error, calls))?;
+    let committed = committed.map_err(|error| calls.failed(py, error))?;
 
     // From here on the program is there, and nothing of it runs here: no destructor, no `finally`.
     // What the snapshot was made of goes with the rest of the memory.
@@ -77,6 +47,93 @@ pub fn depart(
         Err(_) => capture::cpython::lifecycle::leave(LOST),
     };
     become_pump(py, arguments)
+}
+
+/// Processes, descriptor, descriptors, children: see [`fork`].
+type Copies = (Vec<i32>, i32, Vec<i32>, [i32; 2]);
+
+/// Makes copies of the program in other processes, and goes on.
+///
+/// Args:
+///     argv, shell, extras: as for ``depart``; the extras' value is a list, of what the call is worth in each copy.
+///
+/// Returns:
+///     The processes of the copies, the descriptor of the process that carries for them, those to the copies
+///     themselves, and the children of this process that are to be waited for in the end.
+#[pyfunction]
+pub fn fork(
+    py: Python<'_>,
+    argv: Vec<OsString>,
+    shell: Option<&Bound<'_, PyDict>>,
+    extras: &Bound<'_, PyDict>,
+) -> PyResult<Copies> {
+    let copies = extras.as_any().get_item("value")?.len()?;
+    let copies = u8::try_from(copies)
+        .ok()
+        .filter(|copies| (1..=transport::copies::MOST).contains(copies))
+        .ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "fork() makes 1 to {} copies, not {copies}",
+                transport::copies::MOST
+            ))
+        })?;
+    let mut calls = Calls::default();
+    let (python, script) = pump_command(py)?;
+    let command = pump_words(python, script);
+    let (ready, encoded) = offer(py, &argv, shell, extras, copies, &mut calls)?;
+    drop(encoded);
+    let committed = py.detach(|| ready.commit_copies(&mut || calls.signalled()));
+    let committed = committed.map_err(|error| calls.failed(py, error))?;
+    let carried = py
+        .detach(|| committed.carry(&command))
+        .map_err(|error| transport_error(py, error))?;
+    Ok((
+        carried.pids,
+        carried.control.into_raw_fd(),
+        carried.talks.into_iter().map(IntoRawFd::into_raw_fd).collect(),
+        carried.children,
+    ))
+}
+
+/// What a move and a fork have in common: reach the peer, capture, offer.
+fn offer(
+    py: Python<'_>,
+    argv: &[OsString],
+    shell: Option<&Bound<'_, PyDict>>,
+    extras: &Bound<'_, PyDict>,
+    copies: u8,
+    calls: &mut Calls,
+) -> PyResult<(ReadyPeer, Encoded)> {
+    crate::install::ready(py)?;
+    Meanwhile::refuse(py)?;
+    times::clear();
+    let command = shell.map(receive_command).transpose()?;
+
+    // What was printed so far comes before whatever the way there prints.
+    import(py, "pyteleport.streams")?.call_method0("flush_streams")?;
+    let environment = import(py, "pyteleport.interpreter")?.call_method0("environment_of_peer")?;
+    let environment = environment.extract::<Vec<(OsString, Option<OsString>)>>()?;
+    let peer = timed("spawn", || {
+        py.detach(|| spawn(argv, command.as_ref(), &environment))
+    });
+    let mut peer = peer.map_err(|error| transport_error(py, error))?;
+    // The peer starts meanwhile.
+    import(py, "pyteleport.graph")?;
+    let (ours, check) = hello(py)?;
+    let greeted = timed("hello", || {
+        py.detach(|| peer.hello(&ours, check, &mut || calls.signalled()))
+    });
+    let theirs = greeted.map_err(|error| calls.failed(py, error))?;
+    extras.set_item("elsewhere", theirs.host != host(py)?)?;
+
+    let encoded = encode(py, extras)?;
+    let payload = Payload(encoded.writer(py)?);
+    let ready = timed("send", || {
+        py.detach(|| peer.offer(&payload, copies, &mut || calls.signalled()))
+    });
+    let ready = ready.map_err(|error| calls.failed(py, error))?;
+    drop(payload);
+    Ok((ready, encoded))
 }
 
 /// The exit status of a home that cannot know the program's.
@@ -105,6 +162,7 @@ fn receive_command(shell: &Bound<'_, PyDict>) -> PyResult<ReceiveCommand> {
             .try_iter()?
             .map(|item| item?.extract())
             .collect::<PyResult<_>>()?,
+        copies: shell.contains("copies")?,
     })
 }
 
@@ -115,6 +173,14 @@ struct Calls {
 }
 
 impl Calls {
+    /// What a failure of the transport is: what a handler has raised, if it gave up because of that.
+    fn failed(&mut self, py: Python<'_>, error: TransportError) -> PyErr {
+        match self.raised.take() {
+            Some(raised) => raised,
+            None => transport_error(py, error),
+        }
+    }
+
     /// Runs the program's signal handlers if signals came; whether one of them raised.
     fn signalled(&mut self) -> bool {
         self.raised = Python::attach(|py| py.check_signals().err());
@@ -139,12 +205,17 @@ impl PayloadSource for Payload<'_> {
 /// belongs to the program.
 fn become_pump(py: Python<'_>, arguments: Vec<OsString>) -> ! {
     if let Ok((python, script)) = pump_command(py) {
-        let words = [python.clone(), "-I".into(), "-S".into(), "-E".into(), script];
-        let words: Vec<OsString> = words.into_iter().chain(arguments.iter().cloned()).collect();
+        let mut words = pump_words(python.clone(), script);
+        words.extend(arguments.iter().cloned());
         // Returns only if it failed: then this process serves as it is, with its memory.
         replace_process(&python, &words);
     }
     py.detach(|| transport::pump::run(&arguments))
+}
+
+/// What starts the pump, without its arguments.
+fn pump_words(python: OsString, script: OsString) -> Vec<OsString> {
+    vec![python, "-I".into(), "-S".into(), "-E".into(), script]
 }
 
 /// The interpreter and the script of the pump.

@@ -36,7 +36,7 @@ mod _native {
     #[pymodule_export]
     use super::arrive::{become_like_file, receive, receive_on, resume_file};
     #[pymodule_export]
-    use super::depart::{depart, dump, dump_to, pump};
+    use super::depart::{depart, dump, dump_to, fork, pump};
     #[pymodule_export]
     use super::encode::Capture;
     #[pymodule_export]

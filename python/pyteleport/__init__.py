@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from . import builds as builds  # first: refuses what cannot be served
 from ._native import hook_status, install_hook, uninstall_hook
-from .api import bash_teleport, dump, resume, teleport, tp_bash, tp_dummy, tp_shell
+from .api import bash_teleport, dump, fork, resume, teleport, tp_bash, tp_dummy, tp_shell
 from .errors import (
     BoundaryError,
     CaptureError,
@@ -25,13 +25,17 @@ from .registered import register
 __all__ = [
     "BoundaryError",
     "CaptureError",
+    "Channel",
+    "Copy",
     "PayloadError",
     "ResumeError",
     "TeleportError",
     "TransportError",
     "UnmovableError",
     "bash_teleport",
+    "channel",
     "dump",
+    "fork",
     "hook_status",
     "install_hook",
     "register",
@@ -42,5 +46,15 @@ __all__ = [
     "tp_shell",
     "uninstall_hook",
 ]
+
+
+def __getattr__(name):
+    # Imported when they are needed: a program that makes no copies need not wait for multiprocessing.
+    if name in ("Channel", "Copy", "channel"):
+        from . import copies
+
+        return getattr(copies, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __version__ = "0.4.0"

@@ -49,6 +49,40 @@ def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(
     return _native.depart(argv, shell, _extras(env, cwd, files, ship, ship_files))
 
 
+def fork(target=None, values=None, *, env=None, cwd=None, files=(), ship=(), ship_files=()):
+    """Makes copies of the running program, and goes on.
+
+    In each copy the call returns that copy's value. The state is captured and sent once, however many
+    copies there are; at their end of the way they share its memory until they change it. What they
+    write comes out here, whole lines at a time. They read nothing from standard input.
+
+    Args:
+        target: where they run, as for :func:`teleport`.
+        values: what the call is worth in the copies, one each: any objects that can travel. ``None``
+            makes one copy, in which the call returns ``None``.
+        env, cwd, files, ship, ship_files: as for :func:`teleport`.
+
+    Returns:
+        At home a list of :class:`Copy`; in a copy its value.
+
+    Raises:
+        As :func:`teleport`. Then there are no copies.
+    """
+    from .copies import made
+
+    values = [None] if values is None else list(values)
+    if not values:
+        return []
+    argv, shell = _way(target, env, cwd)
+    if shell is None:
+        argv.append("--copies")
+    else:
+        shell["copies"] = True
+    extras = _extras(env, cwd, files, ship, ship_files)
+    extras["value"] = values
+    return made(_native.fork(argv, shell, extras), values)
+
+
 def bash_teleport(*argv, python="python", before="", env=None, cwd=None, files=(), ship=(), ship_files=()):
     """Goes on with the program in the shell that a command opens.
 
@@ -75,11 +109,12 @@ def bash_teleport(*argv, python="python", before="", env=None, cwd=None, files=(
 tp_bash = tp_shell = bash_teleport
 
 
-def tp_dummy(dry_run=False, **options):
+def tp_dummy(dry_run=False, return_=None, **options):
     """Goes on with the program in a fresh process of this machine, as in the original package.
 
     Args:
         dry_run: do nothing at all.
+        return_: a list: goes on here, and in one copy for each of its values, as :func:`fork` does.
         options: ``python`` (the interpreter, this one if left out), ``before``, ``env``, ``cwd``,
             ``files``, ``ship`` and ``ship_files``, as for :func:`bash_teleport`.
 
@@ -88,6 +123,8 @@ def tp_dummy(dry_run=False, **options):
     """
     if dry_run:
         return None
+    if return_ is not None:
+        return fork(None, return_, **options)
     if "python" in options or "before" in options:
         options.setdefault("python", _quoted(sys.executable))
         return bash_teleport("bash", "-c", **options)

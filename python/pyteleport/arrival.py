@@ -14,8 +14,9 @@ def receive(arguments):
 
     Args:
         arguments: ``--fd N``, the descriptor to home; behind a shell also ``--inode I``, which
-            tells whether that descriptor is the one that home meant. For a process that replaced
-            the one which was started so: ``--channel WORDS...``, or ``--file PATH``.
+            tells whether that descriptor is the one that home meant; ``--copies`` if home asks for
+            copies. For a process that replaced the one which was started so: ``--channel WORDS...``,
+            or ``--file PATH``.
     """
     from . import _native
 
@@ -23,9 +24,12 @@ def receive(arguments):
         return resume_from_command_line(arguments[1], again=True)
     if arguments[0] == "--channel":
         return _native.receive_on(arguments[1:], arguments[1] != "direct")
+    makes_copies = "--copies" in arguments
+    if makes_copies:
+        arguments.remove("--copies")
     options = dict(zip(arguments[::2], arguments[1::2]))
     inode = options.get("--inode")
-    return _native.receive(int(options["--fd"]), None if inode is None else int(inode))
+    return _native.receive(int(options["--fd"]), None if inode is None else int(inode), makes_copies)
 
 
 def resume_from_command_line(path, again=False):

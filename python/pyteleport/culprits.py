@@ -17,6 +17,7 @@ _REASONS = {
     "socket": "a connection stays with its process; " + _CLOSE,
     "SSLSocket": "a connection stays with its process; " + _CLOSE,
     "Connection": "a connection stays with its process; " + _CLOSE,
+    "Channel": "a connection stays with its process; " + _CLOSE,
     "Cursor": "its connection stays with its process; " + _CLOSE,
     "frame": "a frame cannot travel as an object; keep its code or its locals instead",
     "Popen": "a child process stays with its parent; wait for its end before the move",

@@ -18,6 +18,8 @@ pub struct ReceiveCommand {
     pub cwd: Option<OsString>,
     /// Variables to set.
     pub env: Vec<(OsString, OsString)>,
+    /// Whether copies are to be made there.
+    pub copies: bool,
 }
 
 impl Default for ReceiveCommand {
@@ -27,6 +29,7 @@ impl Default for ReceiveCommand {
             before: None,
             cwd: None,
             env: Vec::new(),
+            copies: false,
         }
     }
 }
@@ -67,6 +70,9 @@ impl ReceiveCommand {
         }
         text.extend(self.python.as_bytes());
         text.extend(format!(" -m pyteleport receive --fd {fd} --inode {inode}").into_bytes());
+        if self.copies {
+            text.extend(b" --copies");
+        }
         OsString::from_vec(text)
     }
 }
@@ -137,11 +143,12 @@ mod tests {
             before: Some("conda activate py39; ".into()),
             cwd: Some("/some where".into()),
             env: vec![("A".into(), "b c".into()), ("EMPTY".into(), "".into())],
+            copies: true,
         };
         assert_eq!(
             text(&command),
             "conda activate py39 && cd '/some where' && env A='b c' EMPTY='' \
-             python3 -X dev -m pyteleport receive --fd 5 --inode 77"
+             python3 -X dev -m pyteleport receive --fd 5 --inode 77 --copies"
         );
     }
 
@@ -209,6 +216,7 @@ mod tests {
             before: Some("true;".into()),
             cwd: Some(directory.path().into()),
             env: vec![("A".into(), "two  words'".into())],
+            copies: false,
         };
         let output = Command::new("sh")
             .arg("-c")

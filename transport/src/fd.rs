@@ -1,9 +1,9 @@
 //! Descriptors: made above 0, 1 and 2, closed on exec unless they are meant to go on.
 
 use nix::errno::Errno;
-use nix::fcntl::{fcntl, FcntlArg, FdFlag, OFlag};
+use nix::fcntl::{fcntl, open, FcntlArg, FdFlag, OFlag};
 use nix::sys::socket::{setsockopt, socketpair, sockopt, AddressFamily, SockFlag, SockType};
-use nix::sys::stat::{fstat, FileStat, SFlag};
+use nix::sys::stat::{fstat, FileStat, Mode, SFlag};
 use nix::unistd::pipe2;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -72,6 +72,11 @@ pub(crate) fn copy_of_socket(number: RawFd, expected: u64) -> Option<OwnedFd> {
 /// A copy of standard descriptor `number`, or EBADF if it is closed.
 pub(crate) fn duplicate_standard(number: RawFd) -> nix::Result<OwnedFd> {
     duplicate(standard(number))
+}
+
+/// `/dev/null`.
+pub(crate) fn nothing() -> nix::Result<OwnedFd> {
+    open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 /// Standard descriptor 0, 1 or 2, open or not.

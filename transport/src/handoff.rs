@@ -31,7 +31,7 @@
 
 use crate::channel::{Channel, Unwritten};
 use crate::error::ChannelError;
-use crate::packet::{self, Kind};
+use crate::packet::{self, Kind, OfferBody};
 use crate::wait::Wait;
 use std::io::{self, BufWriter, IoSlice, Write};
 
@@ -76,10 +76,15 @@ pub(crate) enum OfferError {
 pub(crate) fn send_offer(
     channel: &mut Channel,
     payload: &dyn PayloadSource,
+    copies: u8,
     wait: &mut Wait<'_>,
 ) -> Result<(), OfferError> {
     let mut bytes = Vec::new();
-    packet::append_value(&mut bytes, Kind::Offer, &payload.len())
+    let offer = OfferBody {
+        length: payload.len(),
+        copies,
+    };
+    packet::append_value(&mut bytes, Kind::Offer, &offer)
         .map_err(|error| OfferError::Channel(error.into()))?;
 
     let mut sink = Sink {

@@ -2,12 +2,13 @@
 
 use crate::channel::Channel;
 use crate::command::ReceiveCommand;
+use crate::copies::CommittedCopies;
 use crate::error::{ChannelError, TransportError};
 use crate::fd::duplicate_standard;
 use crate::handoff::{send_offer, OfferError, PayloadSource};
 use crate::handshake::{expect_preamble, out_of_turn, say_hello, Hello};
 use crate::keeper;
-use crate::packet::{Failed, Kind, Packet};
+use crate::packet::{Failed, Kind, Packet, ReadyBody};
 use crate::pump::PumpArgs;
 use crate::reach::{Link, Started};
 use crate::signals::{self, Held};
@@ -88,14 +89,17 @@ impl Peer {
 
     /// Sends the payload, and waits until the peer has taken it in. A peer that could not is
     /// [`TransportError::PeerFailed`].
+    ///
+    /// `copies`: how many copies of the program are to be made there; none if it moves.
     pub fn offer(
         mut self,
         payload: &dyn PayloadSource,
+        copies: u8,
         interrupted: &mut dyn FnMut() -> bool,
     ) -> Result<ReadyPeer, TransportError> {
         let mut source_error = None;
         let sent = self.with_channel(interrupted, |channel, wait| {
-            match send_offer(channel, payload, wait) {
+            match send_offer(channel, payload, copies, wait) {
                 Ok(()) | Err(OfferError::PeerSpoke) => Ok(()),
                 // It may have said why before it went.
                 Err(OfferError::Channel(ChannelError::Gone)) => Ok(()),
@@ -111,12 +115,11 @@ impl Peer {
         }
         let answer = sent.and_then(|()| self.with_channel(interrupted, Channel::receive));
         match answer {
-            Ok(Packet {
-                kind: Kind::Ready, ..
-            }) => {
+            Ok(packet) if packet.kind == Kind::Ready => {
+                let ReadyBody { copies } = packet.read()?;
                 // What was printed until now comes before what the program prints.
                 self.started.side.drain();
-                Ok(ReadyPeer { peer: self })
+                Ok(ReadyPeer { peer: self, copies })
             }
             Ok(packet) if packet.kind == Kind::Failed => Err(failure(&packet)),
             Ok(packet) => Err(out_of_turn(packet.kind, "Ready or Failed").into()),
@@ -173,6 +176,7 @@ fn pass_stdio(channel: &mut Channel, wait: &mut Wait<'_>) -> Result<(), ChannelE
 #[derive(Debug)]
 pub struct ReadyPeer {
     peer: Peer,
+    copies: Vec<i32>,
 }
 
 impl ReadyPeer {
@@ -200,6 +204,28 @@ impl ReadyPeer {
                     .started
                     .explain_loss(error, "before it was told to go on"))
             }
+        }
+    }
+
+    /// Says Commit to a peer that has made copies: they run from then on, and home goes on. An error means
+    /// that it was not said.
+    pub fn commit_copies(
+        mut self,
+        interrupted: &mut dyn FnMut() -> bool,
+    ) -> Result<CommittedCopies, TransportError> {
+        match self.say_commit(interrupted) {
+            Ok(()) => {
+                self.peer.committed = true;
+                let started = &mut self.peer.started;
+                let link = std::mem::replace(&mut started.link, Link::Closed);
+                let side = std::mem::take(&mut started.side.streams);
+                let leader = started.child.pid();
+                Ok(CommittedCopies::new(self.copies, leader, link, side))
+            }
+            Err(error) => Err(self
+                .peer
+                .started
+                .explain_loss(error, "before it was told to go on")),
         }
     }
 

@@ -9,6 +9,7 @@
 //! | Hello, both ways | [`handshake`] | [`handshake`] |
 //! | Offer, Ready or Failed, Commit | [`home`] | [`peer`], `relay` |
 //! | afterwards | [`pump`], `ward` | `relay`, `ward`, `keeper` |
+//! | with copies of a program | [`copies`] | [`warden`] |
 //!
 //! [`handoff`] draws the sequence and says what each end may rely on. `packet` has the units on
 //! the wire, `channel` the two byte halves that they travel over, `mux` the three streams of a
@@ -19,6 +20,7 @@
 
 mod channel;
 pub mod command;
+pub mod copies;
 pub mod error;
 #[allow(unsafe_code)]
 mod fd;
@@ -43,6 +45,7 @@ mod signals;
 mod spawn;
 mod wait;
 mod ward;
+pub mod warden;
 
 pub use command::ReceiveCommand;
 pub use error::TransportError;

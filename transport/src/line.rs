@@ -4,7 +4,7 @@ use crate::channel::Channel;
 use crate::error::{ChannelError, PacketError, TransportError};
 use crate::fd::{self, inherited};
 use crate::handshake::{out_of_turn, preamble};
-use crate::packet::{self, Failed, Kind};
+use crate::packet::{self, Failed, Kind, ReadyBody};
 use crate::signals::Held;
 use crate::wait::Wait;
 use nix::errno::Errno;
@@ -81,11 +81,33 @@ impl Line {
 
     /// Whether the relay, if there is to be one, has not died. Without it the program would be cut off from home,
     /// and home must not think that it is well here.
-    pub(crate) fn has_way_home(&self) -> bool {
+    fn has_way_home(&self) -> bool {
         let Some(relay) = &self.relay else { return true };
         // It says nothing before it has heard of Commit.
         let mut polled = [PollFd::new(relay.as_fd(), PollFlags::POLLIN)];
         matches!(poll(&mut polled, PollTimeout::ZERO), Ok(0) | Err(Errno::EINTR))
+    }
+
+    /// Tells home that all is ready, if there is a way home.
+    pub(crate) fn ready(&mut self, body: &ReadyBody) -> Result<(), TransportError> {
+        if !self.has_way_home() {
+            return Err(TransportError::HomeGaveUp);
+        }
+        // Those that a terminal sent to both of us until now are home's. From here on they wait for
+        // the program, wherever it will be: home may say Commit, and pass on one, at any moment.
+        self.held.discard();
+        let mut bytes = Vec::new();
+        packet::append_value(&mut bytes, Kind::Ready, body)?;
+        self.act(|channel, wait| channel.write_all(&bytes, wait))
+    }
+
+    /// Waits for Commit.
+    pub(crate) fn committed(&mut self) -> Result<(), TransportError> {
+        let packet = self.act(Channel::receive)?;
+        match packet.kind {
+            Kind::Commit => Ok(()),
+            kind => Err(out_of_turn(kind, "Commit").into()),
+        }
     }
 
     /// Puts home's descriptors in the place of ours.

@@ -13,15 +13,18 @@
 //! ```
 
 use crate::error::PacketError;
-use crate::packet::{self, ExitBody, Kind, SignalBody, HEADER, STREAM_BLOCK};
+use crate::packet::{self, CopyExit, CopySignal, ExitBody, Kind, SignalBody, HEADER, STREAM_BLOCK};
 use crate::port::{Moved, Port};
 use nix::errno::Errno;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, RawFd};
 
 /// How much of a stream may be under way, and is buffered at most by its sink.
 const WINDOW: usize = 256 << 10;
+
+/// A line of this length is not waited for to end.
+const LONG_LINE: usize = WINDOW / 2;
 
 /// With this much waiting for the channel, sources are not read.
 const ENOUGH: usize = 256 << 10;
@@ -43,6 +46,8 @@ pub(crate) struct Mux {
 pub(crate) enum Event {
     Signal(SignalBody),
     Exit(ExitBody),
+    CopyExit(CopyExit),
+    CopySignal(CopySignal),
     /// The channel has ended.
     Gone,
 }
@@ -99,6 +104,16 @@ struct Sink {
     /// Written, and not yet granted again.
     owed: usize,
     ended: bool,
+    lines: Option<Lines>,
+}
+
+/// How a sink shares its descriptor with others: whole lines at a time.
+#[derive(Debug)]
+struct Lines {
+    /// The same for all that share one.
+    group: RawFd,
+    /// Whether the last that was written was not the end of a line.
+    midline: bool,
 }
 
 /// Asks `poll` about all of these; says which are ready for what.
@@ -148,6 +163,16 @@ impl Mux {
 
     /// A stream that is written here; without a port, one that nobody reads.
     pub(crate) fn add_sink(&mut self, stream: u8, port: Option<Port>) {
+        self.add(stream, port, None);
+    }
+
+    /// A stream that is written whole lines at a time, between those of others with the same `group`.
+    pub(crate) fn add_line_sink(&mut self, stream: u8, port: Option<Port>, group: RawFd) {
+        let midline = false;
+        self.add(stream, port, Some(Lines { group, midline }));
+    }
+
+    fn add(&mut self, stream: u8, port: Option<Port>, lines: Option<Lines>) {
         if port.is_none() {
             self.send(Kind::Closed, &[stream]);
         }
@@ -157,6 +182,7 @@ impl Mux {
             pending: Buffer::default(),
             owed: 0,
             ended: false,
+            lines,
         });
     }
 
@@ -177,7 +203,7 @@ impl Mux {
         }
         for (index, sink) in self.sinks.iter().enumerate() {
             if let Some(port) = &sink.port {
-                let flags = if sink.pending.left().is_empty() {
+                let flags = if self.writable(index).is_empty() {
                     PollFlags::empty()
                 } else {
                     PollFlags::POLLOUT
@@ -186,6 +212,29 @@ impl Mux {
             }
         }
         wanted
+    }
+
+    /// What of a sink's bytes may be written now.
+    fn writable(&self, index: usize) -> &[u8] {
+        let sink = &self.sinks[index];
+        let pending = sink.pending.left();
+        let Some(lines) = &sink.lines else { return pending };
+        let in_the_middle = |other: &Sink| {
+            other.port.is_some()
+                && other
+                    .lines
+                    .as_ref()
+                    .is_some_and(|its| its.midline && its.group == lines.group)
+        };
+        if !lines.midline && self.sinks.iter().any(in_the_middle) {
+            return &[];
+        }
+        match pending.iter().rposition(|byte| *byte == b'\n') {
+            Some(last) => &pending[..=last],
+            // The rest of a line, or one that is as long as all that may wait.
+            None if sink.ended || lines.midline || pending.len() >= LONG_LINE => pending,
+            None => &[],
+        }
     }
 
     fn may_read(&self, source: &Source) -> bool {
@@ -224,6 +273,14 @@ impl Mux {
 
     pub(crate) fn send_exit(&mut self, exit: &ExitBody) {
         let _ = packet::append_value(&mut self.unsent.bytes, Kind::Exit, exit);
+    }
+
+    pub(crate) fn send_copy_signal(&mut self, signal: &CopySignal) {
+        let _ = packet::append_value(&mut self.unsent.bytes, Kind::CopySignal, signal);
+    }
+
+    pub(crate) fn send_copy_exit(&mut self, exit: &CopyExit) {
+        let _ = packet::append_value(&mut self.unsent.bytes, Kind::CopyExit, exit);
     }
 
     fn send(&mut self, kind: Kind, body: &[u8]) {
@@ -282,13 +339,24 @@ impl Mux {
     /// Reads what the sources have now, as far as there is credit, and closes those that have
     /// nothing more: the program that wrote to them has ended.
     pub(crate) fn drain_sources(&mut self) {
+        self.drain(|_| true);
+    }
+
+    /// As [`Mux::drain_sources`], for these streams; whether all of them are closed.
+    pub(crate) fn drain(&mut self, streams: impl Fn(u8) -> bool) -> bool {
         for index in 0..self.sources.len() {
-            while self.sources[index].port.is_some() && self.may_read(&self.sources[index]) {
+            while streams(self.sources[index].stream)
+                && self.sources[index].port.is_some()
+                && self.may_read(&self.sources[index])
+            {
                 if self.read_source(index) == Moved::Nothing {
                     self.end_source(index);
                 }
             }
         }
+        self.sources
+            .iter()
+            .all(|source| source.port.is_none() || !streams(source.stream))
     }
 
     fn read_source(&mut self, index: usize) -> Moved {
@@ -334,15 +402,20 @@ impl Mux {
     }
 
     fn write_sink(&mut self, index: usize, flags: PollFlags) {
+        let length = self.writable(index).len();
         let sink = &mut self.sinks[index];
         let Some(port) = &sink.port else { return };
         let hung_up = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
         let moved = match flags.intersects(hung_up) {
             true => Moved::Over,
-            false => port.write(sink.pending.left()),
+            false if length == 0 => Moved::Nothing,
+            false => port.write(&sink.pending.left()[..length]),
         };
         match moved {
             Moved::Bytes(length) => {
+                if let Some(lines) = &mut sink.lines {
+                    lines.midline = sink.pending.left()[..length].last() != Some(&b'\n');
+                }
                 sink.pending.take(length);
                 sink.owed += length;
                 if sink.owed >= WINDOW / 4 || sink.pending.left().is_empty() {
@@ -392,6 +465,12 @@ impl Mux {
                 .events
                 .push_back(Event::Signal(packet::read_body(kind, body)?)),
             Kind::Exit => self.events.push_back(Event::Exit(packet::read_body(kind, body)?)),
+            Kind::CopyExit => self
+                .events
+                .push_back(Event::CopyExit(packet::read_body(kind, body)?)),
+            Kind::CopySignal => self
+                .events
+                .push_back(Event::CopySignal(packet::read_body(kind, body)?)),
             Kind::Data => {
                 let (sink, bytes) = self.sink(kind, body)?;
                 if sink.pending.left().len() + sink.owed + bytes.len() > WINDOW {
@@ -446,7 +525,9 @@ impl Mux {
 impl Sink {
     fn close_if_done(&mut self) {
         if self.ended && self.pending.left().is_empty() {
-            self.port = None;
+            if let Some(port) = self.port.take() {
+                port.finish();
+            }
         }
     }
 }

@@ -29,9 +29,9 @@ pub(crate) enum Kind {
     Hello = 1,
     /// Home's standard descriptors, attached to the packet; which ones is in the body.
     Stdio = 2,
-    /// The length of the payload, which follows.
+    /// What the payload is, which follows: [`OfferBody`].
     Offer = 3,
-    /// The peer has decoded everything and waits for Commit.
+    /// The peer has decoded everything and waits for Commit: [`ReadyBody`].
     Ready = 4,
     /// The peer could not: [`Failed`].
     Failed = 5,
@@ -54,10 +54,14 @@ pub(crate) enum Kind {
     Moved = 13,
     /// Whether that one is waited for now: [`YES`] or [`NO`].
     Adopted = 14,
+    /// How a copy of a program ended: [`CopyExit`].
+    CopyExit = 15,
+    /// A signal for a copy: [`CopySignal`].
+    CopySignal = 16,
 }
 
 impl Kind {
-    const ALL: [Kind; 14] = [
+    const ALL: [Kind; 16] = [
         Kind::Hello,
         Kind::Stdio,
         Kind::Offer,
@@ -72,6 +76,8 @@ impl Kind {
         Kind::Exit,
         Kind::Moved,
         Kind::Adopted,
+        Kind::CopyExit,
+        Kind::CopySignal,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -90,6 +96,8 @@ impl Kind {
             Kind::Exit => "Exit",
             Kind::Moved => "Moved",
             Kind::Adopted => "Adopted",
+            Kind::CopyExit => "CopyExit",
+            Kind::CopySignal => "CopySignal",
         }
     }
 
@@ -102,8 +110,9 @@ impl Kind {
             Kind::Stdio | Kind::End | Kind::Closed | Kind::Adopted => 1,
             Kind::Moved => 4,
             Kind::Credit => 5,
-            Kind::Ready | Kind::Commit => 0,
-            Kind::Signal => 1 << 10,
+            Kind::Ready => 1 << 10,
+            Kind::Commit => 0,
+            Kind::Signal | Kind::CopySignal | Kind::CopyExit => 1 << 10,
             Kind::Offer | Kind::Exit => 64,
         }
     }
@@ -181,6 +190,36 @@ pub(crate) fn append_value<T: Serialize>(
     append(out, kind, |out| out.extend(body))
 }
 
+/// Body of Offer.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OfferBody {
+    /// Bytes of the payload.
+    pub length: u64,
+    /// How many copies are to be made of the program; none if it moves.
+    pub copies: u8,
+}
+
+/// Body of Ready.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReadyBody {
+    /// The processes of the copies.
+    pub copies: Vec<i32>,
+}
+
+/// Body of CopyExit.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CopyExit {
+    pub copy: u8,
+    pub ending: ExitBody,
+}
+
+/// Body of CopySignal.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CopySignal {
+    pub copy: u8,
+    pub name: String,
+}
+
 /// Body of Failed.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Failed {
@@ -229,7 +268,7 @@ mod tests {
 
     #[test]
     fn zeroed_and_unknown_kinds_are_refused() {
-        for number in [0, 15, 255] {
+        for number in [0, 17, 255] {
             let refusal = read_header(&[number, 0, 0, 0, 0]).unwrap_err();
             assert!(matches!(refusal, PacketError::UnknownKind(n) if n == number));
         }

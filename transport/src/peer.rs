@@ -7,10 +7,11 @@ use crate::fork::{self, Side};
 use crate::handshake::{expect_hello, expect_preamble, out_of_turn, say_hello, Hello};
 use crate::keeper;
 use crate::line::{own_socket, Line, Way};
-use crate::packet::Kind;
+use crate::packet::{Kind, OfferBody, ReadyBody};
 use crate::relay::{Relay, COMMITTED};
 use crate::signals::{self, Held};
 use crate::wait::Wait;
+use crate::warden::Splitting;
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, read, write};
@@ -109,6 +110,18 @@ impl Receiver {
         }
     }
 
+    /// In place of [`Receiver::split_off_relay`], where copies are to be made: this process will go with
+    /// them by itself. What it prints goes to standard error.
+    pub fn stand_alone(&mut self) -> Result<(), TransportError> {
+        if self.line.way == Way::Stdio {
+            let nothing = fd::nothing().map_err(TransportError::io("open /dev/null"))?;
+            dup2_stdin(nothing)
+                .and_then(|()| dup2_stdout(fd::standard(2)))
+                .map_err(TransportError::io("keep the channel to ourselves"))?;
+        }
+        Ok(())
+    }
+
     /// Says Hello and waits for home's. Behind a local shell, 0, 1 and 2 are home's afterwards.
     pub fn hello(&mut self, ours: &Hello) -> Result<Hello, TransportError> {
         let line = &mut self.line;
@@ -180,10 +193,11 @@ impl Receiver {
         if packet.kind != Kind::Offer {
             return Err(out_of_turn(packet.kind, "Offer").into());
         }
-        let length: u64 = packet.read()?;
+        let OfferBody { length, copies } = packet.read()?;
         let bytes = Bytes { line: self.line }.take(length);
         Ok(Arriving {
             length,
+            copies,
             bytes: BufReader::with_capacity(GATHER, bytes),
         })
     }
@@ -200,6 +214,7 @@ impl Receiver {
 #[derive(Debug)]
 pub struct Arriving {
     length: u64,
+    copies: u8,
     bytes: BufReader<Take<Bytes>>,
 }
 
@@ -242,29 +257,34 @@ impl Arriving {
         self.length
     }
 
-    /// Tells home that everything is here. Bytes of the payload that were not read are skipped.
-    pub fn ready(mut self) -> Result<Standby, TransportError> {
+    /// How many copies are to be made of the program; none if it moves.
+    pub fn copies(&self) -> u8 {
+        self.copies
+    }
+
+    /// Begins to make the copies, of what this process is by then.
+    pub fn split(self) -> Result<Splitting, TransportError> {
+        let copies = self.copies;
+        self.read_on().map(|line| Splitting::new(line, copies))
+    }
+
+    /// Skips what was not read.
+    fn read_on(mut self) -> Result<Line, TransportError> {
         let skipped = io::copy(&mut self.bytes, &mut io::sink());
-        let mut line = self.bytes.into_inner().into_inner().line;
         match skipped {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(TransportError::HomeGaveUp)
-            }
-            Err(source) => {
-                return Err(TransportError::Io {
-                    what: "read the payload",
-                    source,
-                })
-            }
+            Ok(_) => Ok(self.bytes.into_inner().into_inner().line),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(TransportError::HomeGaveUp),
+            Err(source) => Err(TransportError::Io {
+                what: "read the payload",
+                source,
+            }),
         }
-        if !line.has_way_home() {
-            return Err(TransportError::HomeGaveUp);
-        }
-        // Those that a terminal sent to both of us until now are home's. From here on they wait for
-        // the program, wherever it will be: home may say Commit, and pass on one, at any moment.
-        line.held.discard();
-        line.act(|channel, wait| channel.send(Kind::Ready, &[], wait))?;
+    }
+
+    /// Tells home that everything is here. Bytes of the payload that were not read are skipped.
+    pub fn ready(self) -> Result<Standby, TransportError> {
+        let mut line = self.read_on()?;
+        line.ready(&ReadyBody::default())?;
         Ok(Standby { line })
     }
 
@@ -284,10 +304,7 @@ impl Standby {
     /// Waits for Commit, after which the program is here. [`TransportError::HomeGaveUp`] if home
     /// closed the channel instead: the program is there, and this process has nothing to do.
     pub fn wait_commit(mut self) -> Result<HeldSignals, TransportError> {
-        let packet = self.line.act(Channel::receive)?;
-        if packet.kind != Kind::Commit {
-            return Err(out_of_turn(packet.kind, "Commit").into());
-        }
+        self.line.committed()?;
         match self.line.relay.take() {
             Some(relay) => {
                 // If the relay is gone, so are 0, 1 and 2; the program will notice like any other.
@@ -305,7 +322,7 @@ impl Standby {
 #[derive(Debug)]
 #[must_use = "signals stay held until they are released"]
 pub struct HeldSignals {
-    held: Held,
+    pub(crate) held: Held,
 }
 
 impl HeldSignals {
@@ -354,7 +371,8 @@ mod tests {
         let mut opening = preamble().to_vec();
         packet::append_value(&mut opening, Kind::Hello, &hello()).unwrap();
         let (mut offer, mut commit) = (Vec::new(), Vec::new());
-        packet::append_value(&mut offer, Kind::Offer, &5u64).unwrap();
+        let body = OfferBody { length: 5, copies: 0 };
+        packet::append_value(&mut offer, Kind::Offer, &body).unwrap();
         packet::append(&mut commit, Kind::Commit, |_| ()).unwrap();
         [opening, offer, b"bytes".to_vec(), commit]
     }

@@ -3,7 +3,7 @@
 use crate::fd::{is_socket, set_nonblocking};
 use nix::errno::Errno;
 use nix::fcntl::{open, OFlag};
-use nix::sys::socket::{recv, send, MsgFlags};
+use nix::sys::socket::{recv, send, shutdown, MsgFlags, Shutdown};
 use nix::sys::stat::Mode;
 use nix::unistd::{getpgrp, isatty, read, tcgetpgrp, write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -79,6 +79,14 @@ impl Port {
                 tty: true,
             },
             Err(_) => port,
+        }
+    }
+
+    /// Closes it: who reads at the other end of a socket that is only ours sees that nothing more comes,
+    /// even if we go on to read from it by another copy.
+    pub(crate) fn finish(self) {
+        if self.gate == Gate::Own {
+            let _ = shutdown(self.fd.as_raw_fd(), Shutdown::Write); // not a socket: closed with the value
         }
     }
 

@@ -5,8 +5,10 @@
 //! child, or one that was given home's descriptors, that is all. With a program elsewhere it also
 //! carries standard input, output and error, with bounded memory and byte for byte.
 
+use crate::copies;
 use crate::error::Fate;
-use crate::fd::{duplicate, duplicate_standard, inherited, keep_on_exec};
+use crate::fd::{self, duplicate, duplicate_standard, inherited, keep_on_exec};
+use crate::fork;
 use crate::mux::{poll_all, At, Event, Mux};
 use crate::packet::{ExitBody, SignalBody};
 use crate::port::Port;
@@ -17,9 +19,7 @@ use crate::signals::{self, Came, Incoming};
 use crate::spawn::{Child, Ending};
 use crate::ward::Ward;
 use nix::errno::Errno;
-use nix::fcntl::{open, OFlag};
 use nix::poll::{PollFlags, PollTimeout};
-use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, Pid};
 use std::ffi::OsString;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
@@ -37,6 +37,9 @@ const BACKGROUND_MS: u16 = 200;
 /// Goes on with what [`crate::home::Committed::into_pump_args`] returned, in the same process or
 /// in what replaced it by exec. Ends the process.
 pub fn run(args: &[OsString]) -> ! {
+    if args.first().is_some_and(|word| word == copies::WORD) {
+        copies::run(&args[1..]);
+    }
     let ending = match PumpArgs::from_words(args) {
         Ok(pump) => pump.work(),
         Err(_) => {
@@ -47,7 +50,7 @@ pub fn run(args: &[OsString]) -> ! {
     signals::end_like(ending)
 }
 
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     write_standard(2, format!("pyteleport: {text}\n").as_bytes());
 }
 
@@ -220,11 +223,11 @@ fn keep(fd: OwnedFd) -> nix::Result<RawFd> {
     Ok(fd.into_raw_fd())
 }
 
-fn number(text: &str) -> nix::Result<i32> {
+pub(crate) fn number(text: &str) -> nix::Result<i32> {
     text.parse().map_err(|_| Errno::EINVAL)
 }
 
-fn numbers(pair: &str) -> nix::Result<(RawFd, RawFd)> {
+pub(crate) fn numbers(pair: &str) -> nix::Result<(RawFd, RawFd)> {
     let (first, second) = pair.split_once(',').ok_or(Errno::EINVAL)?;
     Ok((number(first)?, number(second)?))
 }
@@ -242,8 +245,8 @@ fn take_standard(number: RawFd) -> nix::Result<Option<OwnedFd>> {
 
 /// Holds a standard descriptor no longer: the program has it, and who is at its other end must
 /// see when the program closes it.
-fn let_go(number: RawFd) -> nix::Result<()> {
-    let nothing = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+pub(crate) fn let_go(number: RawFd) -> nix::Result<()> {
+    let nothing = fd::nothing()?;
     match number {
         0 => dup2_stdin(nothing),
         1 => dup2_stdout(nothing),
@@ -257,6 +260,7 @@ fn accompany(mut program: Ward, signals: &Incoming) -> Ending {
         if let Some(ending) = program.try_wait() {
             return ending.unwrap_or(Ending::Code(LOST));
         }
+        fork::reap_others(program.pid());
         let mut wanted = vec![(false, signals.descriptor(), PollFlags::POLLIN)];
         wanted.extend(program.line().map(|line| (true, line, PollFlags::POLLIN)));
         for (from_program, _) in poll_all(&wanted, PollTimeout::NONE) {

@@ -5,6 +5,7 @@
 //! child. Until Commit the child has the channel to itself, and the relay only passes on what it
 //! prints, to standard error. Afterwards the relay has it.
 
+use crate::fork;
 use crate::mux::{poll_all, At, Event, Mux};
 use crate::packet::{ExitBody, Group, SignalBody};
 use crate::port::{Moved, Port};
@@ -165,6 +166,7 @@ fn after_commit(signals: &Incoming, program: &mut Ward, mut mux: Mux) -> Option<
     loop {
         if ending.is_none() {
             ending = program.try_wait();
+            fork::reap_others(program.pid());
         }
         if let Some(how) = ending {
             // What it wrote before its end is in the pipes. What a process that it left behind
@@ -208,7 +210,7 @@ fn after_commit(signals: &Incoming, program: &mut Ward, mut mux: Mux) -> Option<
                         pass_signal(program, number, group.as_ref());
                     }
                 }
-                Event::Exit(_) => {}
+                Event::Exit(_) | Event::CopyExit(_) | Event::CopySignal(_) => {}
                 Event::Gone => home_is_gone(program, &mut mux),
             }
         }
@@ -268,7 +270,7 @@ fn system() -> String {
     }
 }
 
-fn exit_body(ending: Option<Ending>) -> ExitBody {
+pub(crate) fn exit_body(ending: Option<Ending>) -> ExitBody {
     match ending {
         Some(Ending::Code(code)) => ExitBody::Code(code),
         Some(Ending::Signal(number)) => ExitBody::Signal(signals::name(number)),

@@ -15,7 +15,6 @@
 
 use crate::channel::Channel;
 use crate::error::ChannelError;
-use crate::fork;
 use crate::handshake::out_of_turn;
 use crate::packet::{Kind, NO, YES};
 use crate::signals;
@@ -103,7 +102,6 @@ impl Ward {
             self.leaving = None;
             let _ = prctl::set_child_subreaper(false);
         }
-        fork::reap_others(self.child.pid());
         self.child.try_wait()
     }
 

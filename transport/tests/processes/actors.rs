@@ -167,6 +167,7 @@ fn try_home(way: &OsStr, script: Vec<u8>) -> Result<std::convert::Infallible, Tr
         let mut python = command::quote_word(this.as_os_str());
         python.push(" actor");
         let command = ReceiveCommand {
+            copies: false,
             python: option("PYTHON").map_or(python, OsString::from),
             before: option("BEFORE").map(OsString::from),
             ..ReceiveCommand::default()
@@ -186,7 +187,7 @@ fn try_home(way: &OsStr, script: Vec<u8>) -> Result<std::convert::Infallible, Tr
     let theirs = peer.hello(&hello(), |_| refusal.map_or(Ok(()), Err), &mut interrupted)?;
     assert_eq!(theirs.build, hello().build);
     home_dies_if("hello");
-    let ready = peer.offer(&Script(script), &mut interrupted)?;
+    let ready = peer.offer(&Script(script), 0, &mut interrupted)?;
     home_dies_if("ready");
     if let Some(pid) = option("KILL_WHEN_READY").and(option("PEER_PID")) {
         // The peer itself, or what leads to it.
