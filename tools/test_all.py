@@ -53,7 +53,7 @@ SUITES = {
     ],
     "libraries": ["libraries"],
     "chains": ["chain", "benchmarks"],
-    "hand-off": ["handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "leaks"],
+    "hand-off": ["handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "docs", "leaks"],
     "hook": ["hook", "unseen", "builds"],
     "micro versions": ["elsewhere"],
     "CPython's own": [],
