@@ -339,7 +339,7 @@ _BY_MODULE = {
         ("Context", perthread.take_context),
         ("Token", perthread.take_token),
     ),
-    "re": (("Match", _later("matching", "take_match")),),
+    "re": (("Match", _later("matching", "take_match")), ("Pattern", _later("matching", "take_pattern"))),
     "typing": (
         ("TypeVar", take_type_variable),
         ("ParamSpec", take_type_variable),
