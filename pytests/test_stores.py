@@ -275,3 +275,70 @@ def test_what_is_in_the_middle_is_refused_with_what_to_do(refused, make, words):
     )
     assert "__main__ → thing" in said
     assert words in said
+
+
+LOCKS = {
+    "flock": ("file = open('lock', 'w')", "fcntl.flock(file, fcntl.LOCK_EX)", "__main__ → file"),
+    "lockf": ("file = open('lock', 'w')", "fcntl.lockf(file, fcntl.LOCK_EX)", "__main__ → file"),
+    "shared": ("file = open('lock', 'a+b')", "fcntl.flock(file, fcntl.LOCK_SH)", "__main__ → file"),
+    "descriptor": (
+        "file = os.open('lock', os.O_RDWR | os.O_CREAT)",
+        "fcntl.flock(file, fcntl.LOCK_EX)",
+        "descriptor",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LOCKS)
+def test_a_lock_that_is_held_is_refused(move, kind, tmp_path):
+    opening, locking, named = LOCKS[kind]
+    run = move(
+        f"""
+        import fcntl, os
+        {opening}
+        {locking}
+        try:
+            teleport()
+        except UnmovableError as error:
+            print(error)
+        try:
+            fcntl.flock(open("lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            print("free for flock")
+        except BlockingIOError:
+            print("still held")
+        if {kind!r} == "lockf":
+            fcntl.lockf(file, fcntl.LOCK_UN)
+        else:
+            fcntl.flock(file, fcntl.LOCK_UN)
+        if {kind!r} == "descriptor":
+            os.close(file)
+        hop()
+        print("moved")
+        """,
+        cwd=tmp_path,
+    )
+    said, held, moved = run.stdout.splitlines()
+    assert named in said, run.stdout + run.stderr
+    assert "lock on its file; release it" in said
+    assert held == ("free for flock" if kind == "lockf" else "still held")
+    assert moved == "moved"
+    assert run.ended_in == "peer"
+
+
+def test_a_lock_that_was_handed_down_stays_with_home(move, tmp_path):
+    run = move(
+        """
+        import fcntl, os
+        held = os.open("lock", os.O_RDWR | os.O_CREAT)
+        os.set_inheritable(held, True)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        hop()
+        try:
+            fcntl.flock(open("lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("still held")
+        """,
+        cwd=tmp_path,
+    )
+    assert run.stdout == "still held\n", run.stderr
+    assert run.ended_in == "peer"
