@@ -322,6 +322,10 @@ TAKERS.update((kind, _take_iterator) for kind in (enumerate, zip, map, filter, r
 
 _take_array = _later("arrays", "take_array")
 
+_take_connection = _later("databases", "take_connection")
+_take_cursor = _later("databases", "take_cursor")
+_take_row = _later("databases", "take_row")
+
 # Types of modules that the program may not have loaded: looked up only once it has.
 _BY_MODULE = {
     "_thread": (
@@ -376,11 +380,12 @@ _BY_MODULE = {
     "random": (("Random", take_random), ("SystemRandom", take_random)),
     "subprocess": (("Popen", take_child_process),),
     "_io": files.TAKERS,
+    "_sqlite3": (("Connection", _take_connection), ("Cursor", _take_cursor), ("Row", _take_row)),
 }
 
 
 # Takers of classes that derive from those in the table, too, unless they take themselves apart.
-_INHERITED = (_take_iterator, take_random)
+_INHERITED = (_take_iterator, take_random, _take_connection, _take_cursor, _take_row)
 
 # Types that no module offers, by the names that they give themselves.
 _UNNAMED = {
