@@ -47,15 +47,40 @@ def test_views_of_objects_share_them(same):
     """)
 
 
-def test_a_view_of_memory_in_an_odd_order_is_refused(refused):
+def test_memory_in_an_odd_order_stays_in_that(same):
+    same("""
+        import numpy as np
+        whole = np.arange(24).reshape(2, 3, 4)
+        odd = np.copy(whole.transpose(1, 0, 2), order="K")
+        times = np.copy(whole.transpose(1, 0, 2).astype("M8[s]"), order="K")
+        things = np.copy(whole.transpose(1, 0, 2).astype(object), order="K")
+        things[0, 0, 0] = things
+        narrow = np.copy(np.arange(12).reshape(2, 1, 3, 2).transpose(2, 1, 0, 3), order="K")
+        part, of_things, of_times, of_narrow = odd[1:, :, ::-2], things[:, 1], times[0], narrow.T
+        narrow.flags.writeable = False
+        def facts(array):
+            return array.strides, array.flags.owndata, array.flags.writeable, array.base is None
+        for turn in range(2):
+            hop()
+            part[0, 0] += 100
+            of_things[0, 1] = "new"
+            of_times[0, 0] = 5
+            print([facts(each) for each in (odd, times, things, narrow, part, of_narrow)])
+            print(odd.tolist(), part.base is odd, things[0, 1, 1], things[0, 0, 0] is things, times[0, 0, 0])
+            print(odd.sum(), of_narrow.tolist())
+    """)
+
+
+def test_a_view_of_objects_in_an_odd_order_is_refused(refused):
     (said,) = refused(
         """
         import numpy as np
-        odd = np.copy(np.arange(24).reshape(2, 3, 4).transpose(1, 0, 2), order="K")
+        kind = [("number", "i4"), ("thing", "O")]
+        odd = np.copy(np.zeros((2, 3, 4), dtype=kind).transpose(1, 0, 2), order="K")
         part = odd[1:]
         attempt()
-        part[0] = 0
-        print(odd.sum())
+        part["number"] = 1
+        print(odd["number"].sum())
     """,
         error="UnmovableError",
     )

@@ -202,3 +202,65 @@ def test_states_made_by_a_resumed_program_resume_too(move):
     assert go([sys.executable, first])[1] == "['start', 'first']\n"
     assert go([sys.executable, "-m", "pyteleport", "resume", second])[1] == "['start', 'first', 'second']\n"
     assert go([sys.executable, second])[1] == "['start', 'first', 'second']\n"
+
+
+def test_show_tells_what_each_variable_takes_and_runs_nothing(move):
+    state = move.folder / "state.tp"
+    run = move(f"""
+        import array
+        class Loud:
+            def __init__(self):
+                self.kept = b"k" * 3000
+            def __reduce__(self):
+                print("asked", flush=True)
+                return make, (self.kept,)
+        def make(kept):
+            print("made", flush=True)
+            return Loud()
+        class Node:
+            def __init__(self, text, near):
+                self.text, self.near = text, near
+        def work(given):
+            large, cell = "x" * 100000, [array.array("d", [0.0]) * 5000]
+            def inner():
+                return cell
+            parts = dict(enumerate(str(n) * 3 for n in range(1000)))
+            return sum([len(large), dump({str(state)!r}) or 0, len(inner()), len(parts)])
+        def steps():
+            held = bytes(20000)
+            yield held
+        shared = Node("s" * 50000, None)
+        left, right = Node("left", shared), [shared]
+        loud, running = Loud(), steps()
+        next(running)
+        print(work(right))
+    """)
+    assert run.stdout.startswith("asked"), run.stderr
+    code, out, err = go([sys.executable, "-m", "pyteleport", "show", state])
+    assert (code, err) == (0, "")
+    first, second, third, *lines = out.splitlines()
+    assert first.endswith("in 2 frames")
+    assert "program1.py" in first
+    assert harness.release_of(sys.executable) in second
+    assert third.split()[0] == f"{state.stat().st_size:,}"
+    sizes = {line.split(None, 1)[1]: int(line.split()[0].replace(",", "")) for line in lines}
+    expected = {
+        "work() → large": 100000,
+        "work() → cell": 40000,
+        "work() → given": 50000,
+        "__main__ → shared": 50000,
+        "__main__ → left": 50000,
+        "__main__ → right": 50000,
+        "__main__ → loud": 3000,
+        "__main__ → running": 20000,
+    }
+    for name, size in expected.items():
+        assert size <= sizes[name] < size + 2500, (name, sizes)
+    assert 3000 < sizes["work() → parts"] < 30000
+    assert sizes["work() → large"] == max(sizes.values())
+    assert sorted(sizes.values(), reverse=True) == list(sizes.values())
+    state.write_bytes(state.read_bytes()[:-5000])
+    code, out, err = go([sys.executable, "-m", "pyteleport", "show", state])
+    assert code == 1
+    assert out == ""
+    assert "payload" in err

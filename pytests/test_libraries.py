@@ -238,6 +238,80 @@ MOVES = [
 ]
 
 
+MOVES += [
+    case(
+        "numpy",
+        """
+        import numpy as np
+        np.set_printoptions(precision=2, suppress=True, formatter={"bool": lambda value: "yn"[not value]})
+        hop()
+        print(np.array([1.23456, 1e-9]), np.array([True, False]), np.get_printoptions()["precision"])
+        with np.printoptions(precision=5):
+            hop()
+            print(np.array([1.23456]))
+        print(np.array([1.23456]))
+        """,
+        id="numpy's settings",
+    ),
+    case(
+        "pandas",
+        """
+        import pandas as pd
+        pd.set_option("display.max_rows", 4, "display.precision", 1)
+        pd.options.display.float_format = "<{:.2f}>".format
+        frame, options = pd.DataFrame({"a": [n / 7 for n in range(10)]}), pd.options.display
+        hop()
+        print(frame, pd.get_option("display.precision"), options.max_rows)
+        with pd.option_context("display.max_rows", 2):
+            hop()
+            print(frame)
+        print(frame)
+        options.max_rows = 20
+        print(pd.get_option("display.max_rows"))
+        """,
+        id="pandas' settings",
+    ),
+    case(
+        "sklearn",
+        """
+        import sklearn
+        from sklearn.linear_model import Ridge
+        sklearn.set_config(print_changed_only=False)
+        hop()
+        print(Ridge(), sklearn.get_config()["print_changed_only"])
+        with sklearn.config_context(print_changed_only=True):
+            hop()
+            print(Ridge())
+        print(Ridge())
+        """,
+        id="sklearn's settings",
+    ),
+    case(
+        "polars",
+        """
+        import polars as pl
+        pl.Config.set_tbl_rows(3)
+        pl.Config.set_float_precision(2)
+        frame = pl.DataFrame({"a": [n / 7 for n in range(9)]})
+        hop()
+        print(frame)
+        """,
+        id="polars' settings",
+    ),
+    case(
+        "matplotlib",
+        """
+        import matplotlib
+        matplotlib.rcParams["lines.linewidth"] = 7.5
+        matplotlib.use("svg")
+        hop()
+        print(matplotlib.rcParams["lines.linewidth"], matplotlib.get_backend(), matplotlib.rcParams["font.size"])
+        """,
+        id="matplotlib's settings",
+    ),
+]
+
+
 @pytest.mark.parametrize("source", MOVES)
 def test_moves(same, source, tmp_path):
     same("\n" + source, patience=120, cwd=tmp_path)
@@ -266,6 +340,52 @@ REFUSED = [
         """,
     ),
 ]
+
+
+MODELS = """
+from typing import List
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+class Base(DeclarativeBase):
+    pass
+class User(Base):
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    places: Mapped[List["Place"]] = relationship(back_populates="user")
+class Place(Base):
+    __tablename__ = "places"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    user: Mapped["User"] = relationship(back_populates="places")
+"""
+USING = """
+ann = User(name="ann", places=[Place()])
+query = select(User).where(User.name == "ann")
+{move}
+print(ann.name, ann.places[0].user is ann)
+engine = create_engine("sqlite://")
+Base.metadata.create_all(engine)
+with Session(engine) as session:
+    session.add(ann)
+    session.commit()
+    print(session.scalars(query).one() is ann, ann.places[0].id)
+engine.dispose()
+"""
+
+
+@pytest.mark.skipif(not _is_installed("sqlalchemy"), reason="sqlalchemy is not installed for this release")
+def test_models_of_sqlalchemy(move, refused, tmp_path):
+    imports = "from sqlalchemy import create_engine, select\nfrom sqlalchemy.orm import Session\n"
+    (said,) = refused("\n" + imports + MODELS + USING.format(move="attempt()"), error="UnmovableError")
+    assert "User (class User)" in said
+    assert "Place (class Place)" in said
+    assert "by its name: ship={'models': 'name'}" in said
+    (tmp_path / "models.py").write_text(MODELS)
+    moving = USING.format(move="teleport(ship={'models': 'name'})")
+    run = move("\n" + imports + "from models import *" + moving, patience=120)
+    assert run.stdout == "ann True\nTrue 1\n", run.stderr
+    assert run.ended_in == "peer"
 
 
 @pytest.mark.parametrize("source", REFUSED)

@@ -606,7 +606,7 @@ UNMOVABLE = """
     def main():
         job = Job()
         job.conn = socket.socket()
-        job.parts = [{{"key": hashlib.sha1()}}]
+        job.parts = [{{"key": hashlib.sha1(b"a")}}]
         held = open("/dev/zero")
         try:
             teleport()
@@ -638,21 +638,25 @@ def test_all_that_cannot_move_is_named_at_once_with_its_path(move):
         ("import os\nthing = os.fdopen(os.pipe()[0])", "thing", "pipe"),
         ("import tempfile\nthing = tempfile.TemporaryFile()", "thing", "deleted"),
         ("import socket\nthing = [socket.socketpair()]", "thing[0][0]", "connection"),
-        ("import sqlite3\nthing = sqlite3.connect(':memory:')", "thing", "connection"),
-        ("import hashlib\nthing = {'h': hashlib.sha1()}", "thing['h']", "hash"),
+        (
+            "import sqlite3\nthing = sqlite3.connect(':memory:')\nthing.execute('BEGIN')",
+            "thing",
+            "transaction",
+        ),
+        ("import hashlib\nthing = {'h': hashlib.sha1(b'a')}", "thing['h']", "hash"),
         ("import subprocess\nthing = subprocess.Popen(['sleep', '0'])", "thing", "child"),
         ("import os\nthing = os.scandir('.')", "thing", "folder"),
         ("import sys\nthing = sys._getframe()", "thing", "frame"),
         ("class A:\n  def __reduce__(self): raise LookupError('not me')\nthing = A()", "thing", "not me"),
         ("class A:\n  def __reduce__(self): return 5\nthing = A()", "thing", "5"),
         (
-            "def g(a): yield\nimport hashlib\nthing = g(hashlib.sha1())\nnext(thing)",
+            "def g(a): yield\nimport hashlib\nthing = g(hashlib.sha1(b'a'))\nnext(thing)",
             "thing → a",
             "hash",
         ),
-        ("import hashlib\ndef thing(a=hashlib.sha1()): pass", "thing default 0", "hash"),
+        ("import hashlib\ndef thing(a=hashlib.sha1(b'a')): pass", "thing default 0", "hash"),
         (
-            "import hashlib\ndef outer(a): return lambda: a\nthing = outer(hashlib.sha1())",
+            "import hashlib\ndef outer(a): return lambda: a\nthing = outer(hashlib.sha1(b'a'))",
             "thing → a",
             "hash",
         ),

@@ -4,6 +4,7 @@ import shutil
 import sys
 
 import harness
+import pytest
 
 
 def test_compressed_files_are_read_on(same, tmp_path):
@@ -221,3 +222,123 @@ def test_files_and_folders_come_along_on_request(move):
     shutil.rmtree(str(folder / "inner"))
     out, err = harness.finish(harness.spawn([sys.executable, state]))
     assert (out, err) == (b"5 45 alone\n", b"")
+
+
+def test_what_compresses_and_hashes_moves_when_nothing_is_left_in_it(same):
+    same("""
+        import bz2, hashlib, lzma, zlib
+        ended = []
+        for made, compress in (
+            (zlib.decompressobj(), zlib.compress),
+            (bz2.BZ2Decompressor(), bz2.compress),
+            (lzma.LZMADecompressor(), lzma.compress),
+        ):
+            made.decompress(compress(b"data") + b"behind")
+            ended.append(made)
+        empty = [hashlib.sha256(), hashlib.new("md5"), hashlib.sha3_256()]
+        hop()
+        print([(made.eof, made.unused_data) for made in ended])
+        for made in ended[1:]:
+            try:
+                made.decompress(b"more")
+            except EOFError as error:
+                print(error)
+        for each in empty:
+            each.update(b"x")
+            print(each.name, each.hexdigest())
+    """)
+
+
+BUSY = [
+    ("zlib.compressobj()", "its work"),
+    ("bz2.BZ2Compressor()", "its work"),
+    ("lzma.LZMACompressor()", "its work"),
+    ("zlib.decompressobj()", "stream"),
+    ("bz2.BZ2Decompressor()", "stream"),
+    ("lzma.LZMADecompressor()", "stream"),
+    ("hashlib.sha256(b'a')", "keep the bytes"),
+    ("hashlib.blake2b(b'a')", "keep the bytes"),
+    ("hmac.new(b'k', b'a', 'sha256')", "keep the bytes"),
+]
+
+
+@pytest.mark.parametrize(("make", "words"), BUSY, ids=[make.partition("(")[0] for make, _words in BUSY])
+def test_what_is_in_the_middle_is_refused_with_what_to_do(refused, make, words):
+    (said,) = refused(
+        f"""
+        import bz2, hashlib, hmac, lzma, zlib
+        thing = {make}
+        attempt()
+        print(type(thing).__name__)
+        """,
+        error="UnmovableError",
+    )
+    assert "__main__ → thing" in said
+    assert words in said
+
+
+LOCKS = {
+    "flock": ("file = open('lock', 'w')", "fcntl.flock(file, fcntl.LOCK_EX)", "__main__ → file"),
+    "lockf": ("file = open('lock', 'w')", "fcntl.lockf(file, fcntl.LOCK_EX)", "__main__ → file"),
+    "shared": ("file = open('lock', 'a+b')", "fcntl.flock(file, fcntl.LOCK_SH)", "__main__ → file"),
+    "descriptor": (
+        "file = os.open('lock', os.O_RDWR | os.O_CREAT)",
+        "fcntl.flock(file, fcntl.LOCK_EX)",
+        "descriptor",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LOCKS)
+def test_a_lock_that_is_held_is_refused(move, kind, tmp_path):
+    opening, locking, named = LOCKS[kind]
+    run = move(
+        f"""
+        import fcntl, os
+        {opening}
+        {locking}
+        try:
+            teleport()
+        except UnmovableError as error:
+            print(error)
+        try:
+            fcntl.flock(open("lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            print("free for flock")
+        except BlockingIOError:
+            print("still held")
+        if {kind!r} == "lockf":
+            fcntl.lockf(file, fcntl.LOCK_UN)
+        else:
+            fcntl.flock(file, fcntl.LOCK_UN)
+        if {kind!r} == "descriptor":
+            os.close(file)
+        hop()
+        print("moved")
+        """,
+        cwd=tmp_path,
+    )
+    said, held, moved = run.stdout.splitlines()
+    assert named in said, run.stdout + run.stderr
+    assert "lock on its file; release it" in said
+    assert held == ("free for flock" if kind == "lockf" else "still held")
+    assert moved == "moved"
+    assert run.ended_in == "peer"
+
+
+def test_a_lock_that_was_handed_down_stays_with_home(move, tmp_path):
+    run = move(
+        """
+        import fcntl, os
+        held = os.open("lock", os.O_RDWR | os.O_CREAT)
+        os.set_inheritable(held, True)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        hop()
+        try:
+            fcntl.flock(open("lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("still held")
+        """,
+        cwd=tmp_path,
+    )
+    assert run.stdout == "still held\n", run.stderr
+    assert run.ended_in == "peer"

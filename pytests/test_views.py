@@ -157,3 +157,21 @@ def test_templates(same):
         hop()
         print(template.strings, template.values, template.interpolations[1].conversion, template.interpolations[1].format_spec)
     """)
+
+
+def test_patterns_are_found_again(same):
+    same("""
+        import re
+        first, again, raw = re.compile("a+"), re.compile("a+", re.U), re.compile(b"a+", re.I | re.S)
+        inline, local = re.compile("(?i)a+"), re.compile(b"x", re.L)
+        gone = re.compile("gone")
+        re.purge()
+        second = re.compile("a+")
+        kept = [re.compile("b" * n) for n in range(1, 5)]
+        for turn in range(2):
+            hop()
+            print(re.compile("a+") is second, first is not second, again is not first, first == second, again.flags)
+            print(re.compile("gone") is gone, [re.compile("b" * n) is kept[n - 1] for n in range(1, 5)])
+            print(re.search("b", "b").re is kept[0])
+            print(raw.flags, raw.match(b"AA").group(), inline.flags, inline.match("A").re is inline, local.flags)
+    """)

@@ -18,6 +18,7 @@ mod install;
 mod meanwhile;
 mod patches;
 mod rest;
+mod show;
 mod tail;
 mod times;
 
@@ -54,6 +55,8 @@ mod _native {
     use super::install::{check_interpreter, hook_status, install_hook, uninstall_hook};
     #[pymodule_export]
     use super::patches::own_values;
+    #[pymodule_export]
+    use super::show::sizes;
     #[pymodule_export]
     use super::times::last_move_times;
 }

@@ -19,12 +19,44 @@ def make_view(cls, base, dtype, shape, strides, offset, writable):
     """An array over memory that another object holds."""
     from numpy import ndarray
 
+    # one that can be written to may be older than the lock on what it shows
+    locked = base if isinstance(base, ndarray) and base.flags.owndata and not base.flags.writeable else None
+    if locked is not None and writable:
+        locked.flags.writeable = True
     if isinstance(base, ndarray) and not base.flags.c_contiguous:
-        base = base.T
+        base = base.transpose(_axes(base))
     view = ndarray.__new__(cls, shape, dtype, base, offset, strides)
+    if locked is not None:
+        locked.flags.writeable = False
     if view.flags.writeable and not writable:
         view.flags.writeable = False
     return view
+
+
+def make_permuted(shape, dtype, axes):
+    """An array of its own whose memory is in the order that it has with its axes in this order."""
+    from numpy import empty, empty_like
+
+    return empty_like(empty(shape, dtype).transpose(_inverse(axes)), order="K")
+
+
+def fill_permuted(array, state):
+    """Write its memory; the items of one of objects come as a list."""
+    from numpy import frombuffer
+
+    data, is_writable = state
+    inner = array.transpose(_axes(array)).reshape(-1)
+    if type(data) is list:
+        for index, item in enumerate(data):
+            inner[index] = item
+    else:
+        inner.view("u1")[:] = frombuffer(data, "u1")
+    if not is_writable:
+        array.flags.writeable = False
+
+
+def _inverse(axes):
+    return sorted(range(len(axes)), key=axes.__getitem__)
 
 
 def make_flat(array, index):
@@ -73,6 +105,8 @@ def take_array(pickler, array):
     """An array that owns its memory as NumPy does, out of band; a view as a view of the same."""
     cls = type(array)
     base, start = _holder(array)
+    if _is_permuted(array):
+        return _take_permuted(array)
     if base is None or not array.size or not _is_as_usual(cls):
         return instances.ask(pickler, array)
     if start is None:
@@ -82,6 +116,32 @@ def take_array(pickler, array):
     made = make_view, (cls, base, array.dtype, array.shape, array.strides, offset, array.flags.writeable)
     attributes = _native.own_attributes(array)
     return made if attributes is None else (*made, attributes, None, None, builders.fill_attributes)
+
+
+def _axes(array):
+    """The order of its axes in which an array's memory is, if it is in one piece."""
+    return sorted(range(array.ndim), key=lambda axis: (-array.strides[axis], -array.shape[axis]))
+
+
+def _is_permuted(array):
+    """Whether an array owns its memory, in neither C's order nor Fortran's: NumPy would put it into C's."""
+    flags = array.flags
+    if type(array) is not sys.modules["numpy"].ndarray or array.base is not None or not array.size:
+        return False
+    if flags.c_contiguous or flags.f_contiguous or (array.dtype.hasobject and array.dtype.kind != "O"):
+        return False
+    return array.transpose(_axes(array)).flags.c_contiguous
+
+
+def _take_permuted(array):
+    from pickle import PickleBuffer
+
+    axes = _axes(array)
+    inner = array.transpose(axes)
+    made = make_permuted, (inner.shape, array.dtype, axes)
+    flat = inner.reshape(-1)
+    data = flat.tolist() if array.dtype.kind == "O" else PickleBuffer(flat.view("u1"))
+    return (*made, (data, array.flags.writeable), None, None, fill_permuted)
 
 
 def _holder(array):
@@ -108,7 +168,8 @@ def _start(base):
         except (BufferError, TypeError, ValueError):
             return None
     flags = base.flags
-    return base.__array_interface__["data"][0] if flags.c_contiguous or flags.f_contiguous else None
+    is_whole = flags.c_contiguous or flags.f_contiguous or _is_permuted(base)
+    return base.__array_interface__["data"][0] if is_whole else None
 
 
 def _is_as_usual(cls):

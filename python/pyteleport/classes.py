@@ -256,6 +256,12 @@ def _collect(pickler, cls, waiting):
     if id(cls) in pickler.begun or is_by_name(pickler, cls) or not is_made_in_python(cls):
         return
     pickler.begun[id(cls)] = cls
+    from .libraries import mapped  # which needs this module
+
+    trouble = mapped(read_namespace(cls))
+    if trouble is not None:
+        pickler.refuse(cls, trouble)
+        return
     pickler.own_namespaces[id(own_namespace(cls))] = cls
     if not pickler.any_class:
         pickler.any_class = True

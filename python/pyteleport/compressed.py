@@ -1,6 +1,7 @@
 """Files that are read through a decompressor, whose state is out of reach: it reads up to there once more.
 
-That is done when the layer above, which knows where the program stood, goes there.
+That is done when the layer above, which knows where the program stood, goes there. What compresses,
+decompresses or hashes for itself travels only when it has nothing left in it.
 """
 
 from __future__ import annotations
@@ -60,9 +61,13 @@ def take_compressor(pickler, compressor):
         compressor.copy()
     except ValueError:
         return make_finished, ()
-    return pickler.refuse(
-        compressor, "it is in the middle of its work; close the file or flush it before the move"
-    )
+    return take_unfinished(pickler, compressor)
+
+
+def take_unfinished(pickler, thing):
+    """One whose state is out of reach, and that does not tell whether it has any."""
+    reason = "it is in the middle of its work; close the file, or flush it and make another after the move"
+    return pickler.refuse(thing, reason)
 
 
 def make_finished():
@@ -72,3 +77,50 @@ def make_finished():
     made = zlib.compressobj()
     made.flush()
     return made
+
+
+def take_decompressor(pickler, decompressor):
+    """One that has come to the end keeps what was behind that."""
+    facts = [decompressor.unused_data, getattr(decompressor, "check", None)]
+    if decompressor.eof and facts[1] in _CHECKS:
+        return make_ended, (type(decompressor).__name__, *facts)
+    return pickler.refuse(
+        decompressor,
+        "it is in the middle of a stream; read that to its end before the move, or begin anew after it",
+    )
+
+
+_CHECKS = (None, 0, 1, 4, 10)  # of lzma: none, CRC32, CRC64, SHA-256
+
+
+def make_ended(kind, unused, check):
+    """A decompressor that has come to the end of a stream."""
+    if kind == "Decompress":
+        from zlib import compress, decompressobj
+
+        made, stream = decompressobj(), compress(b"")
+    elif kind == "BZ2Decompressor":
+        from bz2 import BZ2Decompressor, compress
+
+        made, stream = BZ2Decompressor(), compress(b"")
+    else:
+        from lzma import LZMADecompressor, compress
+
+        made, stream = LZMADecompressor(), compress(b"", check=check)
+    made.decompress(stream + unused)
+    return made
+
+
+def take_hash(pickler, thing):
+    """A hash of nothing yet is like any other; of what it was given it keeps what is out of reach."""
+    import hashlib
+
+    size = (16,) if thing.name.startswith("shake") else ()
+    own = type(thing).__module__ == "_sha3"  # up to 3.8 not OpenSSL's
+    made = (getattr(hashlib, thing.name), ()) if own else (hashlib.new, (thing.name,))
+    fresh = made[0](*made[1])
+    if type(fresh) is type(thing) and fresh.digest(*size) == thing.digest(*size):
+        return made
+    return pickler.refuse(
+        thing, "the state of a hash is out of reach; keep the bytes and hash them after the move"
+    )

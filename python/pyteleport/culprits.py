@@ -13,16 +13,18 @@ from .errors import UnmovableError
 __builtins__ = imports.BUILTINS
 
 _CLOSE = "close it before the move, or leave it out"
+_HASHED = "the state of a hash is out of reach; keep the bytes and hash them after the move"
 _REASONS = {
     "socket": "a connection stays with its process; " + _CLOSE,
     "SSLSocket": "a connection stays with its process; " + _CLOSE,
     "Connection": "a connection stays with its process; " + _CLOSE,
     "Channel": "a connection stays with its process; " + _CLOSE,
     "Cursor": "its connection stays with its process; " + _CLOSE,
+    "Blob": "it is open in its database; " + _CLOSE,
     "frame": "a frame cannot travel as an object; keep its code or its locals instead",
     "Popen": "a child process stays with its parent; wait for its end before the move",
     "PyCapsule": "it holds an address of this process; leave it out",
-    "HASH": "its state is out of reach; keep the bytes and hash them after the move",
+    **dict.fromkeys(("HMAC", "blake2b", "blake2s"), _HASHED),
     "lazy_import": "what it stands for is not loaded yet; use it before the move",
     "ScandirIterator": "an open folder stays with its process; make a list of it before the move",
 }

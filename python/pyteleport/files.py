@@ -140,15 +140,50 @@ def give_back_text(text, unread, decoder_state, newlines):
 # -------------------------------------------------------------------------- taking apart, at home
 
 
+_LOCKED = "it holds a lock on its file; release it before the move, and take it again after it"
+
+
 def _trouble(raw):
     """Why an open raw file cannot travel, or None."""
     status = os.fstat(raw.fileno())
     if S_ISREG(status.st_mode):
         if _path_of(raw, status) is None:
             return "its file was deleted or has no name; write it under one first"
+        if _holds_lock(raw.fileno()):
+            return _LOCKED
     elif _standard(raw.fileno(), status) is None:
         return _kind(status.st_mode)
     return None
+
+
+def _holds_lock(descriptor):
+    """Whether a lock was taken through a descriptor: by `flock`, or `lockf` (proc(5))."""
+    with open("/proc/self/fdinfo/%d" % descriptor) as lines:
+        return any(line.startswith("lock:") and line.split()[-2] not in _OF_SQLITE for line in lines)
+
+
+# Where the locks begin that SQLite takes and gives back itself: pending, reserved, shared.
+_OF_SQLITE = [str(0x40000000 + offset) for offset in range(3)]
+
+
+def refuse_locks():
+    """Refuse locks that a descriptor holds, but no file object that travels: of a file that `os` has opened.
+
+    Not those that who started this process has handed down, and which stay with home; nor those of SQLite.
+    """
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            path = os.readlink("/proc/self/fd/" + name)
+            is_own = int(name) > 2 and path[:1] == "/" and not os.get_inheritable(int(name))
+            if is_own and not path.endswith("-shm") and _holds_lock(int(name)):
+                found.append(("descriptor %s (%s)" % (name, path), _LOCKED))
+        except OSError:  # gone, as that with which they are listed
+            continue
+    if found:
+        from .errors import UnmovableError
+
+        raise UnmovableError("; ".join("%s cannot move: %s" % one for one in found), found)
 
 
 def _take_raw(pickler, raw):

@@ -196,6 +196,7 @@ def _encode(capture, extras, limit, collecting):
         from .culprits import unmovable
 
         raise unmovable(asker.culprits, capture, found, _more_roots(late, options)) from None
+    files.refuse_locks()
     return encoder
 
 

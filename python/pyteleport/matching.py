@@ -1,4 +1,4 @@
-"""Matches of regular expressions, and what looks for more: by their fields, nothing is matched again."""
+"""Regular expressions; matches, and what looks for more: by their fields, nothing is matched again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ from ._native import read_field, read_fields, write_field, write_fields
 __builtins__ = imports.BUILTINS
 
 # ------------------------------------------------------------------------- building, at the peer
+
+
+def make_pattern(pattern, flags, is_kept):
+    """A compiled pattern: that which `re` keeps for who compiles the same again, or one that it does not."""
+    import re
+
+    if is_kept:
+        return re._compile(pattern, flags)
+    if hasattr(re, "_compiler"):
+        return re._compiler.compile(pattern, flags)
+    from sre_compile import compile
+
+    return compile(pattern, flags)
 
 
 def make_match(marks):
@@ -31,6 +44,23 @@ def fill_scanner(scanner, state):
 
 
 # -------------------------------------------------------------------------- taking apart, at home
+
+
+_UNICODE = 32  # which texts are compiled with, whether that was said or not
+
+
+def take_pattern(_pickler, pattern):
+    """A compiled pattern, and what it was asked for with, by which `re` finds it again."""
+    import re
+
+    text, flags = pattern.pattern, pattern.flags
+    for asked in (flags & ~_UNICODE, flags):
+        if re._cache.get((type(text), text, asked)) is pattern:
+            return make_pattern, (text, asked, True)
+    for (_kind, _text, asked, *_), kept in re._cache.items():
+        if kept is pattern:
+            return make_pattern, (text, asked, True)
+    return make_pattern, (text, flags, False)
 
 
 def take_match(_pickler, match):

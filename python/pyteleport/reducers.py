@@ -322,6 +322,10 @@ TAKERS.update((kind, _take_iterator) for kind in (enumerate, zip, map, filter, r
 
 _take_array = _later("arrays", "take_array")
 
+_take_connection = _later("databases", "take_connection")
+_take_cursor = _later("databases", "take_cursor")
+_take_row = _later("databases", "take_row")
+
 # Types of modules that the program may not have loaded: looked up only once it has.
 _BY_MODULE = {
     "_thread": (
@@ -339,7 +343,7 @@ _BY_MODULE = {
         ("Context", perthread.take_context),
         ("Token", perthread.take_token),
     ),
-    "re": (("Match", _later("matching", "take_match")),),
+    "re": (("Match", _later("matching", "take_match")), ("Pattern", _later("matching", "take_pattern"))),
     "typing": (
         ("TypeVar", take_type_variable),
         ("ParamSpec", take_type_variable),
@@ -376,11 +380,12 @@ _BY_MODULE = {
     "random": (("Random", take_random), ("SystemRandom", take_random)),
     "subprocess": (("Popen", take_child_process),),
     "_io": files.TAKERS,
+    "_sqlite3": (("Connection", _take_connection), ("Cursor", _take_cursor), ("Row", _take_row)),
 }
 
 
 # Takers of classes that derive from those in the table, too, unless they take themselves apart.
-_INHERITED = (_take_iterator, take_random)
+_INHERITED = (_take_iterator, take_random, _take_connection, _take_cursor, _take_row)
 
 # Types that no module offers, by the names that they give themselves.
 _UNNAMED = {
@@ -399,6 +404,15 @@ _UNNAMED = {
     ("builtins", "memory_iterator"): views.take_memory_iterator,
     ("decimal", "ContextManager"): _later("cfields", "take_decimal_manager"),
     ("zlib", "Compress"): _later("compressed", "take_compressor"),
+    ("zlib", "Decompress"): _later("compressed", "take_decompressor"),
+    ("_bz2", "BZ2Decompressor"): _later("compressed", "take_decompressor"),
+    ("_lzma", "LZMADecompressor"): _later("compressed", "take_decompressor"),
+    ("_bz2", "BZ2Compressor"): _later("compressed", "take_unfinished"),
+    ("_lzma", "LZMACompressor"): _later("compressed", "take_unfinished"),
+    ("_hashlib", "HASH"): _later("compressed", "take_hash"),
+    ("_hashlib", "HASHXOF"): _later("compressed", "take_hash"),
+    **{("_sha3", "sha3_%d" % bits): _later("compressed", "take_hash") for bits in (224, 256, 384, 512)},
+    **{("_sha3", "shake_%d" % bits): _later("compressed", "take_hash") for bits in (128, 256)},
     ("functools", "KeyWrapper"): _later("cfields", "take_key"),
     ("_sre", "SRE_Scanner"): _later("matching", "take_scanner"),
     ("builtins", "unpack_iterator"): _later("cfields", "take_unpack_iterator"),

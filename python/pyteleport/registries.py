@@ -125,6 +125,32 @@ def give_back_csv(taken):
     csv.field_size_limit(limit)
 
 
+def _are_sqlites(function):
+    return getattr(function, "__module__", None) == "sqlite3.dbapi2"
+
+
+def take_sqlite():
+    """How `sqlite3` makes values of objects, and objects of values, other than as usual."""
+    sqlite = sys.modules.get("_sqlite3")
+    if sqlite is None or not hasattr(sys.modules.get("sqlite3"), "adapters"):
+        return None
+    sqlite = sys.modules["sqlite3"]
+    adapters = [(key[0], call) for key, call in sqlite.adapters.items() if not _are_sqlites(call)]
+    converters = [(name, call) for name, call in sqlite.converters.items() if not _are_sqlites(call)]
+    return (adapters, converters) if adapters or converters else None
+
+
+def give_back_sqlite(taken):
+    """Register them here."""
+    import sqlite3
+
+    adapters, converters = taken
+    for cls, adapter in adapters:
+        sqlite3.register_adapter(cls, adapter)
+    for name, converter in converters:
+        sqlite3.register_converter(name, converter)
+
+
 def take_defaults():
     """Settings of modules in C that have functions for them: (module, function, value)."""
     found = []

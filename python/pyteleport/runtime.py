@@ -275,6 +275,7 @@ LATE = (
     ("logging", take_logging, give_back_logging),
     ("reloading", take_reloading, give_back_reloading),
     ("csv", registries.take_csv, registries.give_back_csv),
+    ("sqlite", registries.take_sqlite, registries.give_back_sqlite),
     ("defaults", registries.take_defaults, registries.give_back_defaults),
     ("decimal default", registries.take_decimal_default, registries.give_back_decimal_default),
 )

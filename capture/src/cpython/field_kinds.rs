@@ -102,6 +102,7 @@ pub(super) fn is_the_c_type(kind: &Bound<'_, PyType>, name: &str) -> PyResult<bo
         "TypeVar" | "ParamSpec" | "TypeVarTuple" | "TypeAliasType" => {
             return Ok(kind.is(&made_by("_typing", name)?));
         }
+        "Connection" | "Cursor" | "Row" => return Ok(kind.is(&made_by("_sqlite3", name)?)),
         "reversed" | "enumerate" | "zip" | "map" | "filter" | "property" | "classmethod" | "staticmethod"
         | "super" | "memoryview" => {
             return Ok(kind.is(&made_by("builtins", name)?));

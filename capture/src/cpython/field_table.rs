@@ -1,7 +1,7 @@
 //! The fields that are known of C types, by CPython's names.
 //!
 //! The offsets here are the same on CPython 3.8–3.15 (Modules/itertoolsmodule.c, _functoolsmodule.c, _io/textio.c, _csv.c,
-//! _sre, _struct.c, arraymodule.c, _collectionsmodule.c, _decimal/_decimal.c, Python/context.c, bltinmodule.c,
+//! _sre, _struct.c, _sqlite, arraymodule.c, _collectionsmodule.c, _decimal/_decimal.c, Python/context.c, bltinmodule.c,
 //! Objects/{array,bytes,descr,dict,enum,func,gen,iter,memory,odict,set,type,unicode,weakref}object.c), printed by
 //! programs compiled against each; what differs is in the layouts ([`Layout::fields`]).
 //!
@@ -185,6 +185,13 @@ pub(super) const FIELDS: &[Field] = &[
     field("SRE_Scanner", "string", Object, 56),
     field("SRE_Scanner", "pos", Size, 144),
     field("SRE_Scanner", "endpos", Size, 152),
+    // `sqlite3` (Modules/_sqlite/{connection,cursor,row}.h).
+    field("Connection", "db", Borrowed, 16),
+    field("Cursor", "description", Object, 24),
+    field("Cursor", "lastrowid", Object, 48),
+    field("Cursor", "rowcount", Size, 56),
+    field("Cursor", "closed", Int, 80),
+    field("Row", "description", Object, 24),
     // References, and what is bound to something.
     field("weakref", "wr_callback", Object, 24),
     field("weakref", "hash", Size, 32),

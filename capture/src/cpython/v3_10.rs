@@ -110,6 +110,7 @@ pub const LAYOUT: Layout = Layout {
         ZIP,
         COROUTINES,
         PROPERTY,
+        v3_8::DATABASE,
     ],
     ..v3_9::LAYOUT
 };

@@ -99,6 +99,16 @@ const COROUTINES: &[Field] = &[
     field("async_generator", "ag_running_async", Holds::Byte, 74),
 ];
 
+/// Connections of `sqlite3`, and what their cursors are executing.
+pub(super) const DATABASE: &[Field] = &[
+    field("Connection", "detect_types", Holds::Int, 32),
+    field("Connection", "check_same_thread", Holds::Int, 48),
+    field("Connection", "trace", Holds::Address, 112),
+    field("Connection", "progress", Holds::Address, 120),
+    field("Connection", "authorizer", Holds::Address, 128),
+    field("Cursor", "statement", Holds::Address, 72),
+];
+
 /// What CPython 3.11 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 11 },
@@ -176,6 +186,7 @@ pub const LAYOUT: Layout = Layout {
         v3_10::PROPERTY,
         COROUTINES,
         SCANNER,
+        DATABASE,
     ],
     published: &[],
 };

@@ -121,6 +121,16 @@ pub(super) const COROUTINES: &[Field] = &[
     field("async_generator", "ag_running_async", Holds::Byte, 66),
 ];
 
+/// Connections of `sqlite3` have `autocommit`, too.
+pub(super) const DATABASE: &[Field] = &[
+    field("Connection", "detect_types", Holds::Int, 32),
+    field("Connection", "check_same_thread", Holds::Int, 52),
+    field("Connection", "trace", Holds::Address, 120),
+    field("Connection", "progress", Holds::Address, 128),
+    field("Connection", "authorizer", Holds::Address, 136),
+    field("Cursor", "statement", Holds::Address, 72),
+];
+
 /// What CPython 3.12 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 12 },
@@ -189,6 +199,7 @@ pub const LAYOUT: Layout = Layout {
         TYPE_PARAMETERS,
         ALIAS,
         COROUTINES,
+        DATABASE,
     ],
     ..v3_11::LAYOUT
 };

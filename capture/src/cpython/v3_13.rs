@@ -125,6 +125,7 @@ pub const LAYOUT: Layout = Layout {
         BATCHED,
         v3_8::ATHROW,
         v3_12::COROUTINES,
+        v3_12::DATABASE,
     ],
     published: &[
         ("current_frame", 23, offset_of!(Thread, current_frame)),

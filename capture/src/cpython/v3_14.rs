@@ -98,6 +98,7 @@ pub const LAYOUT: Layout = Layout {
         FUNCTION,
         v3_8::ATHROW,
         v3_12::COROUTINES,
+        v3_12::DATABASE,
     ],
     published: &[
         ("current_frame", 26, thread::CURRENT_FRAME),

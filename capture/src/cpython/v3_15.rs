@@ -45,6 +45,16 @@ const ATHROW: &[Field] = &[
     field("async_generator_athrow", "agt_state", Holds::Int, 48),
 ];
 
+/// Connections of `sqlite3` keep less of their cursors.
+const DATABASE: &[Field] = &[
+    field("Connection", "detect_types", Holds::Int, 32),
+    field("Connection", "check_same_thread", Holds::Int, 52),
+    field("Connection", "trace", Holds::Address, 104),
+    field("Connection", "progress", Holds::Address, 112),
+    field("Connection", "authorizer", Holds::Address, 120),
+    field("Cursor", "statement", Holds::Address, 72),
+];
+
 /// What CPython 3.15 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 15 },
@@ -87,6 +97,7 @@ pub const LAYOUT: Layout = Layout {
         v3_14::FUNCTION,
         v3_12::COROUTINES,
         ATHROW,
+        DATABASE,
     ],
     published: &[
         ("current_frame", 26, thread::CURRENT_FRAME),

@@ -144,6 +144,16 @@ pub(super) const ATHROW: &[Field] = &[
     field("async_generator_athrow", "agt_state", Holds::Int, 32),
 ];
 
+/// Connections of `sqlite3`, and whether cursors have a row that nobody has asked for yet.
+pub(super) const DATABASE: &[Field] = &[
+    field("Connection", "detect_types", Holds::Int, 24),
+    field("Connection", "check_same_thread", Holds::Int, 64),
+    field("Connection", "trace", Holds::Address, 128),
+    field("Connection", "progress", Holds::Address, 136),
+    field("Connection", "authorizer", Holds::Address, 144),
+    field("Cursor", "next_row", Holds::Address, 96),
+];
+
 /// What CPython 3.8 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 8 },
@@ -210,6 +220,6 @@ pub const LAYOUT: Layout = Layout {
     eval_frame: EvalFrame::Field(EVAL_FRAME),
     signals: SignalChecks::AtTop,
     atexit: Atexit::ModuleState,
-    fields: &[CYCLE, COROUTINES, ATHROW, SCANNER, PROPERTY, RANGES],
+    fields: &[CYCLE, COROUTINES, ATHROW, SCANNER, PROPERTY, RANGES, DATABASE],
     published: &[],
 };

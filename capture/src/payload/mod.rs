@@ -22,10 +22,12 @@
 //! - `header`: what stands first
 //! - `writer` and `reader`: the same sections in the same order
 //! - [`records`]: what the graph is made of
+//! - [`sizes`]: how much of it each variable takes
 
 mod header;
 mod reader;
 pub mod records;
+pub mod sizes;
 mod writer;
 
 pub use header::{BuildIdentity, Header, Start};

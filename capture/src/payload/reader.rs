@@ -122,6 +122,25 @@ impl<R: Read> PayloadReader<R> {
         Ok(())
     }
 
+    /// Goes past all buffers that have not been read, which are checked.
+    pub fn skip_buffers(&mut self) -> Result<(), PayloadError> {
+        while let Section::Buffer(index) = self.turn {
+            let Some(&length) = self.lengths.buffers.get(index) else {
+                break;
+            };
+            let section = Section::Buffer(index);
+            self.begin(section)?;
+            let (mut left, mut block) = (length, Vec::new());
+            while left > 0 {
+                block.resize(next_block(left), 0);
+                self.input.block(section, &mut block)?;
+                left -= block.len() as u64;
+            }
+            self.turn = Section::Buffer(index + 1);
+        }
+        Ok(())
+    }
+
     /// Goes on to the graph; all buffers must have been read.
     pub fn into_graph(mut self) -> Result<GraphReader<R>, PayloadError> {
         if self.turn != Section::Buffer(self.lengths.buffers.len()) {
