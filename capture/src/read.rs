@@ -36,8 +36,6 @@ pub struct ObjectTable {
     ids: HashMap<usize, ObjectId>,
     objects: Vec<Py<PyAny>>,
     places: Vec<(u32, Place)>,
-    /// The frames' index by the address of their frame objects.
-    frames: HashMap<usize, usize>,
 }
 
 impl ObjectTable {
@@ -53,11 +51,7 @@ impl ObjectTable {
     fn slot(&mut self, value: SlotValue<'_>, frame: usize, place: Place) -> Slot {
         match value {
             SlotValue::Null => Slot::Null,
-            SlotValue::Object(object) => match self.frames.get(&(object.as_ptr() as usize)) {
-                // It is there again before this frame is.
-                Some(&other) if other < frame => Slot::Frame(other as u32),
-                _ => Slot::Object(self.id(object, frame, place)),
-            },
+            SlotValue::Object(object) => Slot::Object(self.id(object, frame, place)),
             SlotValue::Tagged(number) => Slot::Tagged(number),
         }
     }
@@ -157,11 +151,6 @@ pub fn read_stack<'py>(
 
     let mut table = ObjectTable::default();
     let count = inner_first.len();
-    for (index, read) in inner_first.iter().rev().enumerate() {
-        if let Some(object) = read.frame.frame_object() {
-            table.frames.insert(object.as_ptr() as usize, index);
-        }
-    }
     let mut frames = Vec::with_capacity(count);
     for index in 0..count {
         // Outermost first.
@@ -594,6 +583,25 @@ pub fn read_generator<'py>(generator: &Generator<'py>) -> Result<(FrameState, Ob
         true => generator.delegating_state(),
         false => generator.raw_state(),
     };
+    Ok((state, table))
+}
+
+/// A frame that is over, and its objects; without its variables if these are not wanted.
+pub fn read_frame_that_is_over(
+    frame: RunningFrame<'_>,
+    with_variables: bool,
+) -> Result<(FrameState, ObjectTable), CaptureError> {
+    let info = CodeInfo::of(&frame.code())?;
+    let mut table = ObjectTable::default();
+    let mut state = read_fields(frame, &info, 0, &mut table, 0);
+    if !with_variables {
+        table = ObjectTable::default();
+        state.code = table.id(frame.code().into_any(), 0, Place::Frame);
+        state.globals = table.id(frame.globals(), 0, Place::Frame);
+        state.namespace = None;
+        state.slots.fill(Slot::Null);
+    }
+    (state.function, state.blocks) = (None, Vec::new());
     Ok((state, table))
 }
 

@@ -18,8 +18,6 @@ pub enum Slot {
     Null,
     /// A reference to an object.
     Object(ObjectId),
-    /// The frame object of another frame of the snapshot, one further out: its index.
-    Frame(u32),
     /// A small integer that CPython keeps in the slot itself (3.14 and later).
     Tagged(i64),
 }

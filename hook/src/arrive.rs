@@ -81,7 +81,7 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
                 frames,
                 handled: snapshot.handled,
                 objects,
-                tracebacks: graph.getattr("tracebacks")?.extract()?,
+                frame_objects: graph.getattr("frames")?.extract()?,
                 value,
             },
             recording: extras.get_item("recording")?.extract()?,

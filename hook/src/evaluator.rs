@@ -21,13 +21,14 @@ use capture::cpython::evalframe::{self, Next, Resumer};
 use capture::cpython::fields;
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::modules::import;
-use capture::cpython::objects::{eval_code, set_traceback_frame};
+use capture::cpython::objects::eval_code;
 use capture::cpython::thread::ThreadState;
 use capture::morph::{self, Objects, Prepared, Start};
 use capture::snapshot::{Entry, Handled};
 use capture::waiting::{self, LiveEntry};
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// A stack that is being brought back.
@@ -36,8 +37,8 @@ struct Resume {
     frames: Vec<Prepared>,
     /// What they refer to; let go once the last frame has taken its share.
     objects: RefCell<Option<Objects>>,
-    /// Tracebacks that point at captured frames, with the frame's index.
-    tracebacks: RefCell<Vec<(Py<PyAny>, usize)>>,
+    /// The frame objects of captured frames that something refers to, by the frame's index.
+    known_as: RefCell<HashMap<usize, Py<PyAny>>>,
     /// What the call that stopped the program is worth.
     value: RefCell<Option<Py<PyAny>>>,
     /// The frame that has to start next.
@@ -60,8 +61,8 @@ pub struct Arrival {
     pub handled: Handled,
     /// The objects.
     pub objects: Objects,
-    /// Tracebacks that point at captured frames.
-    pub tracebacks: Vec<(Py<PyAny>, usize)>,
+    /// Objects that stand for captured frames, with the frame's index.
+    pub frame_objects: Vec<(Py<PyAny>, usize)>,
     /// What the call that stopped the program is worth here.
     pub value: Py<PyAny>,
 }
@@ -75,15 +76,17 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
             frames,
             handled,
             objects,
-            tracebacks,
+            frame_objects,
             value,
         } = arrival;
+        let by_index = |(object, index)| (index, object);
+        let known_as = frame_objects.into_iter().map(by_index).collect();
         thread.with_own_handled(|item| {
             item.write(py, objects.handled(py, &handled));
             let resume = Rc::new(Resume {
                 frames,
                 objects: RefCell::new(Some(objects)),
-                tracebacks: RefCell::new(tracebacks),
+                known_as: RefCell::new(known_as),
                 value: RefCell::new(Some(value)),
                 expected: Cell::new(None),
                 collecting: pause_collector(py),
@@ -175,7 +178,7 @@ fn start(py: Python<'_>, resume: Rc<Resume>, index: usize) -> PyResult<Py<PyAny>
 struct StackResumer;
 
 impl Resumer for StackResumer {
-    fn enter<'py>(&self, py: Python<'py>, frame: RunningFrame<'py>) -> Next {
+    fn enter<'py>(&self, py: Python<'py>, frame: &mut RunningFrame<'py>) -> Next {
         let expected = RESUME.with_borrow(|resume| {
             let resume = resume.as_ref()?;
             Some((resume.clone(), resume.expected.get()?))
@@ -183,10 +186,17 @@ impl Resumer for StackResumer {
         let Some((resume, index)) = expected else {
             return Next::PassOn;
         };
-        if is_expected(py, frame, &resume.frames[index]) {
+        if is_expected(py, *frame, &resume.frames[index]) {
             resume.expected.set(None);
-            waiting::started(frame);
-            return take_over(py, frame, resume, index);
+            let object = resume.known_as.borrow_mut().remove(&index);
+            if let Some(object) = object {
+                match morph::make_known(*frame, &resume.frames[index], object.bind(py), index) {
+                    Ok(known) => *frame = known,
+                    Err(error) => return Next::Raise(morph_error(py, error)),
+                }
+            }
+            waiting::started(*frame);
+            return take_over(py, *frame, resume, index);
         }
         if !comes_from_again(py, &resume, index) {
             return Next::PassOn;
@@ -250,15 +260,8 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
         let Some(objects) = objects.as_ref() else {
             return Next::Raise(raise(py, "ResumeError", "the stack was resumed already".into()));
         };
-        let morphed = morph::morph(py, frame, prepared, objects)
-            .map_err(|error| morph_error(py, error))
-            .and_then(|()| adopt_tracebacks(py, frame, &resume, index));
-        if prepared.is_referred_to {
-            let object = ThreadState::current(py).frame_object_of(frame, py);
-            objects.keep_frame(index, object.unbind());
-        }
-        if let Err(error) = morphed {
-            return Next::Raise(error);
+        if let Err(error) = morph::morph(py, frame, prepared, objects) {
+            return Next::Raise(morph_error(py, error));
         }
         match objects.live_entry(py, &prepared.state.entry) {
             Some(entry) => entry,
@@ -321,20 +324,4 @@ fn give_value(
     drop(resume.objects.take());
     drop(resume);
     tail::finish(py, frame, Ok(value), entry, &place)
-}
-
-/// Makes the tracebacks that point at this captured frame point at the frame it has become.
-fn adopt_tracebacks(py: Python<'_>, frame: RunningFrame<'_>, resume: &Resume, index: usize) -> PyResult<()> {
-    let mine = {
-        let mut tracebacks = resume.tracebacks.borrow_mut();
-        let (mine, others) = tracebacks.drain(..).partition(|(_, owner)| *owner == index);
-        *tracebacks = others;
-        mine
-    };
-    let mine: Vec<(Py<PyAny>, usize)> = mine;
-    for (traceback, _) in mine {
-        let object = ThreadState::current(py).frame_object_of(frame, py);
-        set_traceback_frame(traceback.bind(py), object)?;
-    }
-    Ok(())
 }

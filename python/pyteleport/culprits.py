@@ -18,7 +18,6 @@ _REASONS = {
     "SSLSocket": "a connection stays with its process; " + _CLOSE,
     "Connection": "a connection stays with its process; " + _CLOSE,
     "Cursor": "its connection stays with its process; " + _CLOSE,
-    "frame": "a frame cannot travel as an object; keep its code or its locals instead",
     "Popen": "a child process stays with its parent; wait for its end before the move",
     "PyCapsule": "it holds an address of this process; leave it out",
     "HASH": "its state is out of reach; keep the bytes and hash them after the move",

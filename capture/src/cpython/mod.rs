@@ -23,6 +23,7 @@ mod field_kinds;
 mod field_table;
 pub mod fields;
 pub mod frame;
+mod frame_objects;
 mod further_stack;
 pub mod generator;
 pub mod hashes;
@@ -211,6 +212,8 @@ pub struct FrameLayout {
     pub owner: Owner,
     /// How a frame is told that was entered from C.
     pub activation: Activation,
+    /// `f_builtins`.
+    pub builtins: usize,
     /// `frame_obj`, where a frame is not an object itself.
     pub frame_object: Option<usize>,
 }
