@@ -17,7 +17,7 @@ use crate::closing;
 use crate::errors::{morph_error, raise};
 use crate::tail::{self, Place};
 use capture::consumed;
-use capture::cpython::evalframe::{self, Next, Resumer};
+use capture::cpython::evalframe::{self, Next, Resumer, Starting};
 use capture::cpython::fields;
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::modules::import;
@@ -178,7 +178,7 @@ fn start(py: Python<'_>, resume: Rc<Resume>, index: usize) -> PyResult<Py<PyAny>
 struct StackResumer;
 
 impl Resumer for StackResumer {
-    fn enter<'py>(&self, py: Python<'py>, frame: &mut RunningFrame<'py>) -> Next {
+    fn enter<'py>(&self, py: Python<'py>, starting: &mut Starting<'py>) -> Next {
         let expected = RESUME.with_borrow(|resume| {
             let resume = resume.as_ref()?;
             Some((resume.clone(), resume.expected.get()?))
@@ -186,17 +186,17 @@ impl Resumer for StackResumer {
         let Some((resume, index)) = expected else {
             return Next::PassOn;
         };
-        if is_expected(py, *frame, &resume.frames[index]) {
+        if is_expected(py, starting.frame(), &resume.frames[index]) {
             resume.expected.set(None);
             let object = resume.known_as.borrow_mut().remove(&index);
             if let Some(object) = object {
-                match morph::make_known(*frame, &resume.frames[index], object.bind(py), index) {
-                    Ok(known) => *frame = known,
+                match morph::make_known(starting.frame(), &resume.frames[index], object.bind(py), index) {
+                    Ok(known) => starting.evaluate(known),
                     Err(error) => return Next::Raise(morph_error(py, error)),
                 }
             }
-            waiting::started(*frame);
-            return take_over(py, *frame, resume, index);
+            waiting::started(starting.frame());
+            return take_over(py, starting.frame(), resume, index);
         }
         if !comes_from_again(py, &resume, index) {
             return Next::PassOn;

@@ -37,9 +37,30 @@ pub enum Next {
 
 /// Who knows which frames are to become captured ones.
 pub trait Resumer: Sync {
-    /// Looks at a frame that starts (not one that an exception is thrown into), and may put another one in its
-    /// place, which is evaluated instead.
-    fn enter<'py>(&self, py: Python<'py>, frame: &mut RunningFrame<'py>) -> Next;
+    /// Looks at a frame that starts (not one that an exception is thrown into).
+    fn enter<'py>(&self, py: Python<'py>, starting: &mut Starting<'py>) -> Next;
+}
+
+/// A frame that starts.
+pub struct Starting<'py> {
+    frame: RunningFrame<'py>,
+    /// What is evaluated in its place, which nobody else may hold.
+    instead: Option<Bound<'py, PyAny>>,
+}
+
+impl<'py> Starting<'py> {
+    /// The frame that is to be evaluated.
+    pub fn frame(&self) -> RunningFrame<'py> {
+        self.frame
+    }
+
+    /// Has this frame evaluated, which may be another one than CPython has started.
+    pub fn evaluate(&mut self, frame: RunningFrame<'py>) {
+        if frame != self.frame {
+            self.instead = frame.frame_object();
+            self.frame = frame;
+        }
+    }
 }
 
 /// Why our function cannot be put in or taken out.
@@ -468,20 +489,19 @@ unsafe fn resume(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_i
 /// raised in it, and what keeps it alive if CPython does not.
 unsafe fn enter(frame: *mut c_void) -> (*mut c_void, c_int, Option<Py<PyAny>>) {
     // SAFETY: CPython holds the GIL when it evaluates a frame, and the frame is alive.
-    let (py, mut running) = unsafe {
+    let (py, frame) = unsafe {
         (
             Python::assume_attached(),
             RunningFrame::from_raw(frame).expect("a frame is given"),
         )
     };
+    let mut starting = Starting { frame, instead: None };
     let enter = || match RESUMER.get() {
-        Some(resumer) => resumer.enter(py, &mut running),
+        Some(resumer) => resumer.enter(py, &mut starting),
         None => Next::PassOn,
     };
     let next = catch_unwind(AssertUnwindSafe(enter))
         .unwrap_or_else(|_| Next::Raise(PySystemError::new_err("pyteleport: a bug stopped the resume")));
-    let evaluated = running.address.raw();
-    let held = (evaluated != frame).then(|| running.frame_object()).flatten();
     let throw = match next {
         Next::PassOn | Next::Run => 0,
         Next::Raise(error) => {
@@ -489,5 +509,6 @@ unsafe fn enter(frame: *mut c_void) -> (*mut c_void, c_int, Option<Py<PyAny>>) {
             1
         }
     };
-    (evaluated, throw, held.map(Bound::unbind))
+    let Starting { frame, instead } = starting;
+    (frame.address.raw(), throw, instead.map(Bound::unbind))
 }
