@@ -90,6 +90,13 @@ impl Objects {
                 when,
                 value: own(value)?,
             },
+            Entry::Kept { by, item } => LiveEntry::Kept {
+                by: own(by)?,
+                item: match item {
+                    Some(item) => Some(own(item)?),
+                    None => None,
+                },
+            },
         })
     }
 
@@ -228,6 +235,7 @@ fn prepare_frame(
         | Entry::Raise(id)
         | Entry::AgainCached(id)
         | Entry::Sent(id)
+        | Entry::Kept { by: id, .. }
         | Entry::Either { value: id, .. } => {
             objects.typed::<PyAny>(py, id, index, "value of its entry")?;
         }

@@ -8,7 +8,7 @@ use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::{HandledItem, HandledValues, ThreadState};
 use crate::delegation;
 use crate::entry::call::thrower;
-use crate::entry::signal::{goes_on_at, Suspicion};
+use crate::entry::signal::{goes_on_at, is_handler, Suspicion};
 use crate::entry::{explain, explain_rest, explain_standing, Callee, Consumer, Explained, Refusal};
 use crate::error::{CaptureError, Site};
 use crate::position::{site_of, Position};
@@ -294,7 +294,7 @@ fn read_waiting<'py>(
     let found = waiting::entry_of(py, *frame, callee);
     let (position, explained) = match (&found, stands) {
         (Found::NotWaiting, false) => read_running(py, read, callee, &found)?,
-        (Found::Entry(LiveEntry::Between(next)), _) => {
+        (Found::Entry(LiveEntry::Between(next)) | Found::Handlers(LiveEntry::Between(next)), _) => {
             let next = info.facts.instruction_covering(*next);
             explain_waiting(py, read, callee, &found, next)?
         }
@@ -343,6 +343,10 @@ fn read_waiting<'py>(
         LiveEntry::Either { when, value } => Entry::Either {
             when,
             value: table.id(value.into_bound(py), index, Place::Stack),
+        },
+        LiveEntry::Kept { by, item } => Entry::Kept {
+            by: table.id(by.into_bound(py), index, Place::Stack),
+            item: item.map(|item| table.id(item.into_bound(py), index, Place::Stack)),
         },
     };
     let generator = frame.generator();
@@ -444,7 +448,10 @@ fn explain_waiting<'py>(
             let entry = entry.clone_ref(py);
             explain_rest(&Callee::of(callee, true), entry, called_by_hook, depth).map_err(refuse)?
         }
-        Found::ForAnother => return Err(refuse(Refusal::Unexplained)),
+        Found::Handlers(entry) if is_handler(py, *frame, &Callee::of(callee, true))? => {
+            Explained::with(entry.clone_ref(py), depth)
+        }
+        Found::Handlers(_) | Found::ForAnother => return Err(refuse(Refusal::Unexplained)),
         Found::NotWaiting if next.is_some() => Explained::with(LiveEntry::Between(instruction.unit), depth),
         Found::NotWaiting => {
             let caller = position.caller(py, *frame, info);

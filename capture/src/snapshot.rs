@@ -126,6 +126,14 @@ pub enum Entry {
         /// What the instruction is worth then.
         value: ObjectId,
     },
+    /// An iterator in C has called the callee for its next item, and keeps something of the result: its total, or
+    /// that it has begun or has come to its end. Where that is no item the instruction runs again.
+    Kept {
+        /// The iterator.
+        by: ObjectId,
+        /// The item, if the result is not it but decides on it.
+        item: Option<ObjectId>,
+    },
 }
 
 /// What C code has left to do when its callee returns; how it is done is the hook's business.

@@ -15,7 +15,9 @@
 
 use crate::closing;
 use crate::errors::{morph_error, raise};
+use crate::signals;
 use crate::tail::{self, Place};
+use capture::code::Op;
 use capture::consumed;
 use capture::cpython::evalframe::{self, Next, Resumer, Starting};
 use capture::cpython::fields;
@@ -41,6 +43,8 @@ struct Resume {
     known_as: RefCell<HashMap<usize, Py<PyAny>>>,
     /// What the call that stopped the program is worth.
     value: RefCell<Option<Py<PyAny>>>,
+    /// Signals whose handlers wait for the innermost one to return.
+    signals: RefCell<Vec<i32>>,
     /// The frame that has to start next.
     expected: Cell<Option<usize>>,
     /// Whether garbage was collected before: it is not while frames are rebuilt, as a finalizer
@@ -65,6 +69,8 @@ pub struct Arrival {
     pub frame_objects: Vec<(Py<PyAny>, usize)>,
     /// What the call that stopped the program is worth here.
     pub value: Py<PyAny>,
+    /// Signals whose handlers wait for the innermost one to return.
+    pub signals: Vec<i32>,
 }
 
 /// Runs the program on, as the only thing on this thread's stack, and gives its end to `end`, which
@@ -78,6 +84,7 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
             objects,
             frame_objects,
             value,
+            signals,
         } = arrival;
         let by_index = |(object, index)| (index, object);
         let known_as = frame_objects.into_iter().map(by_index).collect();
@@ -88,6 +95,7 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
                 objects: RefCell::new(Some(objects)),
                 known_as: RefCell::new(known_as),
                 value: RefCell::new(Some(value)),
+                signals: RefCell::new(signals),
                 expected: Cell::new(None),
                 collecting: pause_collector(py),
             });
@@ -293,13 +301,37 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
         frame.run_at(facts.reexecute_from(&instruction));
         return Next::Run;
     }
+    let signals = match resume.frames.iter().rposition(runs_handler) == Some(index) {
+        true => resume.signals.take(),
+        false => Vec::new(),
+    };
     waiting::push(frame, entry);
     let result = ThreadState::current(py).with_waiting(frame, move || {
         let result = start(py, resume, index + 1);
         closing::close_rest(py, result)
     });
     let entry = waiting::pop().unwrap_or(LiveEntry::Value);
+    let (result, entry) = match signals.as_slice() {
+        [] => (result, entry),
+        numbers => signals::handle_others(py, frame, entry, result, numbers),
+    };
     tail::finish(py, frame, result, entry, &place)
+}
+
+/// Whether a frame has run the handler of a signal that the one above it belongs to.
+fn runs_handler(prepared: &Prepared) -> bool {
+    match prepared.state.entry {
+        Entry::Between(_) | Entry::Repeat | Entry::Jumped => true,
+        // What else drops a result is no call.
+        Entry::Discard => {
+            let unit = u32::try_from(prepared.state.instruction).ok();
+            let instruction = unit.and_then(|unit| prepared.info.facts.instruction_covering(unit));
+            instruction.is_some_and(|instruction| {
+                matches!(instruction.op, Op::Call | Op::CallKw | Op::CallFunctionEx)
+            })
+        }
+        _ => false,
+    }
 }
 
 /// Takes back that a cache has counted a call, which is made again.
@@ -322,6 +354,10 @@ fn give_value(
     let value = resume.value.take().unwrap_or_else(|| py.None());
     // References that only the snapshot holds go now, before the program goes on.
     drop(resume.objects.take());
+    // Where no handler is waited for, these have come in between.
+    if let Err(error) = signals::arrange(py, &resume.signals.take()) {
+        return Next::Raise(error);
+    }
     drop(resume);
     tail::finish(py, frame, Ok(value), entry, &place)
 }

@@ -19,6 +19,7 @@ mod install;
 mod meanwhile;
 mod patches;
 mod rest;
+mod signals;
 mod tail;
 mod times;
 

@@ -39,6 +39,7 @@ mod signature;
 pub mod slot;
 pub mod stack_room;
 pub mod thread;
+pub mod tripped;
 mod unwinding;
 mod v3_10;
 mod v3_11;
