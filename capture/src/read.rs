@@ -4,6 +4,7 @@ use crate::code::{Instruction, Progress};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::{Generator, GeneratorState};
+use crate::cpython::lost_frames::frames_on_stack;
 use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::{HandledItem, HandledValues, ThreadState};
 use crate::delegation;
@@ -131,13 +132,16 @@ pub fn read_stack<'py>(
     while let Some(frame) = next {
         link_standing(py, frame, &mut inner_first)?;
         inner_first.push(Read::new(frame)?);
-        next = frame.back();
+        next = match frame.back() {
+            None => lost_caller(py, &mut inner_first)?,
+            back => back,
+        };
     }
     let (Some(above), false) = (above, inner_first.is_empty()) else {
         return Err(CaptureError::NoFrame);
     };
     if let Some(outermost) = inner_first.last().filter(|outermost| outermost.stands) {
-        // 3.9 has lost sight of everything outside of it.
+        // 3.9 has lost sight of everything outside of it, and so has its C stack.
         return Err(thrown_through(
             &inner_first[inner_first.len().saturating_sub(2)],
             outermost,
@@ -202,46 +206,64 @@ fn begins_program(outermost: &Read<'_>) -> bool {
         && is(outermost.frame.code().getattr("co_name"), "_run_module_as_main")
 }
 
+/// The frame that something was thrown from, where CPython has lost sight of all that is outside of a generator which
+/// that has passed through: the innermost one on the C stack whose call of `throw` leads through there.
+fn lost_caller<'py>(
+    py: Python<'py>,
+    inner_first: &mut Vec<Read<'py>>,
+) -> Result<Option<RunningFrame<'py>>, CaptureError> {
+    if !inner_first.last().is_some_and(|outermost| outermost.stands) {
+        return Ok(None);
+    }
+    for frame in frames_on_stack(py) {
+        let is_known = inner_first.iter().any(|read| read.frame == frame);
+        if !is_known && link_standing(py, frame, inner_first)? {
+            return Ok(Some(frame));
+        }
+    }
+    Ok(None)
+}
+
 /// Puts the frames between a caller of `throw` and the innermost generator that it goes through into
-/// their order, where CPython leaves some of them off the chain.
+/// their order, where CPython leaves some of them off the chain; whether it is such a caller.
 fn link_standing<'py>(
     py: Python<'py>,
     caller: RunningFrame<'py>,
     inner_first: &mut Vec<Read<'py>>,
-) -> Result<(), CaptureError> {
+) -> Result<bool, CaptureError> {
     if inner_first
         .last()
         .and_then(|read| read.frame.generator())
         .is_none()
     {
-        return Ok(());
+        return Ok(false);
     }
     let info = CodeInfo::of(&caller.code())?;
     let Ok(position) = Position::of(caller, &info) else {
-        return Ok(());
+        return Ok(false);
     };
     let caller = position.caller(py, caller, &info);
     let Some(path) = thrower(&caller)?.and_then(|owner| delegation::path(&owner)) else {
-        return Ok(());
+        return Ok(false);
     };
     let frames: Vec<_> = path.iter().filter_map(Generator::frame).collect();
     // The innermost of them runs, and whatever it has called lies further in.
     let innermost = frames.last().copied();
     let Some(place) = inner_first.iter().rposition(|read| Some(read.frame) == innermost) else {
-        return Ok(());
+        return Ok(false);
     };
     let linked = &inner_first[place + 1..];
     if !linked
         .iter()
         .all(|read| read.stands && frames.contains(&read.frame))
     {
-        return Ok(());
+        return Ok(false);
     }
     inner_first.truncate(place + 1);
     for frame in frames.iter().rev().skip(1) {
         inner_first.push(Read::new(*frame)?);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The refusal of what was thrown through a generator.

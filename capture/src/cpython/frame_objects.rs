@@ -35,6 +35,17 @@ impl<'py> RunningFrame<'py> {
         unsafe { Self::from_raw(raw) }.ok_or_else(|| PyTypeError::new_err("a frame object without a frame"))
     }
 
+    /// Whether an evaluator has the frame, where frames say so.
+    pub(super) fn is_evaluated(self) -> bool {
+        match CURRENT.frame.owner {
+            Owner::Field { executing, .. } => match executing {
+                Executing::Flag(offset) => self.address.get::<c_char>(offset) != 0,
+                Executing::State { offset, states } => self.address.get::<i8>(offset) == states.executing,
+            },
+            Owner::Byte { .. } => false,
+        }
+    }
+
     /// Whether nothing will be evaluated in the frame any more: its object has outlived it.
     pub fn is_over(self) -> bool {
         match CURRENT.frame.owner {

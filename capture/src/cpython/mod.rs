@@ -28,6 +28,7 @@ mod further_stack;
 pub mod generator;
 pub mod hashes;
 pub mod lifecycle;
+pub(crate) mod lost_frames;
 pub mod making;
 pub mod modules;
 pub mod objects;
