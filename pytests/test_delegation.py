@@ -493,7 +493,8 @@ it = outermost()
 print(next(it))
 print(throws(it, "k"))
 tell(it)
-print(list(it))
+for value in it:
+    print(value)
 """)
     )
 
