@@ -1,7 +1,5 @@
 """Coroutines, driven by hand: in every state, and with the move at any await."""
 
-import sys
-
 import harness
 import pytest
 
