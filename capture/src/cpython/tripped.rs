@@ -79,7 +79,7 @@ impl Table {
         // SAFETY: only made where so many items are in memory that can be read.
         let function =
             |number: usize| unsafe { ((self.0 + ITEM * number + FUNCTION) as *const usize).read_volatile() };
-        // Nothing is said to be None.
+        // SAFETY: takes an address. What has no handler is said to have None.
         let none = unsafe { ffi::Py_None() } as usize;
         handlers.iter().enumerate().all(|(index, handler)| {
             let found = function(index + 1);
