@@ -1,7 +1,5 @@
 """Coroutines, driven by hand: in every state, and with the move at any await."""
 
-import sys
-
 import harness
 import pytest
 
@@ -202,8 +200,6 @@ with warnings.catch_warnings(record=True) as seen:
 @pytest.mark.parametrize("call", ["coro.send(None)", "coro.throw(KeyError('k'))", "coro.close()"])
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_the_innermost_of_several_coroutines_moves(same, call, depth):
-    if sys.version_info[:2] == (3, 9) and "throw" in call:
-        pytest.skip("CPython 3.9 loses the callers of a throw() that is passed on: refused")
     same(
         with_driver(f"""
 async def leaf():

@@ -70,7 +70,7 @@ SOURCES = """
         def attempt(work):
             try:
                 return work()
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, StopIteration) as error:
                 return repr(error)
 """
 
@@ -340,3 +340,91 @@ def test_one_that_was_given_up_is_not_taken_for_another(move):
     moved = move(source, flags=("-X", "teleport"))
     assert moved.stdout == straight.stdout, moved.stderr
     assert moved.returncode == 0, moved.stderr
+
+
+KEEPING = {
+    "accumulate": "[n for n in accumulate([1, 2, 3], ten)]",
+    "accumulate, from a beginning": "[n for n in accumulate([1, 2], ten, **beginning)]",
+    "accumulate over a generator": "[n for n in accumulate(numbers(3), ten)]",
+    "takewhile": "(lambda it: [[n for n in takewhile(is_odd, it)], list(it)])(iter([1, 3, 4, 5]))",
+    "takewhile that has stopped": "(lambda it: [[n for n in it], [n for n in it], list(it)])(takewhile(is_odd, [1, 2, 3]))",
+    "takewhile over a generator": "[n for n in takewhile(below_hop(2), numbers(4))]",
+    "dropwhile": "[n for n in dropwhile(is_odd, [1, 3, 4, 5])]",
+    "dropwhile over a generator": "[n for n in dropwhile(below_hop(1), numbers(4))]",
+    "next": "(lambda it: [next(it), next(it), attempt(lambda: next(it)), list(it)])(takewhile(is_odd, [1, 3, 4, 5]))",
+    "a method, an object": "[[n for n in takewhile(Below(2).check, range(5))], [n for n in dropwhile(Below(2), range(4))]]",
+    "what decides is not a truth": "[[n for n in takewhile(word, ['a', '', 'b'])], [n for n in dropwhile(word, ['a', '', 'b'])]]",
+    "one that fails": "(lambda it: [attempt(lambda: [n for n in it]), [n for n in it]])(accumulate([1, 2, 3, 4], fails_at_2))",
+    "in one another": "[n for n in takewhile(below_hop(9), dropwhile(operator.not_, accumulate(range(6), operator.add)))]",
+    "for, and what is left": "(lambda it: [[next(it), [n for n in it]]])(accumulate([1, 2, 3], ten))",
+}
+
+
+@pytest.mark.parametrize("expression", KEEPING.values(), ids=KEEPING)
+def test_what_an_iterator_keeps_of_what_its_function_gives(same, expression):
+    same(f"""{SOURCES}
+        beginning = {{"initial": 5}}
+        def below_hop(limit):
+            def check(n):
+                hop()
+                return n < limit
+            return check
+        class Below:
+            def __init__(self, limit):
+                self.limit = limit
+            def check(self, n):
+                hop()
+                return n < self.limit
+            __call__ = check
+        def word(text):
+            hop()
+            return text
+        def fails_at_2(a, b):
+            hop()
+            if b == 3:
+                raise ValueError(a, b)
+            return a + b
+        print({expression})
+    """)
+
+
+DECIDING = {
+    "a method": "Below(2).check",
+    "an object": "Below(2)",
+    "a method of a class": "Below.smaller",
+    "partial": "functools.partial(smaller, 2)",
+    "partial of partial": "functools.partial(functools.partial(smallest, 2), 3)",
+    "partial of a method": "functools.partial(Below(2).smallest, 3)",
+    "partial of an object": "functools.partial(Below(2))",
+    "a method of a partial": "types.MethodType(functools.partial(smallest, 2), 3)",
+}
+
+
+@pytest.mark.parametrize("callable", DECIDING.values(), ids=DECIDING)
+def test_the_item_that_a_callable_decides_on(same, callable):
+    """It comes behind what the callable is bound to."""
+    same(f"""{SOURCES}
+        import types
+        class Below:
+            def __init__(self, limit):
+                self.limit = limit
+            def check(self, n):
+                hop()
+                return n < self.limit
+            __call__ = check
+            def smallest(self, other, n):
+                hop()
+                return n < self.limit and n < other
+            @classmethod
+            def smaller(cls, n):
+                hop()
+                return n < 2
+        def smaller(limit, n):
+            hop()
+            return n < limit
+        def smallest(limit, other, n):
+            hop()
+            return n < limit and n < other
+        print([n for n in filter({callable}, range(4))], [n for n in filterfalse({callable}, range(3))])
+        print([n for n in takewhile({callable}, range(4))], [n for n in dropwhile({callable}, range(3))])
+    """)

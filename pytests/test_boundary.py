@@ -1,6 +1,7 @@
 """What cannot move: the words of the refusal, and the program going on at home."""
 
 import re
+import sys
 
 import pytest
 
@@ -52,6 +53,73 @@ def test_c_function_with_work_left_is_refused_and_the_program_goes_on(refused, n
         assert re.search(rf"\b{function}\b", first), first
         line = 1 + source.splitlines().index(f"            return {INSIDE[name]}")
         assert re.search(rf"\b{line}\b", first), f"line {line} of the caller: {first}"
+
+
+# More of the same, each with what the refusal has to name.
+NAMED = {
+    "subn": ("re.compile('[ab]').subn(lambda m: str(callee(m.group())), 'aXb')", "subn"),
+    "object_hook": ("json.loads('{}', object_hook=lambda pairs: callee(1))", "json"),
+    "object_pairs_hook": ("json.loads('{}', object_pairs_hook=lambda pairs: callee(1))", "json"),
+    "parse_int": ("json.loads('[1]', parse_int=lambda text: callee(1))", "json"),
+    "sqlite3": ("ask_database(callee)", "execute"),
+    "ctypes": ("ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(callee)(5)", "CFunctionType"),
+    "ctypes qsort": ("sort_in_c(callee)", "qsort"),
+    "groupby's key": ("[k for k, group in itertools.groupby([1, 1], callee)]", "FOR_ITER|groupby"),
+    "groupby's key, collected": ("[k for k, group in list(itertools.groupby([1, 1], callee))]", "list"),
+    "groupby": ("[k for k, group in list(itertools.groupby(numbers()))]", "list"),
+    "product": ("list(itertools.product(numbers()))", "product"),
+    "permutations": ("list(itertools.permutations(numbers()))", "permutations"),
+    "the second of map": ("list(map(max, [1, 2], numbers()))", "list"),
+    "the second of zip below another": ("list(enumerate(zip([1, 2], numbers())))", "list"),
+    "accumulate, collected": ("list(itertools.accumulate([1, 2, 3], lambda a, b: callee(a)))", "list"),
+    "takewhile, collected": ("list(itertools.takewhile(callee, [1, 2]))", "list"),
+    "dropwhile, collected": ("list(itertools.dropwhile(callee, [0, 2]))", "list"),
+    "cmp_to_key": ("sorted([3, 1], key=functools.cmp_to_key(lambda a, b: callee(a - b)))", "sorted"),
+    "heapq": ("heapq.nsmallest(1, [3, 1], key=callee)", "min|nsmallest|heapq"),
+    "bisect": ("bisect.bisect([Less(1), Less(2)], Less(1))", r"bisect\w*"),
+    "== in a list": ("[Less(1)] == [Less(2)]", "compare_op|COMPARE_OP"),
+    "in a list": ("Less(1) in [Less(2)]", "contains_op|CONTAINS_OP|COMPARE_OP|compare_op"),
+    "index": ("[Less(2), same].index(same)", "index"),
+}
+if sys.version_info >= (3, 12):
+    NAMED["batched"] = ("list(itertools.batched(numbers(), 2))", "list")
+
+
+@pytest.mark.parametrize("hook", [(), ("-X", "teleport")], ids=["armed", "recording"])
+@pytest.mark.parametrize("name", NAMED)
+def test_what_the_refusal_names(refused, name, hook):
+    expression, named = NAMED[name]
+    source = f"""
+        import bisect, ctypes, ctypes.util, functools, heapq, itertools, json, re, sqlite3
+        class Less:
+            def __init__(self, n):
+                self.n = n
+            def __lt__(self, other):
+                return callee(self.n) < other.n
+            def __eq__(self, other):
+                return callee(self.n) == other.n
+        same = Less(5)
+        def callee(n):
+            return attempt(n)
+        def numbers():
+            yield callee(1)
+            yield callee(2)
+        def ask_database(function):
+            with sqlite3.connect(":memory:") as database:
+                database.create_function("ask", 1, function)
+                return database.execute("select ask(3)").fetchall()
+        def sort_in_c(function):
+            compare = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(lambda a, b: function(0))
+            items = (ctypes.c_int * 2)(2, 1)
+            ctypes.CDLL(None).qsort(items, 2, ctypes.sizeof(ctypes.c_int), compare)
+            return list(items)
+        def caller():
+            return {expression}
+        print(caller())
+    """
+    first = refused(source, flags=hook)[0]
+    assert re.search(rf"\b({named})\b", first), first
+    assert len(re.findall(r", line \d+\)", first)) == 2, first
 
 
 def test_both_lines_are_named(move):

@@ -387,3 +387,111 @@ def test_a_timer_wherever_it_falls(move, flags):
     assert (moved.stdout, moved.returncode) == (straight.stdout, 0), moved.stderr
     assert moved.moves == 6
     assert moved.ended_in == "peer"
+
+
+SEVERAL = """
+    import _thread, collections, itertools, os, signal, sys
+    def passing():
+        return "passed"
+    def come(*numbers):
+        # C code that looks for none of them, so that all wait.
+        if sys.version_info < (3, 10):
+            return collections.deque(map(os.kill, itertools.repeat(os.getpid()), numbers), 0)
+        return collections.deque(map(_thread.interrupt_main, numbers), 0)
+    NUMBERS = signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM
+    depth = 0
+    def handler(number, frame):
+        global depth
+        depth += 1
+        print("in", depth, number, frame.f_code.co_name, frame.f_lineno)
+        hop()
+        passing()
+        depth -= 1
+        print("out", depth, number)
+    for number in NUMBERS:
+        signal.signal(number, handler)
+"""
+
+
+def test_several_signals_at_once(same):
+    """The handlers of those that came together are called one after the other, wherever the first one has moved to."""
+    same(
+        f"""
+{SEVERAL}
+    def f():
+        return [1, len(come(*NUMBERS)), 2], passing()
+    print(f())
+    print([f() for again in range(2)])
+    def numbers():
+        yield 1
+        yield len(come(*NUMBERS[::2]))
+    for item in numbers():
+        print(item)
+""",
+        singles=True,
+    )
+
+
+def test_several_signals_of_which_one_raises(same):
+    same(f"""
+{SEVERAL}
+    class Stop(Exception):
+        pass
+    def raises(number, frame):
+        hop()
+        raise Stop(number)
+    signal.signal(signal.SIGUSR1, raises)
+    def f():
+        try:
+            return [1, len(come(*NUMBERS)), 2], passing()
+        except Stop as stop:
+            passing()
+            print("stopped by", stop)
+        return passing()
+    print(f())
+    print(f())
+""")
+
+
+def test_several_signals_of_which_one_is_given_up(same):
+    """The handler of the first changes what the others have."""
+    same(f"""
+{SEVERAL}
+    def changes(number, frame):
+        signal.signal(signal.SIGUSR1, lambda number, frame: print("changed"))
+        hop()
+        print("first")
+    signal.signal(signal.SIGINT, changes)
+    def f():
+        return [1, len(come(*NUMBERS)), 2], passing()
+    print(f())
+""")
+
+
+def test_signals_that_are_held_back(same):
+    """What the program holds back comes when it lets it."""
+    same("""
+    import os, signal
+    def handler(number, frame):
+        print("arrived", number)
+    held = signal.SIGUSR1, signal.SIGALRM, signal.SIGCHLD, signal.SIGTSTP
+    for number in held:
+        signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    for number in held:
+        os.kill(os.getpid(), number)
+    print(sorted(signal.sigpending()))
+    hop()
+    print(sorted(signal.sigpending()))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+    print(signal.sigpending())
+    hop()
+    signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    signal.setitimer(signal.ITIMER_REAL, 0.0001)
+    while not signal.sigpending():
+        pass
+    hop()
+    print(sorted(signal.sigpending()))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+    print(signal.sigpending())
+    """)

@@ -230,3 +230,19 @@ def test_an_iterator_that_was_given_up_is_not_taken_for_another(move):
     straight = move.straight(source)
     moved = move(source, flags=("-X", "teleport"))
     assert moved.stdout == straight.stdout, moved.stderr
+
+
+def test_a_reduce_that_moves_many_times(same):
+    """What it goes through does not grow with each move."""
+    same(
+        """
+        import functools, gc, itertools
+        def add(a, b):
+            hop()
+            chains = sum(type(thing) is itertools.chain for thing in gc.get_objects())
+            return a + b + (chains > 3)
+        print(functools.reduce(add, iter(range(80))))
+        """,
+        hooks=("armed",),
+        patience=120,
+    )

@@ -15,6 +15,7 @@ pub mod error;
 pub mod generators;
 pub mod graph;
 pub mod morph;
+pub mod outlived;
 mod parameters;
 pub mod payload;
 mod position;

@@ -16,24 +16,17 @@ use crate::waiting::LiveEntry;
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCode, PyDict, PyFunction, PyList, PyTuple};
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The objects of a snapshot on this side, by their [`ObjectId`].
 pub struct Objects {
     objects: Vec<Py<PyAny>>,
-    /// Frame objects of frames that are there again and that frames further in refer to.
-    frames: RefCell<HashMap<u32, Py<PyAny>>>,
 }
 
 impl Objects {
     /// The decoded list.
     pub fn new(objects: Vec<Py<PyAny>>) -> Self {
-        Self {
-            objects,
-            frames: RefCell::default(),
-        }
+        Self { objects }
     }
 
     /// One of them.
@@ -46,10 +39,6 @@ impl Objects {
     fn slot<'py>(&self, slot: Slot, py: Python<'py>) -> SlotValue<'py> {
         match slot {
             Slot::Object(id) => self.get(py, id).into(),
-            Slot::Frame(index) => {
-                let frames = self.frames.borrow();
-                frames.get(&index).map(|frame| frame.bind(py).clone()).into()
-            }
             Slot::Tagged(number) => SlotValue::Tagged(number),
             Slot::Null => SlotValue::Null,
         }
@@ -101,12 +90,14 @@ impl Objects {
                 when,
                 value: own(value)?,
             },
+            Entry::Kept { by, item } => LiveEntry::Kept {
+                by: own(by)?,
+                item: match item {
+                    Some(item) => Some(own(item)?),
+                    None => None,
+                },
+            },
         })
-    }
-
-    /// Keeps a frame object for the frames that refer to it.
-    pub fn keep_frame(&self, index: usize, frame: Py<PyAny>) {
-        self.frames.borrow_mut().insert(index as u32, frame);
     }
 
     /// The objects of a handled exception.
@@ -172,36 +163,14 @@ pub struct Prepared {
     pub info: Arc<CodeInfo>,
     /// How it is started.
     pub start: Start,
-    /// Frames further in have its frame object in a slot.
-    pub is_referred_to: bool,
-}
-
-/// The frames whose frame objects are in slots of frames further in.
-fn frames_referred_to(snapshot: &Snapshot) -> Result<HashSet<u32>, MorphError> {
-    let mut found = HashSet::new();
-    for (frame, state) in snapshot.frames.iter().enumerate() {
-        for slot in state.slots.iter().chain(&state.stack) {
-            match *slot {
-                Slot::Frame(other) if (other as usize) < frame => found.insert(other),
-                Slot::Frame(other) => {
-                    let what = format!("it refers to frame {other}, which is not there before it");
-                    return Err(MorphError::Misfit { frame, what });
-                }
-                _ => false,
-            };
-        }
-    }
-    Ok(found)
 }
 
 /// Checks a decoded snapshot against the code that came with it.
 pub fn prepare(py: Python<'_>, snapshot: &Snapshot, objects: &Objects) -> Result<Vec<Prepared>, MorphError> {
     let last = snapshot.frames.len().wrapping_sub(1);
-    let referred = frames_referred_to(snapshot)?;
     let mut prepared: Vec<Prepared> = Vec::with_capacity(snapshot.frames.len());
     for (index, state) in snapshot.frames.iter().enumerate() {
-        let mut frame = prepare_frame(py, state, objects, index)?;
-        frame.is_referred_to = referred.contains(&(index as u32));
+        let frame = prepare_frame(py, state, objects, index)?;
         let follows_again = prepared
             .last()
             .is_some_and(|caller| caller.state.entry.is_again());
@@ -266,6 +235,7 @@ fn prepare_frame(
         | Entry::Raise(id)
         | Entry::AgainCached(id)
         | Entry::Sent(id)
+        | Entry::Kept { by: id, .. }
         | Entry::Either { value: id, .. } => {
             objects.typed::<PyAny>(py, id, index, "value of its entry")?;
         }
@@ -321,7 +291,6 @@ fn prepare_frame(
         code: code.unbind(),
         info,
         start,
-        is_referred_to: false,
     })
 }
 
@@ -332,16 +301,35 @@ pub(crate) fn check_fit(
     info: &CodeInfo,
     index: usize,
 ) -> Result<(), MorphError> {
+    check_slots(state, objects, info, index)?;
     let misfit = |what: String| MorphError::Misfit { frame: index, what };
-    if state.slots.len() != info.slots {
-        return Err(misfit(format!("{} slots, not {}", state.slots.len(), info.slots)));
-    }
     if state.stack.len() > info.stack_size {
         return Err(misfit(format!(
             "{} values on a stack of {}",
             state.stack.len(),
             info.stack_size
         )));
+    }
+    let progress = match state.entry {
+        Entry::Between(_) => Progress::Ahead,
+        _ => Progress::Begun,
+    };
+    let stacks = KeptStacks { state, objects };
+    info.facts
+        .check_stacks(state.instruction, progress, &stacks, state.stack.len() as u16)
+        .map_err(|error| misfit(error.to_string()))
+}
+
+/// What every captured frame must keep to, also one that is over.
+pub(crate) fn check_slots(
+    state: &FrameState,
+    objects: &Objects,
+    info: &CodeInfo,
+    index: usize,
+) -> Result<(), MorphError> {
+    if state.slots.len() != info.slots {
+        let what = format!("{} slots, not {}", state.slots.len(), info.slots);
+        return Err(MorphError::Misfit { frame: index, what });
     }
     let handled = [state.handled.kind, state.handled.value, state.handled.traceback];
     let in_slots = state
@@ -361,14 +349,7 @@ pub(crate) fn check_fit(
             });
         }
     }
-    let progress = match state.entry {
-        Entry::Between(_) => Progress::Ahead,
-        _ => Progress::Begun,
-    };
-    let stacks = KeptStacks { state, objects };
-    info.facts
-        .check_stacks(state.instruction, progress, &stacks, state.stack.len() as u16)
-        .map_err(|error| misfit(error.to_string()))
+    Ok(())
 }
 
 /// The stacks of a captured frame.
@@ -462,6 +443,26 @@ pub fn call_with_stand_ins<'py>(function: &Bound<'py, PyFunction>) -> PyResult<B
         keywords.set_item(name, py.None())?;
     }
     function.call(positional, Some(&keywords))
+}
+
+/// Makes `object` the frame object of a fresh frame that is to become this captured one; the frame that is to be
+/// evaluated then.
+pub fn make_known<'py>(
+    frame: RunningFrame<'py>,
+    prepared: &Prepared,
+    object: &Bound<'py, PyAny>,
+    index: usize,
+) -> Result<RunningFrame<'py>, MorphError> {
+    let code = frame.code();
+    if !code.is(prepared.code.bind(object.py())) {
+        // An equal one, which has to be as large.
+        let info = CodeInfo::of(&code)?;
+        if (info.slots, info.stack_size) != (prepared.info.slots, prepared.info.stack_size) {
+            let what = "its code needs another number of places here".into();
+            return Err(MorphError::Misfit { frame: index, what });
+        }
+    }
+    Ok(frame.become_known_as(object, prepared.info.slots)?)
 }
 
 /// Turns a fresh frame into a captured one, its instruction in progress.

@@ -4,11 +4,12 @@ use crate::code::{Instruction, Progress};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::{Generator, GeneratorState};
+use crate::cpython::lost_frames::frames_on_stack;
 use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::{HandledItem, HandledValues, ThreadState};
 use crate::delegation;
 use crate::entry::call::thrower;
-use crate::entry::signal::{goes_on_at, Suspicion};
+use crate::entry::signal::{goes_on_at, is_handler, Suspicion};
 use crate::entry::{explain, explain_rest, explain_standing, Callee, Consumer, Explained, Refusal};
 use crate::error::{CaptureError, Site};
 use crate::position::{site_of, Position};
@@ -36,8 +37,6 @@ pub struct ObjectTable {
     ids: HashMap<usize, ObjectId>,
     objects: Vec<Py<PyAny>>,
     places: Vec<(u32, Place)>,
-    /// The frames' index by the address of their frame objects.
-    frames: HashMap<usize, usize>,
 }
 
 impl ObjectTable {
@@ -53,11 +52,7 @@ impl ObjectTable {
     fn slot(&mut self, value: SlotValue<'_>, frame: usize, place: Place) -> Slot {
         match value {
             SlotValue::Null => Slot::Null,
-            SlotValue::Object(object) => match self.frames.get(&(object.as_ptr() as usize)) {
-                // It is there again before this frame is.
-                Some(&other) if other < frame => Slot::Frame(other as u32),
-                _ => Slot::Object(self.id(object, frame, place)),
-            },
+            SlotValue::Object(object) => Slot::Object(self.id(object, frame, place)),
             SlotValue::Tagged(number) => Slot::Tagged(number),
         }
     }
@@ -137,13 +132,16 @@ pub fn read_stack<'py>(
     while let Some(frame) = next {
         link_standing(py, frame, &mut inner_first)?;
         inner_first.push(Read::new(frame)?);
-        next = frame.back();
+        next = match frame.back() {
+            None => lost_caller(py, &mut inner_first)?,
+            back => back,
+        };
     }
     let (Some(above), false) = (above, inner_first.is_empty()) else {
         return Err(CaptureError::NoFrame);
     };
     if let Some(outermost) = inner_first.last().filter(|outermost| outermost.stands) {
-        // 3.9 has lost sight of everything outside of it.
+        // 3.9 has lost sight of everything outside of it, and so has its C stack.
         return Err(thrown_through(
             &inner_first[inner_first.len().saturating_sub(2)],
             outermost,
@@ -157,11 +155,6 @@ pub fn read_stack<'py>(
 
     let mut table = ObjectTable::default();
     let count = inner_first.len();
-    for (index, read) in inner_first.iter().rev().enumerate() {
-        if let Some(object) = read.frame.frame_object() {
-            table.frames.insert(object.as_ptr() as usize, index);
-        }
-    }
     let mut frames = Vec::with_capacity(count);
     for index in 0..count {
         // Outermost first.
@@ -213,46 +206,64 @@ fn begins_program(outermost: &Read<'_>) -> bool {
         && is(outermost.frame.code().getattr("co_name"), "_run_module_as_main")
 }
 
+/// The frame that something was thrown from, where CPython has lost sight of all that is outside of a generator which
+/// that has passed through: the innermost one on the C stack whose call of `throw` leads through there.
+fn lost_caller<'py>(
+    py: Python<'py>,
+    inner_first: &mut Vec<Read<'py>>,
+) -> Result<Option<RunningFrame<'py>>, CaptureError> {
+    if !inner_first.last().is_some_and(|outermost| outermost.stands) {
+        return Ok(None);
+    }
+    for frame in frames_on_stack(py) {
+        let is_known = inner_first.iter().any(|read| read.frame == frame);
+        if !is_known && link_standing(py, frame, inner_first)? {
+            return Ok(Some(frame));
+        }
+    }
+    Ok(None)
+}
+
 /// Puts the frames between a caller of `throw` and the innermost generator that it goes through into
-/// their order, where CPython leaves some of them off the chain.
+/// their order, where CPython leaves some of them off the chain; whether it is such a caller.
 fn link_standing<'py>(
     py: Python<'py>,
     caller: RunningFrame<'py>,
     inner_first: &mut Vec<Read<'py>>,
-) -> Result<(), CaptureError> {
+) -> Result<bool, CaptureError> {
     if inner_first
         .last()
         .and_then(|read| read.frame.generator())
         .is_none()
     {
-        return Ok(());
+        return Ok(false);
     }
     let info = CodeInfo::of(&caller.code())?;
     let Ok(position) = Position::of(caller, &info) else {
-        return Ok(());
+        return Ok(false);
     };
     let caller = position.caller(py, caller, &info);
     let Some(path) = thrower(&caller)?.and_then(|owner| delegation::path(&owner)) else {
-        return Ok(());
+        return Ok(false);
     };
     let frames: Vec<_> = path.iter().filter_map(Generator::frame).collect();
     // The innermost of them runs, and whatever it has called lies further in.
     let innermost = frames.last().copied();
     let Some(place) = inner_first.iter().rposition(|read| Some(read.frame) == innermost) else {
-        return Ok(());
+        return Ok(false);
     };
     let linked = &inner_first[place + 1..];
     if !linked
         .iter()
         .all(|read| read.stands && frames.contains(&read.frame))
     {
-        return Ok(());
+        return Ok(false);
     }
     inner_first.truncate(place + 1);
     for frame in frames.iter().rev().skip(1) {
         inner_first.push(Read::new(*frame)?);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The refusal of what was thrown through a generator.
@@ -305,7 +316,7 @@ fn read_waiting<'py>(
     let found = waiting::entry_of(py, *frame, callee);
     let (position, explained) = match (&found, stands) {
         (Found::NotWaiting, false) => read_running(py, read, callee, &found)?,
-        (Found::Entry(LiveEntry::Between(next)), _) => {
+        (Found::Entry(LiveEntry::Between(next)) | Found::Handlers(LiveEntry::Between(next)), _) => {
             let next = info.facts.instruction_covering(*next);
             explain_waiting(py, read, callee, &found, next)?
         }
@@ -354,6 +365,10 @@ fn read_waiting<'py>(
         LiveEntry::Either { when, value } => Entry::Either {
             when,
             value: table.id(value.into_bound(py), index, Place::Stack),
+        },
+        LiveEntry::Kept { by, item } => Entry::Kept {
+            by: table.id(by.into_bound(py), index, Place::Stack),
+            item: item.map(|item| table.id(item.into_bound(py), index, Place::Stack)),
         },
     };
     let generator = frame.generator();
@@ -455,7 +470,10 @@ fn explain_waiting<'py>(
             let entry = entry.clone_ref(py);
             explain_rest(&Callee::of(callee, true), entry, called_by_hook, depth).map_err(refuse)?
         }
-        Found::ForAnother => return Err(refuse(Refusal::Unexplained)),
+        Found::Handlers(entry) if is_handler(py, *frame, &Callee::of(callee, true))? => {
+            Explained::with(entry.clone_ref(py), depth)
+        }
+        Found::Handlers(_) | Found::ForAnother => return Err(refuse(Refusal::Unexplained)),
         Found::NotWaiting if next.is_some() => Explained::with(LiveEntry::Between(instruction.unit), depth),
         Found::NotWaiting => {
             let caller = position.caller(py, *frame, info);
@@ -594,6 +612,25 @@ pub fn read_generator<'py>(generator: &Generator<'py>) -> Result<(FrameState, Ob
         true => generator.delegating_state(),
         false => generator.raw_state(),
     };
+    Ok((state, table))
+}
+
+/// A frame that is over, and its objects; without its variables if these are not wanted.
+pub fn read_frame_that_is_over(
+    frame: RunningFrame<'_>,
+    with_variables: bool,
+) -> Result<(FrameState, ObjectTable), CaptureError> {
+    let info = CodeInfo::of(&frame.code())?;
+    let mut table = ObjectTable::default();
+    let mut state = read_fields(frame, &info, 0, &mut table, 0);
+    if !with_variables {
+        table = ObjectTable::default();
+        state.code = table.id(frame.code().into_any(), 0, Place::Frame);
+        state.globals = table.id(frame.globals(), 0, Place::Frame);
+        state.namespace = None;
+        state.slots.fill(Slot::Null);
+    }
+    (state.function, state.blocks) = (None, Vec::new());
     Ok((state, table))
 }
 

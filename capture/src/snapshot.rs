@@ -18,8 +18,6 @@ pub enum Slot {
     Null,
     /// A reference to an object.
     Object(ObjectId),
-    /// The frame object of another frame of the snapshot, one further out: its index.
-    Frame(u32),
     /// A small integer that CPython keeps in the slot itself (3.14 and later).
     Tagged(i64),
 }
@@ -127,6 +125,14 @@ pub enum Entry {
         when: bool,
         /// What the instruction is worth then.
         value: ObjectId,
+    },
+    /// An iterator in C has called the callee for its next item, and keeps something of the result: its total, or
+    /// that it has begun or has come to its end. Where that is no item the instruction runs again.
+    Kept {
+        /// The iterator.
+        by: ObjectId,
+        /// The item, if the result is not it but decides on it.
+        item: Option<ObjectId>,
     },
 }
 

@@ -78,6 +78,13 @@ pub enum LiveEntry {
         /// What the instruction is worth then.
         value: Py<PyAny>,
     },
+    /// See [`Entry::Kept`](crate::snapshot::Entry::Kept).
+    Kept {
+        /// The iterator.
+        by: Py<PyAny>,
+        /// The item, if the result is not it but decides on it.
+        item: Option<Py<PyAny>>,
+    },
 }
 
 impl LiveEntry {
@@ -121,6 +128,10 @@ impl LiveEntry {
                 when: *when,
                 value: value.clone_ref(py),
             },
+            Self::Kept { by, item } => Self::Kept {
+                by: by.clone_ref(py),
+                item: item.as_ref().map(|item| item.clone_ref(py)),
+            },
         }
     }
 }
@@ -128,11 +139,18 @@ impl LiveEntry {
 /// A frame that waits.
 struct Waiting {
     frame: usize,
-    /// The frame that it waits for, once there is one.
-    callee: Option<usize>,
     entry: LiveEntry,
-    /// What the hook has called for it, instead of starting a frame that was captured.
-    called: Option<(Py<PyAny>, Py<PyTuple>)>,
+    waits_for: For,
+}
+
+/// What a frame waits for.
+enum For {
+    /// A frame that was captured, once it has started.
+    Callee(Option<usize>),
+    /// What the hook has called for it.
+    Call(Py<PyAny>, Py<PyTuple>),
+    /// Handlers of signals that are called one after the other.
+    Handlers,
 }
 
 thread_local! {
@@ -140,33 +158,35 @@ thread_local! {
     static WAITING: RefCell<Vec<Waiting>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Notes that `frame` waits; undone by [`pop`].
-pub fn push(frame: RunningFrame<'_>, entry: LiveEntry) {
+fn push_waiting(frame: RunningFrame<'_>, entry: LiveEntry, waits_for: For) {
     let frame = Waiting {
         frame: frame.id(),
-        callee: None,
         entry,
-        called: None,
+        waits_for,
     };
     WAITING.with_borrow_mut(|waiting| waiting.push(frame));
 }
 
+/// Notes that `frame` waits; undone by [`pop`].
+pub fn push(frame: RunningFrame<'_>, entry: LiveEntry) {
+    push_waiting(frame, entry, For::Callee(None));
+}
+
 /// Notes that `frame` waits for what calling `called` with these arguments enters; undone by [`pop`].
 pub fn push_called(frame: RunningFrame<'_>, entry: LiveEntry, called: Py<PyAny>, arguments: Py<PyTuple>) {
-    let frame = Waiting {
-        frame: frame.id(),
-        callee: None,
-        entry,
-        called: Some((called, arguments)),
-    };
-    WAITING.with_borrow_mut(|waiting| waiting.push(frame));
+    push_waiting(frame, entry, For::Call(called, arguments));
+}
+
+/// Notes that `frame` waits for handlers of signals; undone by [`pop`].
+pub fn push_for_handlers(frame: RunningFrame<'_>, entry: LiveEntry) {
+    push_waiting(frame, entry, For::Handlers);
 }
 
 /// Notes that the innermost waiting frame waits for this one, if it waits for none yet.
 pub fn started(callee: RunningFrame<'_>) {
     WAITING.with_borrow_mut(|waiting| {
-        if let Some(last) = waiting.last_mut().filter(|last| last.called.is_none()) {
-            last.callee.get_or_insert(callee.id());
+        if let Some(For::Callee(awaited)) = waiting.last_mut().map(|last| &mut last.waits_for) {
+            awaited.get_or_insert(callee.id());
         }
     });
 }
@@ -190,8 +210,8 @@ pub fn innermost_closed(py: Python<'_>) -> Option<Py<PyAny>> {
 pub fn wait_for(callee: Option<RunningFrame<'_>>, entry: LiveEntry) {
     let before = WAITING.with_borrow_mut(|waiting| {
         let last = waiting.last_mut()?;
-        last.callee = callee.map(RunningFrame::id);
-        Some(core::mem::replace(&mut last.entry, entry))
+        let waits_for = core::mem::replace(&mut last.waits_for, For::Callee(callee.map(RunningFrame::id)));
+        Some((core::mem::replace(&mut last.entry, entry), waits_for))
     });
     // Its objects go when nothing is borrowed.
     drop(before);
@@ -207,20 +227,24 @@ pub enum Found {
     Entry(LiveEntry),
     /// It waits for what this call enters.
     Called(LiveEntry, Py<PyAny>, Py<PyTuple>),
+    /// It waits for handlers of signals.
+    Handlers(LiveEntry),
 }
 
 /// Looks for `frame` among those that wait.
 pub fn entry_of(py: Python<'_>, frame: RunningFrame<'_>, callee: RunningFrame<'_>) -> Found {
-    WAITING.with_borrow(
-        |waiting| match waiting.iter().rev().find(|waiting| waiting.frame == frame.id()) {
-            None => Found::NotWaiting,
-            Some(Waiting {
-                entry,
-                called: Some((called, arguments)),
-                ..
-            }) => Found::Called(entry.clone_ref(py), called.clone_ref(py), arguments.clone_ref(py)),
-            Some(found) if found.callee == Some(callee.id()) => Found::Entry(found.entry.clone_ref(py)),
-            Some(_) => Found::ForAnother,
-        },
-    )
+    WAITING.with_borrow(|waiting| {
+        let Some(found) = waiting.iter().rev().find(|waiting| waiting.frame == frame.id()) else {
+            return Found::NotWaiting;
+        };
+        let entry = found.entry.clone_ref(py);
+        match &found.waits_for {
+            For::Call(called, arguments) => {
+                Found::Called(entry, called.clone_ref(py), arguments.clone_ref(py))
+            }
+            For::Handlers => Found::Handlers(entry),
+            For::Callee(awaited) if *awaited == Some(callee.id()) => Found::Entry(entry),
+            For::Callee(_) => Found::ForAnother,
+        }
+    })
 }

@@ -9,7 +9,9 @@ use crate::times;
 use capture::consumed::Consumed;
 use capture::cpython::buffer::filled_bytearray;
 use capture::cpython::evalframe;
-use capture::cpython::lifecycle::{around_fork, end_process, leave, make_room_for, replace_process, Ended};
+use capture::cpython::lifecycle::{
+    around_fork, come_held_back, end_process, leave, make_room_for, replace_process, Ended,
+};
 use capture::cpython::modules::import;
 use capture::morph::{self, Objects};
 use capture::payload::{PayloadReader, Start};
@@ -28,6 +30,8 @@ struct Decoded {
     /// What the Python side gives back last, just before the program goes on.
     late: Py<PyAny>,
     recording: bool,
+    /// Signals that have come and are held back.
+    held_back: Vec<i32>,
 }
 
 /// A stack of so many frames has room anyway.
@@ -82,10 +86,12 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
                 frames,
                 handled: snapshot.handled,
                 objects,
-                tracebacks: graph.getattr("tracebacks")?.extract()?,
+                frame_objects: graph.getattr("frames")?.extract()?,
                 value,
+                signals: extras.get_item("signals")?.extract()?,
             },
             recording: extras.get_item("recording")?.extract()?,
+            held_back: extras.get_item("held back")?.extract()?,
             late: graph.unbind(),
         })
     })
@@ -101,10 +107,16 @@ fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
 
 /// The program goes on; from here on its exceptions are its own.
 fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
-    let Decoded { arrival, late, .. } = decoded;
+    let Decoded {
+        arrival,
+        late,
+        held_back,
+        ..
+    } = decoded;
     if let Err(error) = late.bind(py).call_method0("begin") {
         error.write_unraisable(py, None);
     }
+    come_held_back(&held_back);
     drop(late);
     run(py, arrival, end);
     leave(0)
@@ -399,6 +411,8 @@ fn become_copy(
         })?;
     }
     let Some(copy) = new else { splitting.stay() };
+    // They were sent to home.
+    decoded.held_back.clear();
     let settled = decoded
         .arrival
         .value

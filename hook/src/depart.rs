@@ -5,7 +5,7 @@ use crate::errors::transport_error;
 use crate::identity::{hello, host};
 use crate::meanwhile::Meanwhile;
 use crate::times::{self, timed};
-use capture::cpython::lifecycle::replace_process;
+use capture::cpython::lifecycle::{forget_held_back, replace_process};
 use capture::cpython::modules::import;
 use capture::payload::PayloadWriter;
 use pyo3::exceptions::PyValueError;
@@ -34,12 +34,15 @@ pub fn depart(
 ) -> PyResult<()> {
     let mut calls = Calls::default();
     let (ready, encoded) = offer(py, &argv, shell, extras, 0, &mut calls)?;
+    let held_back = extras.as_any().get_item("held back")?.extract::<Vec<i32>>()?;
     let committed = py.detach(|| ready.commit(&mut || calls.signalled()));
     let committed = committed.map_err(|error| calls.failed(py, error))?;
 
     // From here on the program is there, and nothing of it runs here: no destructor, no `finally`.
     // What the snapshot was made of goes with the rest of the memory.
     std::mem::forget(encoded);
+    // These are there already; what comes from here on is passed on.
+    forget_held_back(&held_back);
     let committed = committed.leave();
     let arguments = match committed.into_pump_args() {
         Ok(arguments) => arguments,

@@ -9,8 +9,10 @@ use capture::cpython::buffer::HeldBuffer;
 use capture::cpython::codeobject::slot_names_of;
 use capture::cpython::evalframe;
 use capture::cpython::frame::RunningFrame;
+use capture::cpython::lifecycle;
 use capture::cpython::modules::import;
 use capture::cpython::thread::ThreadState;
+use capture::cpython::tripped;
 use capture::graph::Piece;
 use capture::payload::{Header, PayloadWriter, Start};
 use capture::read::{frame_objects, read_stack, Place};
@@ -117,6 +119,8 @@ pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
         places,
     };
     extras.set_item("recording", evalframe::status(py).recording)?;
+    extras.set_item("signals", tripped::waiting(py)?)?;
+    extras.set_item("held back", lifecycle::held_back())?;
     extras.set_item("times", crate::times::last_move_times(py)?)?;
     let encoder = timed("encode", || {
         import(py, "pyteleport.graph")?.call_method1("encode", (capture, extras))

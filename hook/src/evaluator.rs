@@ -15,19 +15,22 @@
 
 use crate::closing;
 use crate::errors::{morph_error, raise};
+use crate::signals;
 use crate::tail::{self, Place};
+use capture::code::Op;
 use capture::consumed;
-use capture::cpython::evalframe::{self, Next, Resumer};
+use capture::cpython::evalframe::{self, Next, Resumer, Starting};
 use capture::cpython::fields;
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::modules::import;
-use capture::cpython::objects::{eval_code, set_traceback_frame};
+use capture::cpython::objects::eval_code;
 use capture::cpython::thread::ThreadState;
 use capture::morph::{self, Objects, Prepared, Start};
 use capture::snapshot::{Entry, Handled};
 use capture::waiting::{self, LiveEntry};
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// A stack that is being brought back.
@@ -36,10 +39,12 @@ struct Resume {
     frames: Vec<Prepared>,
     /// What they refer to; let go once the last frame has taken its share.
     objects: RefCell<Option<Objects>>,
-    /// Tracebacks that point at captured frames, with the frame's index.
-    tracebacks: RefCell<Vec<(Py<PyAny>, usize)>>,
+    /// The frame objects of captured frames that something refers to, by the frame's index.
+    known_as: RefCell<HashMap<usize, Py<PyAny>>>,
     /// What the call that stopped the program is worth.
     value: RefCell<Option<Py<PyAny>>>,
+    /// Signals whose handlers wait for the innermost one to return.
+    signals: RefCell<Vec<i32>>,
     /// The frame that has to start next.
     expected: Cell<Option<usize>>,
     /// Whether garbage was collected before: it is not while frames are rebuilt, as a finalizer
@@ -60,10 +65,12 @@ pub struct Arrival {
     pub handled: Handled,
     /// The objects.
     pub objects: Objects,
-    /// Tracebacks that point at captured frames.
-    pub tracebacks: Vec<(Py<PyAny>, usize)>,
+    /// Objects that stand for captured frames, with the frame's index.
+    pub frame_objects: Vec<(Py<PyAny>, usize)>,
     /// What the call that stopped the program is worth here.
     pub value: Py<PyAny>,
+    /// Signals whose handlers wait for the innermost one to return.
+    pub signals: Vec<i32>,
 }
 
 /// Runs the program on, as the only thing on this thread's stack, and gives its end to `end`, which
@@ -75,16 +82,20 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
             frames,
             handled,
             objects,
-            tracebacks,
+            frame_objects,
             value,
+            signals,
         } = arrival;
+        let by_index = |(object, index)| (index, object);
+        let known_as = frame_objects.into_iter().map(by_index).collect();
         thread.with_own_handled(|item| {
             item.write(py, objects.handled(py, &handled));
             let resume = Rc::new(Resume {
                 frames,
                 objects: RefCell::new(Some(objects)),
-                tracebacks: RefCell::new(tracebacks),
+                known_as: RefCell::new(known_as),
                 value: RefCell::new(Some(value)),
+                signals: RefCell::new(signals),
                 expected: Cell::new(None),
                 collecting: pause_collector(py),
             });
@@ -175,7 +186,7 @@ fn start(py: Python<'_>, resume: Rc<Resume>, index: usize) -> PyResult<Py<PyAny>
 struct StackResumer;
 
 impl Resumer for StackResumer {
-    fn enter<'py>(&self, py: Python<'py>, frame: RunningFrame<'py>) -> Next {
+    fn enter<'py>(&self, py: Python<'py>, starting: &mut Starting<'py>) -> Next {
         let expected = RESUME.with_borrow(|resume| {
             let resume = resume.as_ref()?;
             Some((resume.clone(), resume.expected.get()?))
@@ -183,10 +194,17 @@ impl Resumer for StackResumer {
         let Some((resume, index)) = expected else {
             return Next::PassOn;
         };
-        if is_expected(py, frame, &resume.frames[index]) {
+        if is_expected(py, starting.frame(), &resume.frames[index]) {
             resume.expected.set(None);
-            waiting::started(frame);
-            return take_over(py, frame, resume, index);
+            let object = resume.known_as.borrow_mut().remove(&index);
+            if let Some(object) = object {
+                match morph::make_known(starting.frame(), &resume.frames[index], object.bind(py), index) {
+                    Ok(known) => starting.evaluate(known),
+                    Err(error) => return Next::Raise(morph_error(py, error)),
+                }
+            }
+            waiting::started(starting.frame());
+            return take_over(py, starting.frame(), resume, index);
         }
         if !comes_from_again(py, &resume, index) {
             return Next::PassOn;
@@ -250,15 +268,8 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
         let Some(objects) = objects.as_ref() else {
             return Next::Raise(raise(py, "ResumeError", "the stack was resumed already".into()));
         };
-        let morphed = morph::morph(py, frame, prepared, objects)
-            .map_err(|error| morph_error(py, error))
-            .and_then(|()| adopt_tracebacks(py, frame, &resume, index));
-        if prepared.is_referred_to {
-            let object = ThreadState::current(py).frame_object_of(frame, py);
-            objects.keep_frame(index, object.unbind());
-        }
-        if let Err(error) = morphed {
-            return Next::Raise(error);
+        if let Err(error) = morph::morph(py, frame, prepared, objects) {
+            return Next::Raise(morph_error(py, error));
         }
         match objects.live_entry(py, &prepared.state.entry) {
             Some(entry) => entry,
@@ -290,13 +301,37 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
         frame.run_at(facts.reexecute_from(&instruction));
         return Next::Run;
     }
+    let signals = match resume.frames.iter().rposition(runs_handler) == Some(index) {
+        true => resume.signals.take(),
+        false => Vec::new(),
+    };
     waiting::push(frame, entry);
     let result = ThreadState::current(py).with_waiting(frame, move || {
         let result = start(py, resume, index + 1);
         closing::close_rest(py, result)
     });
     let entry = waiting::pop().unwrap_or(LiveEntry::Value);
+    let (result, entry) = match signals.as_slice() {
+        [] => (result, entry),
+        numbers => signals::handle_others(py, frame, entry, result, numbers),
+    };
     tail::finish(py, frame, result, entry, &place)
+}
+
+/// Whether a frame has run the handler of a signal that the one above it belongs to.
+fn runs_handler(prepared: &Prepared) -> bool {
+    match prepared.state.entry {
+        Entry::Between(_) | Entry::Repeat | Entry::Jumped => true,
+        // What else drops a result is no call.
+        Entry::Discard => {
+            let unit = u32::try_from(prepared.state.instruction).ok();
+            let instruction = unit.and_then(|unit| prepared.info.facts.instruction_covering(unit));
+            instruction.is_some_and(|instruction| {
+                matches!(instruction.op, Op::Call | Op::CallKw | Op::CallFunctionEx)
+            })
+        }
+        _ => false,
+    }
 }
 
 /// Takes back that a cache has counted a call, which is made again.
@@ -319,22 +354,10 @@ fn give_value(
     let value = resume.value.take().unwrap_or_else(|| py.None());
     // References that only the snapshot holds go now, before the program goes on.
     drop(resume.objects.take());
+    // Where no handler is waited for, these have come in between.
+    if let Err(error) = signals::arrange(py, &resume.signals.take()) {
+        return Next::Raise(error);
+    }
     drop(resume);
     tail::finish(py, frame, Ok(value), entry, &place)
-}
-
-/// Makes the tracebacks that point at this captured frame point at the frame it has become.
-fn adopt_tracebacks(py: Python<'_>, frame: RunningFrame<'_>, resume: &Resume, index: usize) -> PyResult<()> {
-    let mine = {
-        let mut tracebacks = resume.tracebacks.borrow_mut();
-        let (mine, others) = tracebacks.drain(..).partition(|(_, owner)| *owner == index);
-        *tracebacks = others;
-        mine
-    };
-    let mine: Vec<(Py<PyAny>, usize)> = mine;
-    for (traceback, _) in mine {
-        let object = ThreadState::current(py).frame_object_of(frame, py);
-        set_traceback_frame(traceback.bind(py), object)?;
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@ use capture::payload::records::RecordSource;
 use capture::payload::GraphReader;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCode, PyDict, PySet, PyString, PyTuple, PyWeakref, PyWeakrefMethods};
+use pyo3::types::{PyBytes, PyDict, PySet, PyString, PyTuple, PyWeakref, PyWeakrefMethods};
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use std::sync::Mutex;
@@ -119,15 +119,6 @@ impl GraphDecoder {
             DecodeError::Python(error) => error,
         })
     }
-}
-
-/// A frame object of this code that never ran, for tracebacks.
-#[pyfunction]
-pub fn dead_frame<'py>(
-    code: &Bound<'py, PyCode>,
-    globals: &Bound<'py, PyDict>,
-) -> PyResult<Bound<'py, PyAny>> {
-    objects::dead_frame(code, globals)
 }
 
 /// The bytes that an ``io.BufferedReader`` has read ahead.

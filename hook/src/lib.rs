@@ -11,6 +11,7 @@ mod depart;
 mod encode;
 mod errors;
 mod evaluator;
+mod frames;
 mod generators;
 mod graph;
 mod identity;
@@ -19,6 +20,7 @@ mod meanwhile;
 mod patches;
 mod rest;
 mod show;
+mod signals;
 mod tail;
 mod times;
 
@@ -41,13 +43,15 @@ mod _native {
     #[pymodule_export]
     use super::encode::Capture;
     #[pymodule_export]
+    use super::frames::{generator_of_frame, is_frame_over, new_frame, read_frame, write_frame};
+    #[pymodule_export]
     use super::generators::{
         await_running, generator_function, is_closing, mark_closing, new_generator, read_generator,
         write_generator,
     };
     #[pymodule_export]
     use super::graph::{
-        address_of_memory, atexit_entries, buffered_unread, dead_frame, environment, has_field, hash_secret,
+        address_of_memory, atexit_entries, buffered_unread, environment, has_field, hash_secret,
         own_attributes, read_field, read_fields, referent, set_in_order, text_give_back, text_newline,
         text_unread, write_field, write_fields, GraphDecoder, GraphEncoder,
     };

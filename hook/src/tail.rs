@@ -14,7 +14,7 @@ use capture::snapshot::Block;
 use capture::waiting::LiveEntry;
 use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyInt, PyList, PyTuple};
 
 /// What a frame needs to know when what is above it has returned.
 #[derive(Clone, Copy)]
@@ -190,6 +190,13 @@ fn take(
             return Ok(place.first);
         }
         LiveEntry::Rest { .. } => push(result),
+        LiveEntry::Kept { by, item } => {
+            let Some(item) = keep(py, frame, by.bind(py), item, result)? else {
+                return Ok(place.first);
+            };
+            frame.drop_to(place.slots, place.after - 1);
+            push(item);
+        }
         LiveEntry::Either { when, value } => {
             // The truth may be asked of a method of the program, below which the frame stands.
             let truth = ThreadState::current(py).with_waiting(frame, || result.is_truthy())?;
@@ -201,6 +208,34 @@ fn take(
         }
     }
     Ok(place.next)
+}
+
+/// Has an iterator keep what it would have kept of its function's result; the next item, if that is one.
+fn keep<'py>(
+    py: Python<'py>,
+    frame: RunningFrame<'py>,
+    by: &Bound<'py, PyAny>,
+    item: Option<Py<PyAny>>,
+    result: Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Some(item) = item else {
+        fields::write(by, "total", Some(result.clone()))?;
+        return Ok(Some(result));
+    };
+    // The truth may be asked of a method of the program, below which the frame stands.
+    let truth = ThreadState::current(py).with_waiting(frame, || result.is_truthy())?;
+    let one = || Some(PyInt::new(py, 1).into_any());
+    let stops = by.get_type().name()? == "takewhile";
+    match (stops, truth) {
+        (true, true) => {}
+        (true, false) => {
+            fields::write(by, "stop", one())?;
+            return Ok(None);
+        }
+        (false, true) => return Ok(None),
+        (false, false) => fields::write(by, "start", one())?,
+    }
+    Ok(Some(item.into_bound(py)))
 }
 
 /// What CPython says of an `__init__` that returns something.

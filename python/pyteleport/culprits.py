@@ -21,7 +21,6 @@ _REASONS = {
     "Channel": "a connection stays with its process; " + _CLOSE,
     "Cursor": "its connection stays with its process; " + _CLOSE,
     "Blob": "it is open in its database; " + _CLOSE,
-    "frame": "a frame cannot travel as an object; keep its code or its locals instead",
     "Popen": "a child process stays with its parent; wait for its end before the move",
     "PyCapsule": "it holds an address of this process; leave it out",
     **dict.fromkeys(("HMAC", "blake2b", "blake2s"), _HASHED),

@@ -6,7 +6,14 @@ and tracebacks are therefore written after everything else, as flat lists.
 
 from __future__ import annotations
 
-from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
+from types import (
+    AsyncGeneratorType,
+    CoroutineType,
+    GeneratorType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    TracebackType,
+)
 
 from . import _native, classes, instances
 
@@ -83,15 +90,14 @@ def take_exception(pickler, exception):
 def take_traceback(pickler, traceback):
     """One entry of a traceback; the rest of its chain is written as a list, later."""
     if id(traceback) not in pickler.deferred_ids:
-        chain, places = [], []
+        chain = []
         entry = traceback
         while entry is not None and id(entry) not in pickler.deferred_ids:
             pickler.deferred_ids[id(entry)] = entry
             pickler.traceback_frames[id(entry.tb_frame)] = entry.tb_frame
             chain.append(entry)
-            places.append(pickler.capture.live_frames.get(id(entry.tb_frame), -1))
             entry = entry.tb_next
-        pickler.deferred.append(("traceback", chain, places, entry))
+        pickler.deferred.append(("traceback", chain, entry))
     return make_traceback, (traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno)
 
 
@@ -106,10 +112,39 @@ def link_tracebacks(chain, end):
         entry.tb_next = following
 
 
+# ------------------------------------------------------------------------------------- frames
+
+
+def frame_of(generator):
+    """The frame of a generator or coroutine that has not come to its end."""
+    return getattr(generator, _FRAMES[type(generator)])
+
+
+_FRAMES = {GeneratorType: "gi_frame", CoroutineType: "cr_frame", AsyncGeneratorType: "ag_frame"}
+
+
 def take_frame(pickler, frame):
-    """A frame that a traceback shows: a stand-in that never ran."""
-    if id(frame) not in pickler.traceback_frames:
+    """A frame object: of a generator, of a captured frame, or of one that is over.
+
+    Of what is over and only a traceback shows, the variables stay behind: nobody has kept them on purpose.
+    """
+    generator = _native.generator_of_frame(frame)
+    if generator is not None:
+        return frame_of, (generator,)
+    made = _native.new_frame, (frame.f_code, frame.f_globals)
+    index = pickler.capture.live_frames.get(id(frame))
+    if index is not None:
+        if id(frame) not in pickler.deferred_ids:
+            pickler.deferred_ids[id(frame)] = frame
+            pickler.deferred.append(("frame", frame, index))
+        return made
+    if not _native.is_frame_over(frame):
         return pickler.refuse(
-            frame, "a frame cannot travel as an object; keep its code or its locals instead"
+            frame, "a frame that runs elsewhere cannot travel; keep its code or its locals instead"
         )
-    return _native.dead_frame, (frame.f_code, frame.f_globals)
+    if id(frame) not in pickler.deferred_ids:
+        pickler.deferred_ids[id(frame)] = frame
+        kept = id(frame) not in pickler.traceback_frames
+        state, objects = _native.read_frame(frame, kept)
+        pickler.deferred.append(("frame that is over", frame, state, objects, frame.f_back if kept else None))
+    return made

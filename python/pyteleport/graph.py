@@ -264,15 +264,15 @@ class Arrival:
 
     Attributes:
         objects: in the order of the capture's.
-        tracebacks: (traceback, index) where a traceback shows the frame of that index.
+        frames: (frame object, index) of captured frames that something refers to.
         extras: the options of the move.
     """
 
-    __slots__ = ("_late", "extras", "objects", "tracebacks")
+    __slots__ = ("_late", "extras", "frames", "objects")
 
-    def __init__(self, objects, tracebacks, extras, late):
+    def __init__(self, objects, frames, extras, late):
         self.objects = objects
-        self.tracebacks = tracebacks
+        self.frames = frames
         self.extras = extras
         self._late = late
 
@@ -330,7 +330,7 @@ def _decode(decoder, finder):
             module.__class__ = kind
     objects, late, extras = read()
     variables, _finalizers = read()
-    tracebacks, batches = [], []
+    frames, batches = [], []
     while True:
         batch = read()
         if batch is None:
@@ -346,7 +346,7 @@ def _decode(decoder, finder):
             elif kind == "more variables":
                 variables = [*(variables or ()), *state[0]]
             else:
-                _COMPLETE[kind](tracebacks, *state)
+                _COMPLETE[kind](frames, *state)
     for kind, state in places:
         _PLACE[kind](*state)
     for raw in closing:
@@ -356,7 +356,7 @@ def _decode(decoder, finder):
     sys.modules.update(late.get("odd modules", ()))
     runtime.give_back_late(late)
     runtime.give_back_context_variables(variables or ())
-    return Arrival(objects, tracebacks, extras, late)
+    return Arrival(objects, frames, extras, late)
 
 
 def _check(finder):
@@ -371,21 +371,18 @@ def _check(finder):
 # ------------------------------------------------------------- completing what was made unfinished
 
 
-def _complete_traceback(tracebacks, chain, places, end):
-    exceptions.link_tracebacks(chain, end)
-    tracebacks.extend(pair for pair in zip(chain, places) if pair[1] >= 0)
-
-
 _COMPLETE = {
-    "exception": lambda _tracebacks, *state: exceptions.link_exception(*state),
-    "traceback": _complete_traceback,
-    "generator": lambda _tracebacks, *state: _native.write_generator(*state),
-    "running": lambda _tracebacks, generator: _native.await_running(generator),
-    "closing": lambda _tracebacks, generator: _native.mark_closing(generator),
-    "rest of a generator": lambda _tracebacks, *state: generators.complete(*state),
-    "function": lambda _tracebacks, *state: builders.fill_function(*state),
-    "attributes": lambda _tracebacks, thing, state: thing.__dict__.update(state),
-    "registry": lambda _tracebacks, *state: classes.register_all(*state),
+    "exception": lambda _frames, *state: exceptions.link_exception(*state),
+    "traceback": lambda _frames, *state: exceptions.link_tracebacks(*state),
+    "frame": lambda frames, *state: frames.append(state),
+    "frame that is over": lambda _frames, *state: _native.write_frame(*state),
+    "generator": lambda _frames, *state: _native.write_generator(*state),
+    "running": lambda _frames, generator: _native.await_running(generator),
+    "closing": lambda _frames, generator: _native.mark_closing(generator),
+    "rest of a generator": lambda _frames, *state: generators.complete(*state),
+    "function": lambda _frames, *state: builders.fill_function(*state),
+    "attributes": lambda _frames, thing, state: thing.__dict__.update(state),
+    "registry": lambda _frames, *state: classes.register_all(*state),
 }
 
 

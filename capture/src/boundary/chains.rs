@@ -22,6 +22,29 @@ pub(crate) fn chained<'py>(
     chain_of(py, &[items.as_any(), &source])
 }
 
+/// What is asked next in place of an iterator that `chained` has made and that is through with its items: that may go
+/// on for ever, and is not to grow by each move.
+pub(crate) fn without_spent_items<'py>(iterator: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let mut iterator = iterator.clone();
+    while kind_of(&iterator)?.as_deref() == Some("chain") {
+        let (source, active) = (
+            fields::read(&iterator, "source")?,
+            fields::read(&iterator, "active")?,
+        );
+        let (Some(source), Some(active)) = (source, active) else {
+            break;
+        };
+        let is_ours = kind_of(&source)?.as_deref() == Some("list_reverseiterator");
+        // One that is not CPython's own is left in the chain that gives what it gives.
+        let goes_on = kind_of(&active)?.is_some();
+        if !is_ours || !goes_on || source.call_method0("__length_hint__")?.extract::<usize>()? > 0 {
+            break;
+        }
+        iterator = active;
+    }
+    Ok(iterator)
+}
+
 /// A chain of these. Its own source, by which it is known, goes backwards: what such a chain gives to C code is
 /// not written down, as that is what the last of these gives.
 fn chain_of<'py>(py: Python<'py>, parts: &[&Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyAny>> {

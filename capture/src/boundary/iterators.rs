@@ -12,7 +12,7 @@ use crate::cpython::objects::{function_of_method, lookup_on_type};
 use crate::cpython::zipping::taken_by;
 use crate::entry::{Callee, Refusal};
 use pyo3::prelude::*;
-use pyo3::types::PyBool;
+use pyo3::types::{PyBool, PyFunction};
 
 /// Collections of CPython's own: going through one runs nothing of the program's.
 const COLLECTIONS: [&str; 8] = [
@@ -44,6 +44,9 @@ pub(crate) fn next_item<'py>(
     if kind == "zip" {
         return zipped(iterator, callee);
     }
+    if ["accumulate", "takewhile", "dropwhile"].contains(&kind.as_str()) {
+        return keeping(iterator, &kind, callee);
+    }
     let kept = kept_by(py, iterator)?;
     let (items, function) = match (kind.as_str(), kept.as_slice()) {
         ("map" | "starmap" | "filter" | "filterfalse", [items, function]) => (items, function),
@@ -66,19 +69,85 @@ pub(crate) fn next_item<'py>(
     };
     // Without a function, or with `bool`, the item's own truth decides.
     let asks_item = function.is_none() || function.is(py.get_type::<PyBool>());
-    let place = match asks_item {
-        true => 0,
-        false => match passage(py, function, &[], callee)? {
-            Passage::Value => usize::from(function_of_method(function).is_some()),
-            _ => return Ok(None),
-        },
+    let item = match asks_item {
+        true => callee
+            .parameters()?
+            .passed(0)
+            .filter(|item| callee.is_truth_of(item)),
+        false => item_asked_about(function, callee)?,
     };
-    let item = callee.parameters()?.passed(place);
-    let item = item.filter(|item| !asks_item || callee.is_truth_of(item));
     Ok(item.map(|item| Passage::Either {
         when,
         value: item.unbind(),
     }))
+}
+
+/// The item that a function was called with to decide on it.
+fn item_asked_about<'py>(
+    function: &Bound<'py, PyAny>,
+    callee: &Callee<'py>,
+) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
+    match passage(function.py(), function, &[], callee)? {
+        Passage::Value => match bound_before(function, callee)? {
+            Some(place) => Ok(callee.parameters()?.passed(place)),
+            None => Ok(None),
+        },
+        _ => Ok(None),
+    }
+}
+
+/// How many arguments a callable that leads to the callee passes to that by itself, before the first that it is
+/// called with; `None` where that is not known.
+fn bound_before<'py>(callable: &Bound<'py, PyAny>, callee: &Callee<'py>) -> PyResult<Option<usize>> {
+    let partial = import(callable.py(), "_functools")?.getattr("partial")?;
+    let mut callable = callable.clone();
+    let mut bound = 0;
+    for _ in 0..MAX_NESTED {
+        if callable.is_exact_instance_of::<PyFunction>() {
+            return Ok(callable.getattr("__code__")?.is(&callee.code).then_some(bound));
+        }
+        let (function, more) = if let Some(function) = function_of_method(&callable) {
+            (function, 1)
+        } else if callable.get_type().is(&partial) {
+            (callable.getattr("func")?, callable.getattr("args")?.len()?)
+        } else {
+            match lookup_on_type(&callable.get_type(), "__call__").filter(is_python_function) {
+                Some(function) => (function, 1),
+                None => return Ok(None),
+            }
+        };
+        callable = function;
+        bound += more;
+    }
+    Ok(None)
+}
+
+/// How asking an iterator leads to the callee which keeps something of what its function gives.
+fn keeping<'py>(
+    iterator: &Bound<'py, PyAny>,
+    kind: &str,
+    callee: &Callee<'py>,
+) -> Result<Option<Passage>, Refusal> {
+    let adds = kind == "accumulate";
+    let function = fields::read(iterator, if adds { "binop" } else { "func" })?;
+    let (Some(items), Some(function)) = (fields::read(iterator, "it")?, function) else {
+        return Ok(None);
+    };
+    if function.is_none() || may_call(&items, callee, MAX_NESTED)? {
+        return Ok(None);
+    }
+    let item = match adds {
+        true => match passage(iterator.py(), &function, &[], callee)? {
+            Passage::Value => None,
+            _ => return Ok(None),
+        },
+        false => match item_asked_about(&function, callee)? {
+            Some(item) => Some(item.unbind()),
+            None => return Ok(None),
+        },
+    };
+    let by = iterator.clone().unbind();
+    Ok(Some(Passage::Kept { by, item }))
 }
 
 /// How a `zip` leads to the callee if it has taken something meanwhile which is known: one that has that to take once

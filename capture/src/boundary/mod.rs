@@ -12,7 +12,7 @@ mod driving;
 mod iterators;
 
 pub(crate) use cached::{is_kept_by_cache, CachedCall};
-pub(crate) use chains::chained;
+pub(crate) use chains::{chained, without_spent_items};
 pub(crate) use driving::{driven, is_first_hook};
 pub(crate) use iterators::{collected_into, is_aside, is_collection, kind_of, next_item, through_made};
 
@@ -81,6 +81,13 @@ pub(crate) enum Passage {
         when: bool,
         /// What it is worth then.
         value: Py<PyAny>,
+    },
+    /// This iterator keeps something of the frame's result, which is the next item, or decides on this one.
+    Kept {
+        /// The iterator.
+        by: Py<PyAny>,
+        /// The item, if the result is not it.
+        item: Option<Py<PyAny>>,
     },
 }
 

@@ -82,7 +82,7 @@ fn head_at(address: usize) -> Option<Head> {
 }
 
 /// Whether the word at this address can be read.
-fn is_mapped(address: usize) -> bool {
+pub(super) fn is_mapped(address: usize) -> bool {
     /// No memory is ever mapped there.
     const NOWHERE: usize = size_of::<Head>();
     static HERE: AtomicUsize = AtomicUsize::new(0);

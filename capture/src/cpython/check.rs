@@ -6,6 +6,7 @@
 
 use super::ffi::{_PyRuntime, PyInterpreterState_Get};
 use super::frame::Address;
+use super::frame_objects::FRAME_OF_OBJECT;
 use super::modules::import;
 use super::thread::ThreadState;
 use super::{
@@ -367,9 +368,6 @@ fn eval_frame(
     };
     confirmed.then_some(()).ok_or_else(|| wrong("eval_frame"))
 }
-
-/// `f_frame` of a frame object that has its frame elsewhere.
-const FRAME_OF_OBJECT: usize = 24;
 
 /// An address that could be one.
 fn plausible(address: usize) -> Option<Address> {

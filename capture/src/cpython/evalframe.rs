@@ -38,7 +38,29 @@ pub enum Next {
 /// Who knows which frames are to become captured ones.
 pub trait Resumer: Sync {
     /// Looks at a frame that starts (not one that an exception is thrown into).
-    fn enter<'py>(&self, py: Python<'py>, frame: RunningFrame<'py>) -> Next;
+    fn enter<'py>(&self, py: Python<'py>, starting: &mut Starting<'py>) -> Next;
+}
+
+/// A frame that starts.
+pub struct Starting<'py> {
+    frame: RunningFrame<'py>,
+    /// What is evaluated in its place, which nobody else may hold.
+    instead: Option<Bound<'py, PyAny>>,
+}
+
+impl<'py> Starting<'py> {
+    /// The frame that is to be evaluated.
+    pub fn frame(&self) -> RunningFrame<'py> {
+        self.frame
+    }
+
+    /// Has this frame evaluated, which may be another one than CPython has started.
+    pub fn evaluate(&mut self, frame: RunningFrame<'py>) {
+        if frame != self.frame {
+            self.instead = frame.frame_object();
+            self.frame = frame;
+        }
+    }
 }
 
 /// Why our function cannot be put in or taken out.
@@ -439,33 +461,14 @@ impl Evaluator for Resume {
 unsafe fn resume(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_int) -> *mut ffi::PyObject {
     // Ours may be taken out while the frames above this one run.
     let before = CALL_ON.load(Ordering::Relaxed);
-    let throw = if throw == 0 {
-        // SAFETY: CPython holds the GIL when it evaluates a frame, and the frame is alive.
-        let (py, running) = unsafe {
-            (
-                Python::assume_attached(),
-                RunningFrame::from_raw(frame).expect("a frame is given"),
-            )
-        };
-        let enter = || match RESUMER.get() {
-            Some(resumer) => resumer.enter(py, running),
-            None => Next::PassOn,
-        };
-        let next = catch_unwind(AssertUnwindSafe(enter))
-            .unwrap_or_else(|_| Next::Raise(PySystemError::new_err("pyteleport: a bug stopped the resume")));
-        match next {
-            Next::PassOn | Next::Run => 0,
-            Next::Raise(error) => {
-                error.restore(py);
-                1
-            }
-        }
-    } else {
-        throw
+    let (frame, throw, held) = match throw {
+        // SAFETY: passed on unchanged.
+        0 => unsafe { enter(frame) },
+        _ => (frame, throw, None),
     };
     // SAFETY: the frame goes to the evaluator that it would have gone to; what is stored is the
     // address of an eval-frame function.
-    unsafe {
+    let result = unsafe {
         stack_room::grant(thread.cast());
         if RECORDING.load(Ordering::Relaxed) {
             record(thread, frame, throw)
@@ -474,5 +477,38 @@ unsafe fn resume(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_i
         } else {
             signature::call(before, thread, frame, throw)
         }
+    };
+    if let Some(held) = held {
+        // SAFETY: CPython holds the GIL when an evaluator returns.
+        drop(held.into_bound(unsafe { Python::assume_attached() }));
     }
+    result
+}
+
+/// Offers a frame that starts to the [`Resumer`]: the frame that is to be evaluated, whether an exception is to be
+/// raised in it, and what keeps it alive if CPython does not.
+unsafe fn enter(frame: *mut c_void) -> (*mut c_void, c_int, Option<Py<PyAny>>) {
+    // SAFETY: CPython holds the GIL when it evaluates a frame, and the frame is alive.
+    let (py, frame) = unsafe {
+        (
+            Python::assume_attached(),
+            RunningFrame::from_raw(frame).expect("a frame is given"),
+        )
+    };
+    let mut starting = Starting { frame, instead: None };
+    let enter = || match RESUMER.get() {
+        Some(resumer) => resumer.enter(py, &mut starting),
+        None => Next::PassOn,
+    };
+    let next = catch_unwind(AssertUnwindSafe(enter))
+        .unwrap_or_else(|_| Next::Raise(PySystemError::new_err("pyteleport: a bug stopped the resume")));
+    let throw = match next {
+        Next::PassOn | Next::Run => 0,
+        Next::Raise(error) => {
+            error.restore(py);
+            1
+        }
+    };
+    let Starting { frame, instead } = starting;
+    (frame.address.raw(), throw, instead.map(Bound::unbind))
 }

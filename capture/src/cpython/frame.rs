@@ -179,6 +179,12 @@ impl<'py> RunningFrame<'py> {
         self.address.object(self.py(), CURRENT.frame.namespace)
     }
 
+    /// Puts another one.
+    pub fn set_namespace(self, namespace: Bound<'py, PyAny>) {
+        let value = Some(namespace.unbind());
+        self.address.replace(self.py(), CURRENT.frame.namespace, value);
+    }
+
     /// The instruction pointer as it stands, in code units; -1 before the first.
     pub fn raw_instruction(self) -> i32 {
         match CURRENT.frame.instruction {

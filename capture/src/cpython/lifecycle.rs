@@ -2,6 +2,7 @@
 
 use super::modules::import;
 use super::{CStack, CURRENT};
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::ffi;
@@ -184,4 +185,61 @@ pub fn replace_process(program: &OsStr, words: &[OsString]) {
         libc::fflush(core::ptr::null_mut());
         libc::execv(program.as_ptr(), pointers.as_ptr());
     }
+}
+
+/// Raises a signal in the calling thread, whose handler is one of CPython's.
+pub fn raise_signal(number: i32) {
+    // SAFETY: CPython handles the signal, by a note for later.
+    unsafe { libc::raise(number) };
+}
+
+/// The signals that have come for this thread and wait, as it holds them back.
+pub fn held_back() -> Vec<i32> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `sigpending` fills in the set, or fails and it is not looked at.
+    unsafe {
+        match libc::sigpending(set.as_mut_ptr()) {
+            0 => numbers_in(&set.assume_init()),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Has signals wait which this thread holds back.
+pub fn come_held_back(numbers: &[i32]) {
+    let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: a null set only asks for the mask, which is filled in or not looked at.
+    let held = unsafe {
+        match libc::pthread_sigmask(libc::SIG_BLOCK, core::ptr::null(), mask.as_mut_ptr()) {
+            0 => numbers_in(&mask.assume_init()),
+            _ => Vec::new(),
+        }
+    };
+    numbers
+        .iter()
+        .filter(|number| held.contains(number))
+        .for_each(|number| raise_signal(*number));
+}
+
+/// Forgets that these came, once each; there is no Python here any more.
+pub fn forget_held_back(numbers: &[i32]) {
+    let now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    for number in numbers {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: a set of one signal, and no wish to know more of it.
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            libc::sigaddset(set.as_mut_ptr(), *number);
+            libc::sigtimedwait(set.as_ptr(), core::ptr::null_mut(), &now);
+        }
+    }
+}
+
+fn numbers_in(set: &libc::sigset_t) -> Vec<i32> {
+    // SAFETY: a set that was filled in.
+    let has = |number: &i32| unsafe { libc::sigismember(set, *number) == 1 };
+    (1..=libc::SIGRTMAX()).filter(has).collect()
 }

@@ -23,10 +23,12 @@ mod field_kinds;
 mod field_table;
 pub mod fields;
 pub mod frame;
+mod frame_objects;
 mod further_stack;
 pub mod generator;
 pub mod hashes;
 pub mod lifecycle;
+pub(crate) mod lost_frames;
 pub mod making;
 pub mod modules;
 pub mod objects;
@@ -38,6 +40,7 @@ mod signature;
 pub mod slot;
 pub mod stack_room;
 pub mod thread;
+pub mod tripped;
 mod unwinding;
 mod v3_10;
 mod v3_11;
@@ -211,6 +214,8 @@ pub struct FrameLayout {
     pub owner: Owner,
     /// How a frame is told that was entered from C.
     pub activation: Activation,
+    /// `f_builtins`.
+    pub builtins: usize,
     /// `frame_obj`, where a frame is not an object itself.
     pub frame_object: Option<usize>,
 }

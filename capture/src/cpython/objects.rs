@@ -17,9 +17,6 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCode, PyDict, PyString, PyTuple, PyType};
 
-/// `tb_frame` of `PyTracebackObject`.
-const TRACEBACK_FRAME: usize = 24;
-
 /// `buffer`, `pos`, `read_end` and `raw_pos`… of `buffered`.
 mod buffered {
     pub const BUFFER: usize = 56;
@@ -34,18 +31,8 @@ mod text {
     pub const READ_NEWLINE: usize = 64;
 }
 
-/// Makes a traceback point at another frame object.
-pub fn set_traceback_frame(traceback: &Bound<'_, PyAny>, frame: Bound<'_, PyAny>) -> PyResult<()> {
-    // SAFETY: only looks at the object's type.
-    if unsafe { ffi::PyTraceBack_Check(traceback.as_ptr()) } == 0 {
-        return Err(PyTypeError::new_err("not a traceback"));
-    }
-    Address::of(traceback).replace(traceback.py(), TRACEBACK_FRAME, Some(frame.unbind()));
-    Ok(())
-}
-
 /// A frame object of this code that never ran and hangs below nothing.
-pub fn dead_frame<'py>(
+pub fn new_frame<'py>(
     code: &Bound<'py, PyCode>,
     globals: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyAny>> {

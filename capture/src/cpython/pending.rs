@@ -7,6 +7,7 @@
 
 use super::frame::RunningFrame;
 use super::probe;
+use super::tripped;
 use super::unwinding::{CallStack, Place};
 use pyo3::prelude::*;
 use std::collections::HashMap;
@@ -120,7 +121,7 @@ pub(super) fn leads(stack: &CallStack, from: usize, way: &[usize]) -> bool {
 fn learned(py: Python<'_>) -> PyResult<Option<&'static Learned>> {
     static LEARNED: OnceLock<Learned> = OnceLock::new();
     if LEARNED.get().is_none() {
-        if let Some(learned) = probe::learn(py)? {
+        if let Some(learned) = tripped::with_none_waiting(py, || probe::learn(py))? {
             // Somebody else may have come first: the same.
             let _first = LEARNED.set(learned);
         }

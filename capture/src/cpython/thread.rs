@@ -136,17 +136,6 @@ impl<'py> ThreadState<'py> {
             .set(offset, self.address.get::<c_int>(offset) + change);
     }
 
-    /// The frame object of a frame, made if need be.
-    pub fn frame_object_of(self, frame: RunningFrame<'py>, py: Python<'py>) -> Bound<'py, PyAny> {
-        frame.frame_object().unwrap_or_else(|| {
-            self.with_waiting(frame, || {
-                // SAFETY: the frame is complete and the thread's current one, which keeps its object; NULL
-                // only when there is no memory for one.
-                unsafe { Bound::from_borrowed_ptr(py, ffi::PyEval_GetFrame().cast()) }
-            })
-        })
-    }
-
     /// The innermost item of the stack of handled exceptions.
     pub fn handled(self) -> HandledItem {
         let raw = self.address.get(CURRENT.thread.exc_info);

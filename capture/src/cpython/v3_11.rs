@@ -141,6 +141,7 @@ pub const LAYOUT: Layout = Layout {
             shim: None,
         },
         activation: Activation::Flag(offset_of!(Frame, is_entry)),
+        builtins: offset_of!(Frame, f_builtins),
         frame_object: Some(offset_of!(Frame, frame_obj)),
     },
     generator: GeneratorLayout {

@@ -159,6 +159,7 @@ pub const LAYOUT: Layout = Layout {
             shim: Some(OWNED_BY_C_STACK),
         },
         activation: Activation::Shim,
+        builtins: offset_of!(Frame, f_builtins),
         frame_object: Some(offset_of!(Frame, frame_obj)),
         ..v3_11::LAYOUT.frame
     },

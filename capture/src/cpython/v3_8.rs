@@ -195,6 +195,7 @@ pub const LAYOUT: Layout = Layout {
             executing: Executing::Flag(offset_of!(Frame, f_executing)),
         },
         activation: Activation::Always,
+        builtins: offset_of!(Frame, f_builtins),
         frame_object: None,
     },
     generator: GeneratorLayout {

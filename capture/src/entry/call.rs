@@ -166,6 +166,7 @@ pub(super) fn explain_call<'py>(
         | Passage::AgainCached(_)
         | Passage::Repeat
         | Passage::Either { .. }
+        | Passage::Kept { .. }
         | Passage::Item { .. }
         | Passage::Import
             if caller.instruction.op == Op::CallFunctionEx && !unpacked_holds(caller)? =>

@@ -180,6 +180,7 @@ impl<'py> Caller<'_, 'py> {
             }
             Passage::AgainCached(cache) => self.with_operands(LiveEntry::AgainCached(cache)),
             Passage::Either { when, value } => self.with_operands(LiveEntry::Either { when, value }),
+            Passage::Kept { by, item } => self.with_operands(LiveEntry::Kept { by, item }),
             Passage::Item { items, decides } => self.with_operands(LiveEntry::Item {
                 items,
                 over: None,

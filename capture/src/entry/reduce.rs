@@ -47,7 +47,7 @@ pub(super) fn explain_reduce<'py>(
         true => (LiveEntry::OnTop, left),
         false => {
             let items = PyList::empty(py);
-            let left = boundary::chained(&items, &left)?;
+            let left = boundary::chained(&items, &boundary::without_spent_items(&left)?)?;
             (LiveEntry::First(items.into_any().unbind()), left)
         }
     };

@@ -65,6 +65,15 @@ fn handler<'py>(
     Ok(None)
 }
 
+/// Whether the callee is what the program has set for the signal that it was called with.
+pub(crate) fn is_handler<'py>(
+    py: Python<'py>,
+    frame: RunningFrame<'py>,
+    callee: &Callee<'py>,
+) -> PyResult<bool> {
+    Ok(handler(py, frame, callee)?.is_some())
+}
+
 /// More than a handler is bound to, and the two that it is called with.
 const MOST_ARGUMENTS: usize = 8;
 
