@@ -7,7 +7,9 @@ import harness
 import pytest
 
 ROOT = harness.HERE.parent
-EXAMPLE = re.compile(r"```python\n(# (\S+\.py)\n.*?)```\n(?:.*?)```\n\$ python (\S+\.py)\n(.*?)```\n", re.DOTALL)
+EXAMPLE = re.compile(
+    r"```python\n(# (\S+\.py)\n.*?)```\n(?:.*?)```\n\$ python (\S+\.py)\n(.*?)```\n", re.DOTALL
+)
 
 
 def examples():
@@ -24,7 +26,7 @@ def with_names(text):
     return re.sub(r"(?<=process )\d+", lambda found: names.setdefault(found[0], chr(65 + len(names))), text)
 
 
-@pytest.mark.parametrize(("name", "source", "shown"), examples())
+@pytest.mark.parametrize(("name", "source", "shown"), list(examples()))
 def test_an_example_runs_as_printed(tmp_path, name, source, shown):
     (tmp_path / name).write_text(source)
     process = harness.spawn([sys.executable, name], cwd=tmp_path)
