@@ -84,6 +84,7 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
                 objects,
                 tracebacks: graph.getattr("tracebacks")?.extract()?,
                 value,
+                cancelled: Vec::new(),
             },
             recording: extras.get_item("recording")?.extract()?,
             late: graph.unbind(),
@@ -101,9 +102,13 @@ fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
 
 /// The program goes on; from here on its exceptions are its own.
 fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
-    let Decoded { arrival, late, .. } = decoded;
-    if let Err(error) = late.bind(py).call_method0("begin") {
-        error.write_unraisable(py, None);
+    let Decoded {
+        mut arrival, late, ..
+    } = decoded;
+    let begun = late.bind(py).call_method0("begin");
+    match begun.and_then(|cancelled| cancelled.extract()) {
+        Ok(cancelled) => arrival.cancelled = cancelled,
+        Err(error) => error.write_unraisable(py, None),
     }
     drop(late);
     run(py, arrival, end);

@@ -27,6 +27,7 @@ use capture::morph::{self, Objects, Prepared, Start};
 use capture::snapshot::{Entry, Handled};
 use capture::waiting::{self, LiveEntry};
 use pyo3::prelude::*;
+use pyo3::types::PyInt;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -40,6 +41,8 @@ struct Resume {
     tracebacks: RefCell<Vec<(Py<PyAny>, usize)>>,
     /// What the call that stopped the program is worth.
     value: RefCell<Option<Py<PyAny>>>,
+    /// Tasks that are to be cancelled at their next step, which is not the one that is made again.
+    cancelled: RefCell<Vec<Py<PyAny>>>,
     /// The frame that has to start next.
     expected: Cell<Option<usize>>,
     /// Whether garbage was collected before: it is not while frames are rebuilt, as a finalizer
@@ -64,6 +67,8 @@ pub struct Arrival {
     pub tracebacks: Vec<(Py<PyAny>, usize)>,
     /// What the call that stopped the program is worth here.
     pub value: Py<PyAny>,
+    /// Tasks that run, and are to be cancelled at their next step.
+    pub cancelled: Vec<Py<PyAny>>,
 }
 
 /// Runs the program on, as the only thing on this thread's stack, and gives its end to `end`, which
@@ -77,6 +82,7 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
             objects,
             tracebacks,
             value,
+            cancelled,
         } = arrival;
         thread.with_own_handled(|item| {
             item.write(py, objects.handled(py, &handled));
@@ -85,6 +91,7 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
                 objects: RefCell::new(Some(objects)),
                 tracebacks: RefCell::new(tracebacks),
                 value: RefCell::new(Some(value)),
+                cancelled: RefCell::new(cancelled),
                 expected: Cell::new(None),
                 collecting: pause_collector(py),
             });
@@ -317,6 +324,12 @@ fn give_value(
 ) -> Next {
     abandon(py);
     let value = resume.value.take().unwrap_or_else(|| py.None());
+    for task in resume.cancelled.take() {
+        let one = PyInt::new(py, 1).into_any();
+        if let Err(error) = fields::write(task.bind(py), "task_must_cancel", Some(one)) {
+            return Next::Raise(error);
+        }
+    }
     // References that only the snapshot holds go now, before the program goes on.
     drop(resume.objects.take());
     drop(resume);
