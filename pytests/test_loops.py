@@ -466,3 +466,28 @@ def test_a_timer_fires_when_it_would_have(move):
     # A busy machine delays timers wherever they are: most of them are in time.
     assert sorted(late)[3] < 0.01, late
     assert 0 <= stood_still < 0.05, stood_still
+
+
+def test_anyio_on_this_loop(same):
+    pytest.importorskip("anyio")
+    same("""
+        import anyio
+        async def child(n, send):
+            async with send:
+                await anyio.sleep(0.03 * n)
+                await send.send(hop(n))
+        async def main():
+            send, receive = anyio.create_memory_object_stream(5)
+            async with anyio.create_task_group() as group:
+                for n in (3, 1, 2):
+                    group.start_soon(child, n, send.clone())
+                await send.aclose()
+                async with receive:
+                    async for n in receive:
+                        print("got", n)
+            with anyio.move_on_after(0.05) as scope:
+                hop()
+                await anyio.sleep(3600)
+            print(scope.cancel_called)
+        anyio.run(main)
+    """)

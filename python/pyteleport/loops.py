@@ -76,12 +76,15 @@ def part_of_loop(loop, name):
 def give_back_loops(taken):
     """Have this policy, and go on with the numbers of tasks."""
     from asyncio import events
+    from importlib import import_module
 
     policy, number = taken["policy"], taken["number"]
     if policy is not None:
         events._event_loop_policy = policy
     if number is not None:
         tasks.advance_names(number)
+    for module, name, items in taken["kept"]:
+        getattr(import_module(module), name).update(items)
     if taken["others"]:
         from asyncio.tasks import _py_register_task
 
@@ -152,6 +155,10 @@ def _kinds():
     return kinds
 
 
+# What libraries on top of asyncio know of tasks and loops: dictionaries with weak keys.
+_KEPT = (("anyio._backends._asyncio", "_task_states"), ("anyio.lowlevel", "_run_vars"))
+
+
 def take_loops():
     """What asyncio's modules know of loops and tasks, or None.
 
@@ -164,6 +171,12 @@ def take_loops():
         return None
     running, policy = events._get_running_loop(), events._event_loop_policy
     found = {"running": running, "policy": policy, "number": None, "current": None, "others": ()}
+    found["kept"] = [
+        (module, name, list(kept.items()))
+        for module, name in _KEPT
+        for kept in [getattr(sys.modules.get(module), name, None)]
+        if kept
+    ]
     module = sys.modules.get("asyncio.tasks")
     if module is None:
         return found
