@@ -217,7 +217,9 @@ def take_signals():
 
 
 def _known_loops():
-    events = sys.modules["asyncio.events"]
+    events = sys.modules.get("asyncio.events")
+    if events is None:
+        return ()
     local = getattr(events._event_loop_policy, "_local", None)
     return events._get_running_loop(), getattr(local, "_loop", None)
 
