@@ -7,7 +7,9 @@ import harness
 import pytest
 
 ROOT = harness.HERE.parent
-EXAMPLE = re.compile(r"```python\n(# (\S+\.py)\n.*?)```\n(?:.*?)```\n\$ python (\S+\.py)\n(.*?)```\n", re.DOTALL)
+EXAMPLE = re.compile(
+    r"```python\n(# (\S+\.py)\n.*?)```\n(?:.*?)```\n\$ python (\S+\.py)\n(.*?)```\n", re.DOTALL
+)
 
 
 def examples():

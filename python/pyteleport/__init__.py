@@ -11,7 +11,6 @@ from __future__ import annotations
 from . import builds as builds  # first: refuses what cannot be served
 from ._native import hook_status, install_hook, uninstall_hook
 from .api import bash_teleport, dump, fork, resume, teleport, tp_bash, tp_dummy, tp_shell
-from .api import bash_teleport, dump, resume, teleport, tp_bash, tp_dummy, tp_shell
 from .coroutines import ateleport
 from .errors import (
     BoundaryError,
