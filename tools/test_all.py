@@ -45,6 +45,7 @@ SUITES = {
         "refusals",
         "signals",
     ],
+    "loops": ["loops", "loop_tasks", "loop_refusals"],
     "exceptions": ["exceptions", "groups"],
     "objects": [
         *("graph", "objects", "iterators", "in_flight", "sets", "weakrefs", "descriptors", "views", "typing"),
@@ -67,6 +68,7 @@ QUICK = [
     "frames",
     "generators",
     "calls",
+    "loops",
     "exceptions",
     "objects",
     "hand-off",

@@ -89,6 +89,7 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
                 frame_objects: graph.getattr("frames")?.extract()?,
                 value,
                 signals: extras.get_item("signals")?.extract()?,
+                cancelled: Vec::new(),
             },
             recording: extras.get_item("recording")?.extract()?,
             held_back: extras.get_item("held back")?.extract()?,
@@ -108,13 +109,15 @@ fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
 /// The program goes on; from here on its exceptions are its own.
 fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
     let Decoded {
-        arrival,
+        mut arrival,
         late,
         held_back,
         ..
     } = decoded;
-    if let Err(error) = late.bind(py).call_method0("begin") {
-        error.write_unraisable(py, None);
+    let begun = late.bind(py).call_method0("begin");
+    match begun.and_then(|cancelled| cancelled.extract()) {
+        Ok(cancelled) => arrival.cancelled = cancelled,
+        Err(error) => error.write_unraisable(py, None),
     }
     come_held_back(&held_back);
     drop(late);

@@ -155,13 +155,16 @@ fn raw_of<'py>(buffer: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
+/// A module whose coroutines are part of the program that awaits them.
+const COROUTINES: &str = "pyteleport.coroutines";
+
 /// Whether a frame is one of pyteleport's.
 pub fn is_ours(frame: &RunningFrame<'_>) -> bool {
     let name = frame.globals().get_item("__name__");
     let name = name.and_then(|name| name.cast_into::<PyString>().map_err(PyErr::from));
     name.is_ok_and(|name| {
         name.to_str()
-            .is_ok_and(|name| name == "pyteleport" || name.starts_with("pyteleport."))
+            .is_ok_and(|name| name == "pyteleport" || name.starts_with("pyteleport.") && name != COROUTINES)
     })
 }
 

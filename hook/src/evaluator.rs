@@ -29,6 +29,7 @@ use capture::morph::{self, Objects, Prepared, Start};
 use capture::snapshot::{Entry, Handled};
 use capture::waiting::{self, LiveEntry};
 use pyo3::prelude::*;
+use pyo3::types::PyInt;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -45,6 +46,8 @@ struct Resume {
     value: RefCell<Option<Py<PyAny>>>,
     /// Signals whose handlers wait for the innermost one to return.
     signals: RefCell<Vec<i32>>,
+    /// Tasks that are to be cancelled at their next step, which is not the one that is made again.
+    cancelled: RefCell<Vec<Py<PyAny>>>,
     /// The frame that has to start next.
     expected: Cell<Option<usize>>,
     /// Whether garbage was collected before: it is not while frames are rebuilt, as a finalizer
@@ -71,6 +74,8 @@ pub struct Arrival {
     pub value: Py<PyAny>,
     /// Signals whose handlers wait for the innermost one to return.
     pub signals: Vec<i32>,
+    /// Tasks that run, and are to be cancelled at their next step.
+    pub cancelled: Vec<Py<PyAny>>,
 }
 
 /// Runs the program on, as the only thing on this thread's stack, and gives its end to `end`, which
@@ -85,6 +90,7 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
             frame_objects,
             value,
             signals,
+            cancelled,
         } = arrival;
         let by_index = |(object, index)| (index, object);
         let known_as = frame_objects.into_iter().map(by_index).collect();
@@ -96,6 +102,7 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
                 known_as: RefCell::new(known_as),
                 value: RefCell::new(Some(value)),
                 signals: RefCell::new(signals),
+                cancelled: RefCell::new(cancelled),
                 expected: Cell::new(None),
                 collecting: pause_collector(py),
             });
@@ -352,6 +359,12 @@ fn give_value(
 ) -> Next {
     abandon(py);
     let value = resume.value.take().unwrap_or_else(|| py.None());
+    for task in resume.cancelled.take() {
+        let one = PyInt::new(py, 1).into_any();
+        if let Err(error) = fields::write(task.bind(py), "task_must_cancel", Some(one)) {
+            return Next::Raise(error);
+        }
+    }
     // References that only the snapshot holds go now, before the program goes on.
     drop(resume.objects.take());
     // Where no handler is waited for, these have come in between.

@@ -2,13 +2,13 @@
 
 use crate::errors::payload_error;
 use capture::cpython::buffer::HeldBuffer;
-use capture::cpython::{fields, hashes, objects, sets};
+use capture::cpython::{fields, hashes, making, objects, sets};
 use capture::graph::{DecodeError, Decoder, Encoder, Piece, Seam};
 use capture::payload::records::RecordSource;
 use capture::payload::GraphReader;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PySet, PyString, PyTuple, PyWeakref, PyWeakrefMethods};
+use pyo3::types::{PyBytes, PyCFunction, PyDict, PySet, PyString, PyTuple, PyWeakref, PyWeakrefMethods};
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use std::sync::Mutex;
@@ -173,6 +173,21 @@ pub fn read_field<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Optio
 #[pyfunction]
 pub fn write_field(object: &Bound<'_, PyAny>, name: &str, value: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     fields::write(object, name, value)
+}
+
+/// An object of the same type in C as this one, with nothing in it yet.
+#[pyfunction]
+pub fn blank_like<'py>(specimen: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    making::blank_like(specimen)
+}
+
+/// The same function in C as this one, as a method of another receiver.
+#[pyfunction]
+pub fn bound_again<'py>(
+    function: &Bound<'py, PyCFunction>,
+    receiver: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    making::bound_again(function, receiver)
 }
 
 /// The dictionary of an object whose type does not show it; ``None`` if it has none.

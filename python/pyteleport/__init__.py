@@ -11,6 +11,7 @@ from __future__ import annotations
 from . import builds as builds  # first: refuses what cannot be served
 from ._native import hook_status, install_hook, uninstall_hook
 from .api import bash_teleport, dump, fork, resume, teleport, tp_bash, tp_dummy, tp_shell
+from .coroutines import ateleport
 from .errors import (
     BoundaryError,
     CaptureError,
@@ -32,6 +33,7 @@ __all__ = [
     "TeleportError",
     "TransportError",
     "UnmovableError",
+    "ateleport",
     "bash_teleport",
     "channel",
     "dump",

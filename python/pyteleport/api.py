@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from time import monotonic
 
 from . import _native, imports
 
@@ -172,6 +173,10 @@ def _extras(env, cwd, files, ship, ship_files):
     """What travels beside the program, as plain data."""
     import os
 
+    if "asyncio.events" in sys.modules:
+        from .loops import refuse_foreign
+
+        refuse_foreign()
     if ship:
         from .modules import chosen
 
@@ -189,6 +194,7 @@ def _extras(env, cwd, files, ship, ship_files):
             mode = os.fstat(file.fileno()).st_mode & 0o777
             taken.append((os.path.basename(os.fspath(path)), mode, file.read()))
     return {
+        "began": monotonic(),
         "env": env,
         "cwd": None if cwd is None else os.fspath(cwd),
         "files": taken,

@@ -216,14 +216,17 @@ def make_variable(name, *default):
     return ContextVar(name, default=default[0]) if default else ContextVar(name)
 
 
-def make_context(values):
-    """A context with these variables set."""
-    from contextvars import Context
+def make_context():
+    """A context in which no variable is set yet."""
+    from _contextvars import Context
 
-    context = Context()
+    return Context()
+
+
+def fill_context(context, values):
+    """Set these variables in a context."""
     for variable, value in values:
         context.run(variable.set, value)
-    return context
 
 
 def make_type_variable(kind, name, options):
@@ -265,39 +268,32 @@ def fill_local(thing, own):
     _local.__getattribute__(thing, "__dict__").update(own)
 
 
-def current_context():
-    """The context that is in force, which only its tokens lead to."""
+def base_context():
+    """The context that this thread has outside of all that its `Context.run` calls have entered."""
     from _contextvars import ContextVar
-    from gc import get_referents
 
     probe = ContextVar("probe")
     token = probe.set(None)
-    found = next((part for part in get_referents(token) if type(part).__name__ == "Context"), None)
+    found = _native.read_field(token, "tok_ctx")
     probe.reset(token)
-    return found
+    while True:
+        outer = _native.read_field(found, "ctx_prev")
+        if outer is None:
+            return found
+        found = outer
 
 
-def make_token(context, variable, missing, old, is_used):
-    """A token of a context, None for the one in force, that puts a variable back to its old value."""
-    from _contextvars import Context, Token
+def make_token(variable):
+    """A token of this variable, not filled."""
+    from _contextvars import Context
 
-    if is_used:  # and tells nothing but what is asked of it
-        return Context().run(_used_token, variable, missing, old)
-    if context is not None:
-        return context.run(make_token, None, variable, missing, old, False)
-    if missing:
-        if variable.get(Token) is not Token:
-            raise LookupError("%r has a value here, and a token says that it had none" % variable)
-        return variable.set(None)  # what it is set to comes later
-    outer = variable.set(old)
-    token = variable.set(old)
-    variable.reset(outer)
-    return token
+    return Context().run(variable.set, None)
 
 
-def _used_token(variable, missing, old):
+def fill_token(token, state):
+    """Let it put the variable back to its old value, in its context: None is that of the thread."""
+    context, missing, old, is_used = state
+    _native.write_field(token, "tok_ctx", base_context() if context is None else context)
     if not missing:
-        variable.set(old)
-    token = variable.set(None)
-    variable.reset(token)
-    return token
+        _native.write_field(token, "tok_oldval", old)
+    _native.write_field(token, "tok_used", is_used)

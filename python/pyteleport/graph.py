@@ -30,9 +30,11 @@ from . import (
     generators,
     imports,
     instances,
+    loops,
     modules,
     runtime,
     streams,
+    tasks,
 )
 from .errors import ResumeError, TeleportError
 
@@ -172,6 +174,7 @@ def _lower_limit(limit):
 
 
 def _encode(capture, extras, limit, collecting):
+    loops.began(extras.pop("began", None))
     streams.flush_streams()
     _take_files(extras)
     modules.choices.update(extras.pop("ship", None) or {})
@@ -281,8 +284,8 @@ class Arrival:
         runtime.settle(self._late)
 
     def begin(self):
-        """Start what must not come before the program: its timers."""
-        runtime.begin(self._late)
+        """Start what must not come before the program: its timers, and its event loop."""
+        return runtime.begin(self._late)
 
 
 def decode(decoder):
@@ -295,6 +298,7 @@ def decode(decoder):
     gc.disable()
     finder = modules.Finder()
     del files.problems[:]
+    del tasks.cancelled[:]
     try:
         arrival = _decode(decoder, finder)
     except TeleportError:
@@ -383,6 +387,7 @@ _COMPLETE = {
     "function": lambda _frames, *state: builders.fill_function(*state),
     "attributes": lambda _frames, thing, state: thing.__dict__.update(state),
     "registry": lambda _frames, *state: classes.register_all(*state),
+    "cancelled": lambda _frames, task: tasks.cancelled.append(task),
 }
 
 

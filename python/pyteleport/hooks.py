@@ -58,6 +58,20 @@ def give_back_async_hooks(taken):
     sys.set_coroutine_origin_tracking_depth(depth)
 
 
+def take_asyncgen_hooks(_pickler, found):
+    """What `sys.get_asyncgen_hooks()` has returned."""
+    return make_asyncgen_hooks, tuple(found)
+
+
+def make_asyncgen_hooks(*wanted):
+    """The same of these hooks."""
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(*wanted)
+    made = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(*hooks)
+    return made
+
+
 _NO_TRACER = "the frames that it follows are others at the peer; take it out before the move"
 
 

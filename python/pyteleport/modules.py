@@ -330,9 +330,10 @@ class Modules:
 
     def search(self, thing, places=None):
         """The persistent id of an object that is a global of a module that travels by name."""
+        own = {id(module) for module in self.by_value.values()}  # which may have other names, too
         for name in places or list(sys.modules):
             module = sys.modules.get(name)
-            if isinstance(module, ModuleType) and name not in self.by_value:
+            if isinstance(module, ModuleType) and name not in self.by_value and id(module) not in own:
                 for attribute, value in namespace_of(module).copy().items():
                     if value is thing and type(attribute) is str:
                         return ("a", name, attribute)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from . import builders, classes, imports
+from ._native import read_field
 
 __builtins__ = imports.BUILTINS
 
@@ -68,15 +69,13 @@ def take_local(_pickler, thing):
 
 def take_token(_pickler, token):
     """What puts a context variable back to what it was."""
-    from gc import get_referents
-
-    context = next((part for part in get_referents(token) if type(part).__name__ == "Context"), None)
-    if context is builders.current_context():
+    context = read_field(token, "tok_ctx")
+    if context is builders.base_context():
         context = None
-    is_used = "used" in repr(token).split(" var=")[0]
     old = token.old_value
     missing = old is type(token).MISSING
-    return builders.make_token, (context, token.var, missing, None if missing else old, is_used)
+    state = context, missing, None if missing else old, read_field(token, "tok_used")
+    return builders.make_token, (token.var,), state, None, None, builders.fill_token
 
 
 def take_variable(pickler, variable):
@@ -91,4 +90,5 @@ def take_variable(pickler, variable):
 
 
 def take_context(_pickler, context):
-    return builders.make_context, (list(context.items()),)
+    """A context, which nobody has entered at the peer yet."""
+    return builders.make_context, (), list(context.items()), None, None, builders.fill_context

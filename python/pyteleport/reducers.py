@@ -45,8 +45,10 @@ from . import (
     hooks,
     imports,
     instances,
+    loops,
     perthread,
     registered,
+    tasks,
     views,
     weak,
 )
@@ -167,6 +169,8 @@ def take_method(pickler, method):
 def take_builtin(pickler, function):
     """A function in C: by name, or a method of an object that travels."""
     receiver = function.__self__
+    if tasks.is_wakeup(function):
+        return tasks.make_wakeup, (receiver,)
     if receiver is None or issubclass(type(receiver), ModuleType):
         if pickler.modules.has(function, function.__module__, function.__qualname__):
             return classes.by_name(pickler, function)
@@ -309,11 +313,13 @@ TAKERS = {
     memoryview: views.take_view,
     type: classes.take_class,
     object: instances.take_bare,
+    tasks.Again: tasks.take_again,
     classes.Step: classes.take_step,
     classes.OwnNamespace: classes.take_own_namespace,
     FrameType: exceptions.take_frame,
     TracebackType: exceptions.take_traceback,
     hooks.Tracer: hooks.take_tracer,
+    type(sys.get_asyncgen_hooks()): hooks.take_asyncgen_hooks,
 }
 TAKERS.update((kind, take_view) for kind in _view_types())
 TAKERS.update(_nameless_iterators())
@@ -392,6 +398,11 @@ _UNNAMED = {
     ("builtins", "PyCapsule"): _later("arrays", "take_capsule"),
     ("builtins", "async_generator_asend"): generators.take_step,
     ("builtins", "async_generator_athrow"): generators.take_step,
+    ("_asyncio", "FutureIter"): tasks.take_future_iterator,
+    ("_asyncio", "TaskStepMethWrapper"): tasks.take_step,
+    ("builtins", "TaskStepMethWrapper"): tasks.take_step,
+    ("_asyncio", "TaskWakeupMethWrapper"): tasks.take_wakeup,
+    ("builtins", "TaskWakeupMethWrapper"): tasks.take_wakeup,
     ("builtins", "coroutine_wrapper"): generators.take_coroutine_wrapper,
     ("builtins", "anext_awaitable"): generators.take_anext,
     ("array", "arrayiterator"): _later("iterators", "take_over_array"),
@@ -461,6 +472,9 @@ def choose(pickler, cls):
         reader = getattr(sys.modules.get(module), "DecompressReader", None)
         if reader is not None and issubclass(cls, reader):
             return pickler.takers[reader]
+    taker = loops.choose(cls)
+    if taker is not None:
+        return taker
     local = sys.modules["_thread"]._local
     if issubclass(cls, local):
         return perthread.take_local

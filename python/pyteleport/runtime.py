@@ -15,11 +15,13 @@ import sys
 
 from . import (
     _native,
+    builders,
     changes,
     files,
     hooks,
     imports,
     libraries,
+    loops,
     modules,
     registered,
     registries,
@@ -216,7 +218,7 @@ def take_context_variables(pickler):
     if contextvars is None:
         return None
     values = []
-    for variable, value in contextvars.copy_context().items():
+    for variable, value in builders.base_context().items():
         if id(variable) in pickler.valued:
             continue
         if id(variable) in pickler.variables or pickler.modules.search(variable) is not None:
@@ -274,6 +276,7 @@ LATE = (
     ("locale", take_locale, give_back_locale),
     ("logging", take_logging, give_back_logging),
     ("reloading", take_reloading, give_back_reloading),
+    ("loops", loops.take_loops, loops.give_back_loops),
     ("csv", registries.take_csv, registries.give_back_csv),
     ("sqlite", registries.take_sqlite, registries.give_back_sqlite),
     ("defaults", registries.take_defaults, registries.give_back_defaults),
@@ -374,6 +377,7 @@ SETTLE = (
     ("last exception", hooks.take_last, hooks.give_back_last),
     ("async hooks", hooks.take_async_hooks, hooks.give_back_async_hooks),
     ("atexit", take_atexit, give_back_atexit),
+    ("signals of loops", loops.take_signals, loops.give_back_signals),
     ("signals", take_signals, give_back_signals),
 )
 
@@ -484,9 +488,14 @@ def give_back_late(found):
 
 
 def begin(found):
-    """What must not come earlier: the program goes on at once after this."""
+    """What must not come earlier: the program goes on at once after this.
+
+    Returns the tasks that are to be cancelled once the one that runs does so.
+    """
+    cancelled = loops.begin(found.get("loops"))
     if "timers" in found:
         timers.give_back_timers(found["timers"])
+    return cancelled
 
 
 def settle(found):

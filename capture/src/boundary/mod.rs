@@ -10,11 +10,13 @@ mod cached;
 mod chains;
 mod driving;
 mod iterators;
+mod steps;
 
 pub(crate) use cached::{is_kept_by_cache, CachedCall};
 pub(crate) use chains::{chained, without_spent_items};
 pub(crate) use driving::{driven, is_first_hook};
 pub(crate) use iterators::{collected_into, is_aside, is_collection, kind_of, next_item, through_made};
+pub(crate) use steps::{is_run_of_context, stepped};
 
 use crate::cpython::evalframe::recorded_instance;
 use crate::cpython::modules::import;
@@ -40,6 +42,8 @@ pub(crate) enum Passage {
         /// The generator.
         source: Py<PyAny>,
     },
+    /// The frame is that of a task's coroutine, which a call of the same with this alone enters again.
+    Step(Py<PyAny>),
     /// The frame's result is dropped, and the call is made again: it finds done what the frame did.
     Repeat,
     /// The frame's result is the call's, and the frame goes on when None is sent to this.
@@ -349,6 +353,9 @@ fn through_context<'py>(
     let Some((called, rest)) = operands.split_first() else {
         return Ok(None);
     };
+    if let Some(step) = steps::step_again(called, callee)? {
+        return Ok(Some(Passage::Step(step)));
+    }
     match passage(py, called, rest, callee)? {
         Passage::Value | Passage::Again => Ok(Some(Passage::Again)),
         _ => Ok(None),

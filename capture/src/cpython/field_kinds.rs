@@ -103,6 +103,12 @@ pub(super) fn is_the_c_type(kind: &Bound<'_, PyType>, name: &str) -> PyResult<bo
             return Ok(kind.is(&made_by("_typing", name)?));
         }
         "Connection" | "Cursor" | "Row" => return Ok(kind.is(&made_by("_sqlite3", name)?)),
+        "Context" => return Ok(kind.is(&made_by("_contextvars", name)?)),
+        "Future" | "Task" => return Ok(kind.is(&made_by("_asyncio", name)?)),
+        "FutureIter" | "TaskStepMethWrapper" | "TaskWakeupMethWrapper" => {
+            let specimens = import(py, "pyteleport.tasks")?;
+            return Ok(kind.is(&specimens.call_method1("type_of", (name,))?));
+        }
         "reversed" | "enumerate" | "zip" | "map" | "filter" | "property" | "classmethod" | "staticmethod"
         | "super" | "memoryview" => {
             return Ok(kind.is(&made_by("builtins", name)?));

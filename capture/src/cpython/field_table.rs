@@ -211,6 +211,14 @@ pub(super) const FIELDS: &[Field] = &[
     field("Token", "tok_oldval", Object, 32),
     field("Token", "tok_used", Int, 40),
     field("memoryview", "buf", Borrowed, 56),
+    field("Context", "ctx_prev", Object, 16),
+    // What asyncio waits with: the accelerator's own types.
+    field("Future", "fut_loop", Object, 16),
+    field("Task", "fut_loop", Object, 16),
+    field("FutureIter", "future", Object, 16),
+    field("TaskStepMethWrapper", "sw_task", Object, 16),
+    field("TaskStepMethWrapper", "sw_arg", Object, 24),
+    field("TaskWakeupMethWrapper", "ww_task", Object, 16),
     // What the methods of async generators, coroutines and `anext` give to be awaited.
     field("async_generator_asend", "ags_gen", Object, 16),
     field("async_generator_asend", "ags_sendval", Object, 24),

@@ -22,6 +22,8 @@ pub enum Holds {
     Int,
     /// A `char`.
     Byte,
+    /// A bit of an `int`, by its number.
+    Bit(u8),
     /// The address of an object that need not live any more.
     Address,
     /// A pointer to an array of `Py_ssize_t`, as many as this says.
@@ -175,7 +177,7 @@ impl Field {
     /// Whether objects of this size have it: some fields came with a micro release.
     fn fits(&self, size: usize) -> bool {
         let own = match self.holds {
-            Holds::Int => size_of::<i32>(),
+            Holds::Int | Holds::Bit(_) => size_of::<i32>(),
             Holds::Byte => 1,
             Holds::Values(_) | Holds::Marks(_) => 0,
             _ => WORD,
@@ -190,6 +192,7 @@ impl Field {
             Holds::Size => Some(at.get::<isize>(offset).into_pyobject(py)?.into_any()),
             Holds::Int => Some(at.get::<i32>(offset).into_pyobject(py)?.into_any()),
             Holds::Byte => Some(at.get::<u8>(offset).into_pyobject(py)?.into_any()),
+            Holds::Bit(bit) => Some((at.get::<u32>(offset) >> bit & 1).into_pyobject(py)?.into_any()),
             Holds::Address => Some(at.get::<usize>(offset).into_pyobject(py)?.into_any()),
             Holds::Sizes(count) => Some(PyList::new(py, read_sizes(at, offset, count)?)?.into_any()),
             Holds::Marks(groups) => {
@@ -225,6 +228,10 @@ impl Field {
             Holds::Size => at.set(offset, value.extract::<isize>()?),
             Holds::Int => at.set(offset, value.extract::<i32>()?),
             Holds::Byte => at.set(offset, value.extract::<u8>()?),
+            Holds::Bit(bit) => {
+                let others = at.get::<u32>(offset) & !(1 << bit);
+                at.set(offset, others | u32::from(value.is_truthy()?) << bit);
+            }
             Holds::Address => at.set(offset, value.extract::<usize>()?),
             Holds::Sizes(count) => write_sizes(at, offset, count, &value.extract::<Vec<isize>>()?)?,
             Holds::Marks(groups) => {

@@ -4,11 +4,12 @@
 //! printed by programs compiled against each.
 
 use super::ffi::PyMemberDescr_Type;
+use super::fields;
 use super::frame::Address;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyCFunction, PyList, PyString, PyTuple, PyType};
 
 /// How many references there are to an object, ours among them. Immortal ones have very many.
 pub fn references(object: &Bound<'_, PyAny>) -> isize {
@@ -131,6 +132,40 @@ pub fn bare_instance<'py>(class: &Bound<'py, PyType>) -> PyResult<Bound<'py, PyA
     }
     // Asked in Python it refuses a class that has a state in C.
     py.get_type::<PyAny>().call_method1("__new__", (class,))
+}
+
+/// An object of the same type in C as this one, with nothing in it yet. Its fields have to be written before anybody
+/// uses it.
+pub fn blank_like<'py>(specimen: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = specimen.py();
+    let known = ["sw_task", "ww_task"];
+    if !known.iter().any(|field| fields::has(specimen, field)) {
+        let kind = specimen.get_type();
+        return Err(PyTypeError::new_err(format!("a {kind} cannot be made blank")));
+    }
+    // SAFETY: a live type of asyncio's, whose instances are allocated like this by its module, are zeroed, and may hold
+    // NULL in all of their fields while nobody calls them.
+    unsafe {
+        let made = ffi::PyType_GenericAlloc(specimen.get_type_ptr(), 0);
+        Bound::from_owned_ptr_or_err(py, made)
+    }
+}
+
+/// `m_ml` of `PyCFunctionObject`.
+const FUNCTION_DEFINITION: usize = 16;
+
+/// The same function in C as this one, as a method of another receiver.
+pub fn bound_again<'py>(
+    function: &Bound<'py, PyCFunction>,
+    receiver: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let definition: *mut ffi::PyMethodDef = Address::of(function).get(FUNCTION_DEFINITION);
+    // SAFETY: the definition lies in the memory of its module, which is never unloaded; a method that takes a class
+    // besides is refused by the function itself.
+    unsafe {
+        let made = ffi::PyCFunction_NewEx(definition, receiver.as_ptr(), core::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(function.py(), made)
+    }
 }
 
 /// `d_type` and `d_member` of `PyMemberDescrObject`; the class whose instances have the slot, and what it is.

@@ -64,6 +64,23 @@ const COROUTINES: &[Field] = &[
     field("async_generator", "ag_running_async", Holds::Int, 104),
 ];
 
+/// Futures and tasks of asyncio (Modules/_asynciomodule.c), found by their addresses in a task of known parts.
+pub(super) const TASKS: &[Field] = &[
+    field("Future", "fut_cancelled_exc_type", Holds::Object, 120),
+    field("Future", "fut_cancelled_exc", Holds::Object, 128),
+    field("Future", "fut_cancelled_exc_traceback", Holds::Object, 136),
+    field("Task", "fut_cancelled_exc_type", Holds::Object, 120),
+    field("Task", "fut_cancelled_exc", Holds::Object, 128),
+    field("Task", "fut_cancelled_exc_traceback", Holds::Object, 136),
+    field("Future", "fut_exception_tb", Holds::Object, 56),
+    field("Task", "fut_exception_tb", Holds::Object, 56),
+    field("Task", "task_fut_waiter", Holds::Object, 152),
+    field("Task", "task_coro", Holds::Object, 160),
+    field("Task", "task_name", Holds::Object, 168),
+    field("Task", "task_context", Holds::Object, 176),
+    field("Task", "task_must_cancel", Holds::Int, 184),
+];
+
 /// What CPython 3.10 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 10 },
@@ -111,6 +128,7 @@ pub const LAYOUT: Layout = Layout {
         COROUTINES,
         PROPERTY,
         v3_8::DATABASE,
+        TASKS,
     ],
     ..v3_9::LAYOUT
 };

@@ -109,6 +109,20 @@ pub(super) const DATABASE: &[Field] = &[
     field("Cursor", "statement", Holds::Address, 72),
 ];
 
+/// Futures and tasks of asyncio (Modules/_asynciomodule.c), found by their addresses in a task of known parts.
+pub(super) const TASKS: &[Field] = &[
+    field("Future", "fut_cancelled_exc", Holds::Object, 120),
+    field("Task", "fut_cancelled_exc", Holds::Object, 120),
+    field("Future", "fut_exception_tb", Holds::Object, 56),
+    field("Task", "fut_exception_tb", Holds::Object, 56),
+    field("Task", "task_fut_waiter", Holds::Object, 128),
+    field("Task", "task_coro", Holds::Object, 136),
+    field("Task", "task_name", Holds::Object, 144),
+    field("Task", "task_context", Holds::Object, 152),
+    field("Task", "task_must_cancel", Holds::Int, 160),
+    field("Task", "task_num_cancels_requested", Holds::Int, 168),
+];
+
 /// What CPython 3.11 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 11 },
@@ -188,6 +202,7 @@ pub const LAYOUT: Layout = Layout {
         COROUTINES,
         SCANNER,
         DATABASE,
+        TASKS,
     ],
     published: &[],
 };

@@ -201,6 +201,7 @@ pub const LAYOUT: Layout = Layout {
         ALIAS,
         COROUTINES,
         DATABASE,
+        v3_11::TASKS,
     ],
     ..v3_11::LAYOUT
 };

@@ -75,6 +75,20 @@ pub(super) const BATCHED: &[Field] = &[field("batched", "strict", Holds::Byte, 3
 /// The GIL's two mutexes lie before the callbacks of `atexit`: by how much they are bigger than on x86-64.
 pub(super) const MUTEXES: usize = 2 * (size_of::<libc::pthread_mutex_t>() - 40);
 
+/// Futures and tasks of asyncio (Modules/_asynciomodule.c), found by their addresses in a task of known parts.
+pub(super) const TASKS: &[Field] = &[
+    field("Future", "fut_cancelled_exc", Holds::Object, 88),
+    field("Task", "fut_cancelled_exc", Holds::Object, 88),
+    field("Future", "fut_exception_tb", Holds::Object, 56),
+    field("Task", "fut_exception_tb", Holds::Object, 56),
+    field("Task", "task_fut_waiter", Holds::Object, 112),
+    field("Task", "task_coro", Holds::Object, 120),
+    field("Task", "task_name", Holds::Object, 128),
+    field("Task", "task_context", Holds::Object, 136),
+    field("Task", "task_must_cancel", Holds::Bit(2), 100),
+    field("Task", "task_num_cancels_requested", Holds::Int, 104),
+];
+
 /// What CPython 3.13 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 13 },
@@ -126,6 +140,7 @@ pub const LAYOUT: Layout = Layout {
         v3_8::ATHROW,
         v3_12::COROUTINES,
         v3_12::DATABASE,
+        TASKS,
     ],
     published: &[
         ("current_frame", 23, offset_of!(Thread, current_frame)),

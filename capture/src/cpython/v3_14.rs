@@ -51,6 +51,20 @@ pub(super) const MAP: &[Field] = &[field("map", "strict", Holds::Int, 32)];
 /// The annotations once they were evaluated, which asking for them would do.
 pub(super) const FUNCTION: &[Field] = &[field("function", "func_annotations", Holds::Object, 112)];
 
+/// Futures and tasks of asyncio (Modules/_asynciomodule.c), found by their addresses in a task of known parts.
+pub(super) const TASKS: &[Field] = &[
+    field("Future", "fut_cancelled_exc", Holds::Object, 88),
+    field("Task", "fut_cancelled_exc", Holds::Object, 88),
+    field("Future", "fut_exception_tb", Holds::Object, 56),
+    field("Task", "fut_exception_tb", Holds::Object, 56),
+    field("Task", "task_fut_waiter", Holds::Object, 120),
+    field("Task", "task_coro", Holds::Object, 128),
+    field("Task", "task_name", Holds::Object, 136),
+    field("Task", "task_context", Holds::Object, 144),
+    field("Task", "task_must_cancel", Holds::Bit(18), 108),
+    field("Task", "task_num_cancels_requested", Holds::Int, 112),
+];
+
 /// What CPython 3.14 answers.
 pub const LAYOUT: Layout = Layout {
     release: Release { major: 3, minor: 14 },
@@ -99,6 +113,7 @@ pub const LAYOUT: Layout = Layout {
         v3_8::ATHROW,
         v3_12::COROUTINES,
         v3_12::DATABASE,
+        TASKS,
     ],
     published: &[
         ("current_frame", 26, thread::CURRENT_FRAME),

@@ -98,6 +98,7 @@ pub const LAYOUT: Layout = Layout {
         v3_12::COROUTINES,
         ATHROW,
         DATABASE,
+        v3_14::TASKS,
     ],
     published: &[
         ("current_frame", 26, thread::CURRENT_FRAME),

@@ -127,7 +127,7 @@ pub(super) const RANGES: &[Field] = &[
 pub(super) const SCANNER: &[Field] = &[field("SRE_Scanner", "must_advance", Holds::Int, 196)];
 
 /// Whether a property's text is that of its getter.
-const PROPERTY: &[Field] = &[field("property", "getter_doc", Holds::Int, 48)];
+pub(super) const PROPERTY: &[Field] = &[field("property", "getter_doc", Holds::Int, 48)];
 
 /// Fields of coroutines and async generators behind those that they share with generators.
 pub(super) const COROUTINES: &[Field] = &[
@@ -152,6 +152,15 @@ pub(super) const DATABASE: &[Field] = &[
     field("Connection", "progress", Holds::Address, 136),
     field("Connection", "authorizer", Holds::Address, 144),
     field("Cursor", "next_row", Holds::Address, 96),
+];
+
+/// Futures and tasks of asyncio (Modules/_asynciomodule.c), found by their addresses in a task of known parts.
+pub(super) const TASKS: &[Field] = &[
+    field("Task", "task_fut_waiter", Holds::Object, 104),
+    field("Task", "task_coro", Holds::Object, 112),
+    field("Task", "task_name", Holds::Object, 120),
+    field("Task", "task_context", Holds::Object, 128),
+    field("Task", "task_must_cancel", Holds::Int, 136),
 ];
 
 /// What CPython 3.8 answers.
@@ -221,6 +230,8 @@ pub const LAYOUT: Layout = Layout {
     eval_frame: EvalFrame::Field(EVAL_FRAME),
     signals: SignalChecks::AtTop,
     atexit: Atexit::ModuleState,
-    fields: &[CYCLE, COROUTINES, ATHROW, SCANNER, PROPERTY, RANGES, DATABASE],
+    fields: &[
+        CYCLE, COROUTINES, ATHROW, SCANNER, PROPERTY, RANGES, DATABASE, TASKS,
+    ],
     published: &[],
 };

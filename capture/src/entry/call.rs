@@ -89,6 +89,18 @@ impl<'py> CallOperands<'py> {
     }
 }
 
+/// The place of the arguments that were unpacked for a call, where no keywords were.
+fn unpacked_place(caller: &Caller<'_, '_>) -> Option<usize> {
+    if caller.instruction.op != Op::CallFunctionEx || caller.instruction.arg & 1 != 0 {
+        return None;
+    }
+    let above = match CURRENT.operands.calls {
+        CallShape::CallableFirstKeywordsLast => 1,
+        CallShape::MethodFirst | CallShape::CallableFirst => 0,
+    };
+    caller.expected.checked_sub(above + 1)
+}
+
 /// Whether a receiver beside this callable was put there by the instruction that loaded it.
 ///
 /// From 3.13 on the place for it is just below the arguments, and a callable that adds one argument in
@@ -100,7 +112,7 @@ fn takes_receiver(callable: &Bound<'_, PyAny>) -> bool {
     }
 }
 
-/// The object whose `throw` is called.
+/// The object whose `throw` is called, or the coroutine of a task that makes a step.
 pub(crate) fn thrower<'py>(caller: &Caller<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let is_call = matches!(
         caller.instruction.op,
@@ -111,6 +123,12 @@ pub(crate) fn thrower<'py>(caller: &Caller<'_, 'py>) -> PyResult<Option<Bound<'p
         false => None,
     };
     let Some(operands) = operands else { return Ok(None) };
+    if boundary::is_run_of_context(&operands.callable)? {
+        return match operands.arguments.first() {
+            Some(called) => boundary::stepped(called),
+            None => Ok(None),
+        };
+    }
     let name = operands.callable.getattr_opt("__name__")?;
     match name.is_some_and(|name| name.eq("throw").unwrap_or(false)) {
         true => operands.owner(),
@@ -169,9 +187,20 @@ pub(super) fn explain_call<'py>(
         | Passage::Kept { .. }
         | Passage::Item { .. }
         | Passage::Import
+        | Passage::Step(_)
             if caller.instruction.op == Op::CallFunctionEx && !unpacked_holds(caller)? =>
         {
             Err(unpacked(callable))
+        }
+        Passage::Step(step) => {
+            // Whoever waits for the loop's own handles unpacks what they call, and what to call it with.
+            let place =
+                unpacked_place(caller).ok_or_else(|| Refusal::Boundary(boundary::name_of(callable)))?;
+            let arguments = PyTuple::new(caller.py, [step])?.into_any().unbind();
+            Ok(Explained {
+                given_back: Some((place, arguments)),
+                ..caller.again()?
+            })
         }
         Passage::Print => {
             let positional = operands.arguments.len() - operands.keywords;

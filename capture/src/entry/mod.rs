@@ -195,7 +195,7 @@ impl<'py> Caller<'_, 'py> {
                 self.without_operands(LiveEntry::Rest { rest, step: 0, with }, self.below_result())
             }
             Passage::Names(made) => class::explain_names(self, callee, made.into_bound(self.py)),
-            Passage::Cached(_) | Passage::Closed | Passage::Class | Passage::Print => {
+            Passage::Cached(_) | Passage::Closed | Passage::Class | Passage::Print | Passage::Step(_) => {
                 Err(Refusal::Unexplained)
             }
             Passage::Sent(driver) => self.without_operands(LiveEntry::Sent(driver), self.below_result()),
