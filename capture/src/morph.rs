@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 /// The objects of a snapshot on this side, by their [`ObjectId`].
 pub struct Objects {
-    objects: Vec<Py<PyAny>>,
+    objects: Arc<Vec<Py<PyAny>>>,
     /// Frame objects of frames that are there again and that frames further in refer to.
     frames: RefCell<HashMap<u32, Py<PyAny>>>,
 }
@@ -31,7 +31,15 @@ impl Objects {
     /// The decoded list.
     pub fn new(objects: Vec<Py<PyAny>>) -> Self {
         Self {
-            objects,
+            objects: Arc::new(objects),
+            frames: RefCell::default(),
+        }
+    }
+
+    /// The same objects for another stack.
+    pub fn share(&self) -> Self {
+        Self {
+            objects: self.objects.clone(),
             frames: RefCell::default(),
         }
     }
@@ -179,10 +187,16 @@ pub struct Prepared {
 /// The frames whose frame objects are in slots of frames further in.
 fn frames_referred_to(snapshot: &Snapshot) -> Result<HashSet<u32>, MorphError> {
     let mut found = HashSet::new();
+    let (mut first, mut stacks) = (0, snapshot.stacks.iter());
+    let mut end = 0;
     for (frame, state) in snapshot.frames.iter().enumerate() {
+        while frame == end {
+            let Some(stack) = stacks.next() else { break };
+            (first, end) = (frame, frame + stack.frames as usize);
+        }
         for slot in state.slots.iter().chain(&state.stack) {
             match *slot {
-                Slot::Frame(other) if (other as usize) < frame => found.insert(other),
+                Slot::Frame(other) if (first..frame).contains(&(other as usize)) => found.insert(other),
                 Slot::Frame(other) => {
                     let what = format!("it refers to frame {other}, which is not there before it");
                     return Err(MorphError::Misfit { frame, what });
@@ -194,12 +208,43 @@ fn frames_referred_to(snapshot: &Snapshot) -> Result<HashSet<u32>, MorphError> {
     Ok(found)
 }
 
-/// Checks a decoded snapshot against the code that came with it.
-pub fn prepare(py: Python<'_>, snapshot: &Snapshot, objects: &Objects) -> Result<Vec<Prepared>, MorphError> {
-    let last = snapshot.frames.len().wrapping_sub(1);
+/// Checks a decoded snapshot against the code that came with it; the frames of each stack.
+pub fn prepare(
+    py: Python<'_>,
+    snapshot: &Snapshot,
+    objects: &Objects,
+) -> Result<Vec<Vec<Prepared>>, MorphError> {
     let referred = frames_referred_to(snapshot)?;
-    let mut prepared: Vec<Prepared> = Vec::with_capacity(snapshot.frames.len());
-    for (index, state) in snapshot.frames.iter().enumerate() {
+    let mut stacks = Vec::with_capacity(snapshot.stacks.len());
+    let mut first = 0;
+    for stack in &snapshot.stacks {
+        let end = (stack.frames as usize).checked_add(first);
+        let states = end.and_then(|end| snapshot.frames.get(first..end));
+        let states = states.ok_or_else(|| MorphError::Misfit {
+            frame: first,
+            what: "there are fewer frames than the stacks have".into(),
+        })?;
+        stacks.push(prepare_stack(py, states, first, &referred, objects)?);
+        first += states.len();
+    }
+    if stacks.is_empty() || first != snapshot.frames.len() {
+        let what = "there are no frames, or some that belong to no stack".into();
+        return Err(MorphError::Misfit { frame: first, what });
+    }
+    Ok(stacks)
+}
+
+fn prepare_stack(
+    py: Python<'_>,
+    states: &[FrameState],
+    first: usize,
+    referred: &HashSet<u32>,
+    objects: &Objects,
+) -> Result<Vec<Prepared>, MorphError> {
+    let last = states.len().wrapping_sub(1);
+    let mut prepared: Vec<Prepared> = Vec::with_capacity(states.len());
+    for (at, state) in states.iter().enumerate() {
+        let index = first + at;
         let mut frame = prepare_frame(py, state, objects, index)?;
         frame.is_referred_to = referred.contains(&(index as u32));
         let follows_again = prepared
@@ -215,14 +260,14 @@ pub fn prepare(py: Python<'_>, snapshot: &Snapshot, objects: &Objects) -> Result
         if matches!(frame.start, Start::Generator(_)) && !follows_again && !goes_on {
             return Err(misfit("it belongs to a generator that nobody waits for"));
         }
-        if index == last && state.entry.is_again() {
+        if at == last && state.entry.is_again() {
             return Err(misfit("the call that stopped the program cannot be made again"));
         }
         prepared.push(frame);
     }
     if prepared.is_empty() {
         return Err(MorphError::Misfit {
-            frame: 0,
+            frame: first,
             what: "there are no frames".into(),
         });
     }

@@ -7,7 +7,8 @@ use crate::cpython::frame::RunningFrame;
 use crate::snapshot::Rest;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{current, ThreadId};
 
 /// An [`Entry`](crate::snapshot::Entry) with its object at hand.
 #[derive(Debug)]
@@ -127,6 +128,7 @@ impl LiveEntry {
 
 /// A frame that waits.
 struct Waiting {
+    thread: ThreadId,
     frame: usize,
     /// The frame that it waits for, once there is one.
     callee: Option<usize>,
@@ -135,65 +137,78 @@ struct Waiting {
     called: Option<(Py<PyAny>, Py<PyTuple>)>,
 }
 
-thread_local! {
-    /// The calling thread's waiting frames, outermost first.
-    static WAITING: RefCell<Vec<Waiting>> = const { RefCell::new(Vec::new()) };
+/// The waiting frames of all threads, outermost first. Only held for moments, with the GIL, and never while
+/// anything of Python's runs.
+static WAITING: Mutex<Vec<Waiting>> = Mutex::new(Vec::new());
+
+fn all() -> MutexGuard<'static, Vec<Waiting>> {
+    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The place of the calling thread's innermost one.
+fn innermost(waiting: &[Waiting]) -> Option<usize> {
+    let own = current().id();
+    waiting.iter().rposition(|waiting| waiting.thread == own)
 }
 
 /// Notes that `frame` waits; undone by [`pop`].
 pub fn push(frame: RunningFrame<'_>, entry: LiveEntry) {
-    let frame = Waiting {
-        frame: frame.id(),
-        callee: None,
-        entry,
-        called: None,
-    };
-    WAITING.with_borrow_mut(|waiting| waiting.push(frame));
+    push_waiting(frame, entry, None);
 }
 
 /// Notes that `frame` waits for what calling `called` with these arguments enters; undone by [`pop`].
 pub fn push_called(frame: RunningFrame<'_>, entry: LiveEntry, called: Py<PyAny>, arguments: Py<PyTuple>) {
-    let frame = Waiting {
+    push_waiting(frame, entry, Some((called, arguments)));
+}
+
+fn push_waiting(frame: RunningFrame<'_>, entry: LiveEntry, called: Option<(Py<PyAny>, Py<PyTuple>)>) {
+    all().push(Waiting {
+        thread: current().id(),
         frame: frame.id(),
         callee: None,
         entry,
-        called: Some((called, arguments)),
-    };
-    WAITING.with_borrow_mut(|waiting| waiting.push(frame));
+        called,
+    });
 }
 
 /// Notes that the innermost waiting frame waits for this one, if it waits for none yet.
 pub fn started(callee: RunningFrame<'_>) {
-    WAITING.with_borrow_mut(|waiting| {
-        if let Some(last) = waiting.last_mut().filter(|last| last.called.is_none()) {
-            last.callee.get_or_insert(callee.id());
-        }
-    });
+    let mut waiting = all();
+    let last = innermost(&waiting).map(|last| &mut waiting[last]);
+    if let Some(last) = last.filter(|last| last.called.is_none()) {
+        last.callee.get_or_insert(callee.id());
+    }
 }
 
 /// Ends what the last [`push`] began, and gives the entry back.
 pub fn pop() -> Option<LiveEntry> {
-    WAITING
-        .with_borrow_mut(|waiting| waiting.pop())
-        .map(|last| last.entry)
+    let last = {
+        let mut waiting = all();
+        innermost(&waiting).map(|last| waiting.remove(last))
+    };
+    last.map(|last| last.entry)
 }
 
 /// The generators that the innermost waiting frame closes, if that is what it does.
 pub fn innermost_closed(py: Python<'_>) -> Option<Py<PyAny>> {
-    WAITING.with_borrow(|waiting| match &waiting.last()?.entry {
+    let waiting = all();
+    match &waiting[innermost(&waiting)?].entry {
         LiveEntry::Closed(path) => Some(path.clone_ref(py)),
         _ => None,
-    })
+    }
 }
 
 /// Notes that the innermost waiting frame waits for another frame now.
 pub fn wait_for(callee: Option<RunningFrame<'_>>, entry: LiveEntry) {
-    let before = WAITING.with_borrow_mut(|waiting| {
-        let last = waiting.last_mut()?;
-        last.callee = callee.map(RunningFrame::id);
-        Some(core::mem::replace(&mut last.entry, entry))
-    });
-    // Its objects go when nothing is borrowed.
+    let before = {
+        let mut waiting = all();
+        innermost(&waiting).map(|last| {
+            let last = &mut waiting[last];
+            last.callee = callee.map(RunningFrame::id);
+            core::mem::replace(&mut last.entry, entry)
+        })
+    };
+    // Its objects go when nothing is held.
     drop(before);
 }
 
@@ -211,16 +226,15 @@ pub enum Found {
 
 /// Looks for `frame` among those that wait.
 pub fn entry_of(py: Python<'_>, frame: RunningFrame<'_>, callee: RunningFrame<'_>) -> Found {
-    WAITING.with_borrow(
-        |waiting| match waiting.iter().rev().find(|waiting| waiting.frame == frame.id()) {
-            None => Found::NotWaiting,
-            Some(Waiting {
-                entry,
-                called: Some((called, arguments)),
-                ..
-            }) => Found::Called(entry.clone_ref(py), called.clone_ref(py), arguments.clone_ref(py)),
-            Some(found) if found.callee == Some(callee.id()) => Found::Entry(found.entry.clone_ref(py)),
-            Some(_) => Found::ForAnother,
-        },
-    )
+    let waiting = all();
+    match waiting.iter().rev().find(|waiting| waiting.frame == frame.id()) {
+        None => Found::NotWaiting,
+        Some(Waiting {
+            entry,
+            called: Some((called, arguments)),
+            ..
+        }) => Found::Called(entry.clone_ref(py), called.clone_ref(py), arguments.clone_ref(py)),
+        Some(found) if found.callee == Some(callee.id()) => Found::Entry(found.entry.clone_ref(py)),
+        Some(_) => Found::ForAnother,
+    }
 }
