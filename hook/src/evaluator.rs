@@ -29,6 +29,7 @@ use capture::waiting::{self, LiveEntry};
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A stack that is being brought back.
 struct Resume {
@@ -42,10 +43,24 @@ struct Resume {
     value: RefCell<Option<Py<PyAny>>>,
     /// The frame that has to start next.
     expected: Cell<Option<usize>>,
-    /// Whether garbage was collected before: it is not while frames are rebuilt, as a finalizer
-    /// would run in the middle of a call that is made again.
+    /// The number of its first frame among those of all stacks.
+    first: usize,
+}
+
+/// Garbage is not collected while frames are rebuilt: a finalizer would run in the middle of a call that is
+/// made again.
+struct Rebuilding {
+    /// How many stacks are.
+    stacks: usize,
+    /// Whether garbage was collected before.
     collecting: bool,
 }
+
+/// Only touched with the GIL held.
+static REBUILDING: Mutex<Rebuilding> = Mutex::new(Rebuilding {
+    stacks: 0,
+    collecting: false,
+});
 
 thread_local! {
     /// Owned by [`run`], which sets it and whose last frame takes it away.
@@ -56,6 +71,8 @@ thread_local! {
 pub struct Arrival {
     /// The frames, checked.
     pub frames: Vec<Prepared>,
+    /// The number of the first among those of all stacks.
+    pub first: usize,
     /// The exception that the outermost runs under.
     pub handled: Handled,
     /// The objects.
@@ -66,13 +83,13 @@ pub struct Arrival {
     pub value: Py<PyAny>,
 }
 
-/// Runs the program on, as the only thing on this thread's stack, and gives its end to `end`, which
-/// runs there too.
-pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -> !) {
+/// Runs a stack on, as the only thing on this thread's, and gives its end to `end`, which runs there too.
+pub fn run<T>(py: Python<'_>, arrival: Arrival, end: impl FnOnce(Python<'_>, PyResult<()>) -> T) -> T {
     let thread = ThreadState::current(py);
     thread.with_empty_stack(|| {
         let Arrival {
             frames,
+            first,
             handled,
             objects,
             tracebacks,
@@ -82,16 +99,14 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
             item.write(py, objects.handled(py, &handled));
             let resume = Rc::new(Resume {
                 frames,
+                first,
                 objects: RefCell::new(Some(objects)),
                 tracebacks: RefCell::new(tracebacks),
                 value: RefCell::new(Some(value)),
                 expected: Cell::new(None),
-                collecting: pause_collector(py),
             });
             RESUME.set(Some(resume.clone()));
-            let result = evalframe::start_resuming(py, &StackResumer)
-                .map_err(|error| raise(py, "ResumeError", error.to_string()))
-                .and_then(|()| start(py, resume, 0));
+            let result = begin(py).and_then(|()| start(py, resume, 0));
             // If the innermost frame was never reached: nothing may hold objects past the end.
             abandon(py);
             end(py, result.map(drop))
@@ -99,11 +114,35 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
     })
 }
 
+fn rebuilding() -> MutexGuard<'static, Rebuilding> {
+    REBUILDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Begins to wait for frames.
+fn begin(py: Python<'_>) -> PyResult<()> {
+    let collecting = pause_collector(py);
+    {
+        let mut rebuilding = rebuilding();
+        if rebuilding.stacks == 0 {
+            rebuilding.collecting = collecting;
+        }
+        rebuilding.stacks += 1;
+    }
+    evalframe::start_resuming(py, &StackResumer).map_err(|error| raise(py, "ResumeError", error.to_string()))
+}
+
 /// Stops waiting for frames.
 fn abandon(py: Python<'_>) {
+    if RESUME.take().is_none() {
+        return;
+    }
     evalframe::stop_resuming(py);
-    let collecting = RESUME.take().is_some_and(|resume| resume.collecting);
-    if collecting {
+    let collects = {
+        let mut rebuilding = rebuilding();
+        rebuilding.stacks -= 1;
+        rebuilding.stacks == 0 && rebuilding.collecting
+    };
+    if collects {
         // It was there when it was paused.
         let _there = import(py, "gc").and_then(|gc| gc.call_method0("enable"));
     }
@@ -255,7 +294,7 @@ fn take_over(py: Python<'_>, frame: RunningFrame<'_>, resume: Rc<Resume>, index:
             .and_then(|()| adopt_tracebacks(py, frame, &resume, index));
         if prepared.is_referred_to {
             let object = ThreadState::current(py).frame_object_of(frame, py);
-            objects.keep_frame(index, object.unbind());
+            objects.keep_frame(resume.first + index, object.unbind());
         }
         if let Err(error) = morphed {
             return Next::Raise(error);
@@ -327,7 +366,9 @@ fn give_value(
 fn adopt_tracebacks(py: Python<'_>, frame: RunningFrame<'_>, resume: &Resume, index: usize) -> PyResult<()> {
     let mine = {
         let mut tracebacks = resume.tracebacks.borrow_mut();
-        let (mine, others) = tracebacks.drain(..).partition(|(_, owner)| *owner == index);
+        let (mine, others) = tracebacks
+            .drain(..)
+            .partition(|(_, owner)| *owner == resume.first + index);
         *tracebacks = others;
         mine
     };

@@ -19,6 +19,7 @@ mod meanwhile;
 mod patches;
 mod rest;
 mod tail;
+mod threads;
 mod times;
 
 use pyo3::prelude::*;
@@ -54,6 +55,8 @@ mod _native {
     use super::install::{check_interpreter, hook_status, install_hook, uninstall_hook};
     #[pymodule_export]
     use super::patches::own_values;
+    #[pymodule_export]
+    use super::threads::{abandon_threads, close_gate, key_of_local, ThreadStack};
     #[pymodule_export]
     use super::times::last_move_times;
 }
