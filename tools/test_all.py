@@ -52,6 +52,7 @@ SUITES = {
         *("arrays", "hashes", "modules", "registries", "stores"),
     ],
     "libraries": ["libraries"],
+    "threads": ["threads"],
     "chains": ["chain", "benchmarks"],
     "hand-off": ["handoff", "streams", "start", "end", "ssh", "targets", "onward", "leaks"],
     "hook": ["hook", "unseen", "builds"],

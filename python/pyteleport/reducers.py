@@ -47,6 +47,7 @@ from . import (
     instances,
     perthread,
     registered,
+    threads,
     views,
     weak,
 )
@@ -314,6 +315,7 @@ TAKERS = {
     FrameType: exceptions.take_frame,
     TracebackType: exceptions.take_traceback,
     hooks.Tracer: hooks.take_tracer,
+    threads.SavedState: threads.take_saved,
 }
 TAKERS.update((kind, take_view) for kind in _view_types())
 TAKERS.update(_nameless_iterators())
@@ -328,6 +330,7 @@ _BY_MODULE = {
         ("LockType", perthread.take_lock),
         ("RLock", perthread.take_rlock),
         ("_local", perthread.take_local),
+        ("_ThreadHandle", threads.take_handle),
     ),
     "_contextvars": (
         ("ContextVar", perthread.take_variable),
