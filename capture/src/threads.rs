@@ -178,6 +178,17 @@ impl<'py> Stopped<'py> {
         if self.parking.is_parked(thread) {
             return Ok(Ok(Stand::Parked));
         }
+        let info = CodeInfo::of(&frame.code())?;
+        let Ok(position) = Position::of(frame, &info) else {
+            return Ok(Err(None));
+        };
+        let caller = position.caller(py, frame, &info);
+        // The kernel is asked of those alone that may be waiting: most others wait for the GIL.
+        let wait = wait_of(&caller)?;
+        let does = || Ok::<_, CaptureError>(Some((c_function(&caller)?, site_of(frame, &info))));
+        if wait.is_none() {
+            return Ok(Err(does()?));
+        }
         let native = thread.native_id();
         let native = native.or_else(|| natives.get(&thread.ident()).copied());
         let call = match native.map(doing) {
@@ -188,14 +199,9 @@ impl<'py> Stopped<'py> {
             },
             _ => None,
         };
-        let info = CodeInfo::of(&frame.code())?;
-        let Ok(position) = Position::of(frame, &info) else {
-            return Ok(Err(None));
-        };
-        let caller = position.caller(py, frame, &info);
-        match (call, wait_of(&caller)?) {
-            (Some(call), Some(_)) => Ok(Ok(Stand::Waits(call))),
-            _ => Ok(Err(Some((c_function(&caller)?, site_of(frame, &info))))),
+        match call {
+            Some(call) => Ok(Ok(Stand::Waits(call))),
+            None => Ok(Err(does()?)),
         }
     }
 
