@@ -53,6 +53,7 @@ SUITES = {
         *("arrays", "hashes", "modules", "registries", "stores"),
     ],
     "libraries": ["libraries"],
+    "threads": ["threads"],
     "chains": ["chain", "benchmarks"],
     "hand-off": ["handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "docs", "leaks"],
     "hook": ["hook", "unseen", "builds"],

@@ -1,7 +1,7 @@
 //! Snapshots to measure with.
 
 use capture::payload::{BuildIdentity, Header};
-use capture::snapshot::{Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
+use capture::snapshot::{Entry, FrameState, Handled, ObjectId, Slot, Snapshot, Stack};
 
 /// The header of a payload with so many frames.
 pub fn header(frames: u32) -> Header {
@@ -47,6 +47,9 @@ pub fn snapshot(frames: u32) -> Snapshot {
     };
     Snapshot {
         frames: (0..frames).map(frame).collect(),
-        handled: Handled::default(),
+        stacks: vec![Stack {
+            frames,
+            handled: Handled::default(),
+        }],
     }
 }

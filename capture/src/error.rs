@@ -119,6 +119,36 @@ pub enum CaptureError {
         reason: &'static str,
     },
 
+    /// Other threads do not come to a stand.
+    #[error(
+        "other threads could not be stopped within {seconds} s: {}; have them return from that before the move, or \
+         give them more time (timeout=)", busy.join("; ")
+    )]
+    Threads {
+        /// How long they had.
+        seconds: f64,
+        /// What each of them does.
+        busy: Vec<String>,
+    },
+
+    /// A thread has gone on since it was found standing.
+    #[error("the thread that runs {site} has gone on while it was looked at")]
+    Moved {
+        /// Where it is.
+        site: Box<Site>,
+    },
+
+    /// Another thread is about to move the program, too.
+    #[error("another thread is moving the program just now: only one can at a time")]
+    MovedByAnother,
+
+    /// Somebody traces another thread, with the means that it would be stopped by.
+    #[error("{thread} is traced by a debugger or the like: it cannot be stopped for a move")]
+    Traced {
+        /// Its name.
+        thread: String,
+    },
+
     /// There is nothing to capture.
     #[error("there is no Python frame to capture")]
     NoFrame,

@@ -14,6 +14,7 @@ mod entry;
 pub mod error;
 pub mod generators;
 pub mod graph;
+mod kernel;
 pub mod morph;
 pub mod outlived;
 mod parameters;
@@ -22,6 +23,8 @@ mod position;
 pub mod read;
 pub mod rest;
 pub mod snapshot;
+pub mod stacks;
+pub mod threads;
 pub mod waiting;
 
 pub use error::{CaptureError, MorphError};

@@ -20,13 +20,22 @@ use std::sync::Arc;
 
 /// The objects of a snapshot on this side, by their [`ObjectId`].
 pub struct Objects {
-    objects: Vec<Py<PyAny>>,
+    objects: Arc<Vec<Py<PyAny>>>,
 }
 
 impl Objects {
     /// The decoded list.
     pub fn new(objects: Vec<Py<PyAny>>) -> Self {
-        Self { objects }
+        Self {
+            objects: Arc::new(objects),
+        }
+    }
+
+    /// The same objects for another stack.
+    pub fn share(&self) -> Self {
+        Self {
+            objects: self.objects.clone(),
+        }
     }
 
     /// One of them.
@@ -165,11 +174,41 @@ pub struct Prepared {
     pub start: Start,
 }
 
-/// Checks a decoded snapshot against the code that came with it.
-pub fn prepare(py: Python<'_>, snapshot: &Snapshot, objects: &Objects) -> Result<Vec<Prepared>, MorphError> {
-    let last = snapshot.frames.len().wrapping_sub(1);
-    let mut prepared: Vec<Prepared> = Vec::with_capacity(snapshot.frames.len());
-    for (index, state) in snapshot.frames.iter().enumerate() {
+/// Checks a decoded snapshot against the code that came with it; the frames of each stack.
+pub fn prepare(
+    py: Python<'_>,
+    snapshot: &Snapshot,
+    objects: &Objects,
+) -> Result<Vec<Vec<Prepared>>, MorphError> {
+    let mut stacks = Vec::with_capacity(snapshot.stacks.len());
+    let mut first = 0;
+    for stack in &snapshot.stacks {
+        let end = (stack.frames as usize).checked_add(first);
+        let states = end.and_then(|end| snapshot.frames.get(first..end));
+        let states = states.ok_or_else(|| MorphError::Misfit {
+            frame: first,
+            what: "there are fewer frames than the stacks have".into(),
+        })?;
+        stacks.push(prepare_stack(py, states, first, objects)?);
+        first += states.len();
+    }
+    if stacks.is_empty() || first != snapshot.frames.len() {
+        let what = "there are no frames, or some that belong to no stack".into();
+        return Err(MorphError::Misfit { frame: first, what });
+    }
+    Ok(stacks)
+}
+
+fn prepare_stack(
+    py: Python<'_>,
+    states: &[FrameState],
+    first: usize,
+    objects: &Objects,
+) -> Result<Vec<Prepared>, MorphError> {
+    let last = states.len().wrapping_sub(1);
+    let mut prepared: Vec<Prepared> = Vec::with_capacity(states.len());
+    for (at, state) in states.iter().enumerate() {
+        let index = first + at;
         let frame = prepare_frame(py, state, objects, index)?;
         let follows_again = prepared
             .last()
@@ -184,14 +223,14 @@ pub fn prepare(py: Python<'_>, snapshot: &Snapshot, objects: &Objects) -> Result
         if matches!(frame.start, Start::Generator(_)) && !follows_again && !goes_on {
             return Err(misfit("it belongs to a generator that nobody waits for"));
         }
-        if index == last && state.entry.is_again() {
+        if at == last && state.entry.is_again() {
             return Err(misfit("the call that stopped the program cannot be made again"));
         }
         prepared.push(frame);
     }
     if prepared.is_empty() {
         return Err(MorphError::Misfit {
-            frame: 0,
+            frame: first,
             what: "there are no frames".into(),
         });
     }

@@ -4,19 +4,19 @@ use crate::code::{Instruction, Progress};
 use crate::cpython::codeobject::CodeInfo;
 use crate::cpython::frame::RunningFrame;
 use crate::cpython::generator::{Generator, GeneratorState};
-use crate::cpython::lost_frames::frames_on_stack;
 use crate::cpython::slot::SlotValue;
-use crate::cpython::thread::{HandledItem, HandledValues, ThreadState};
+use crate::cpython::thread::{HandledValues, ThreadState};
 use crate::delegation;
-use crate::entry::call::thrower;
 use crate::entry::signal::{goes_on_at, is_handler, Suspicion};
+use crate::entry::wait::wait_of;
 use crate::entry::{explain, explain_rest, explain_standing, Callee, Consumer, Explained, Refusal};
 use crate::error::{CaptureError, Site};
 use crate::position::{site_of, Position};
 use crate::snapshot::{Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
+use crate::threads::{stopped_at, Stand};
 use crate::waiting::{self, Found, LiveEntry};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyFloat};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ impl ObjectTable {
         }
     }
 
-    fn handled(&mut self, py: Python<'_>, values: HandledValues, frame: usize) -> Handled {
+    pub(crate) fn handled(&mut self, py: Python<'_>, values: HandledValues, frame: usize) -> Handled {
         let mut id = |object: Option<Py<PyAny>>| {
             object.map(|object| self.id(object.into_bound(py), frame, Place::Frame))
         };
@@ -84,7 +84,7 @@ impl ObjectTable {
     }
 }
 
-/// A stopped stack, read.
+/// The stopped stacks, read.
 pub struct Captured<'py> {
     /// The frames as data.
     pub snapshot: Snapshot,
@@ -92,18 +92,22 @@ pub struct Captured<'py> {
     pub table: ObjectTable,
     /// The frames themselves, outermost first.
     pub frames: Vec<RunningFrame<'py>>,
+    /// Whose the stacks are.
+    pub threads: Vec<ThreadState<'py>>,
+    /// The index of the main thread's stack.
+    pub main: usize,
 }
 
 /// One frame of the stack, with what is known of its code.
-struct Read<'py> {
-    frame: RunningFrame<'py>,
-    info: Arc<CodeInfo>,
+pub(crate) struct Read<'py> {
+    pub frame: RunningFrame<'py>,
+    pub info: Arc<CodeInfo>,
     /// It stands suspended, while something that was thrown into it passes on to what it delegates to.
-    stands: bool,
+    pub stands: bool,
 }
 
 impl<'py> Read<'py> {
-    fn new(frame: RunningFrame<'py>) -> Result<Self, CaptureError> {
+    pub fn new(frame: RunningFrame<'py>) -> Result<Self, CaptureError> {
         Ok(Self {
             frame,
             info: CodeInfo::of(&frame.code())?,
@@ -111,201 +115,13 @@ impl<'py> Read<'py> {
         })
     }
 
-    fn site(&self) -> Box<Site> {
+    pub fn site(&self) -> Box<Site> {
         Box::new(site_of(self.frame, &self.info))
     }
 }
 
-/// Reads the calling thread's stack, below the innermost frames that `ours` knows as pyteleport's.
-pub fn read_stack<'py>(
-    py: Python<'py>,
-    ours: impl Fn(&RunningFrame<'py>) -> bool,
-) -> Result<Captured<'py>, CaptureError> {
-    let thread = ThreadState::current(py);
-    let mut above = None;
-    let mut next = thread.frame();
-    while let Some(frame) = next.filter(&ours) {
-        above = Some(frame);
-        next = frame.back();
-    }
-    let mut inner_first = Vec::new();
-    while let Some(frame) = next {
-        link_standing(py, frame, &mut inner_first)?;
-        inner_first.push(Read::new(frame)?);
-        next = match frame.back() {
-            None => lost_caller(py, &mut inner_first)?,
-            back => back,
-        };
-    }
-    let (Some(above), false) = (above, inner_first.is_empty()) else {
-        return Err(CaptureError::NoFrame);
-    };
-    if let Some(outermost) = inner_first.last().filter(|outermost| outermost.stands) {
-        // 3.9 has lost sight of everything outside of it, and so has its C stack.
-        return Err(thrown_through(
-            &inner_first[inner_first.len().saturating_sub(2)],
-            outermost,
-        ));
-    }
-    if let Some(outermost) = inner_first.last().filter(|outermost| !begins_program(outermost)) {
-        let callee = Box::new(site_of(outermost.frame, &outermost.info));
-        return Err(CaptureError::CalledByInterpreter { callee });
-    }
-    let base = base_handled(py, thread, &inner_first)?;
-
-    let mut table = ObjectTable::default();
-    let count = inner_first.len();
-    let mut frames = Vec::with_capacity(count);
-    for index in 0..count {
-        // Outermost first.
-        let at = count - 1 - index;
-        let callee = if at == 0 { above } else { inner_first[at - 1].frame };
-        frames.push(read_waiting(py, &inner_first[at], callee, &mut table, index)?);
-    }
-    let handled = table.handled(py, base.read(py), 0);
-    Ok(Captured {
-        snapshot: Snapshot { frames, handled },
-        table,
-        frames: inner_first.iter().rev().map(|read| read.frame).collect(),
-    })
-}
-
-/// The refusal of a capture that is asked for while another one, or an arrival, has not come to its end.
-pub fn meanwhile<'py>(py: Python<'py>, ours: impl Fn(&RunningFrame<'py>) -> bool) -> CaptureError {
-    let mut next = ThreadState::current(py).frame();
-    let mut called = None;
-    while let Some(frame) = next {
-        match (ours(&frame), called) {
-            (false, _) => called = Some(frame),
-            (true, Some(_)) => break,
-            (true, None) => {}
-        }
-        next = frame.back();
-    }
-    let Some(called) = called else {
-        return CaptureError::NoFrame;
-    };
-    match CodeInfo::of(&called.code()) {
-        Ok(info) => CaptureError::Meanwhile {
-            callee: Box::new(site_of(called, &info)),
-        },
-        Err(error) => error.into(),
-    }
-}
-
-/// Whether CPython runs nothing of the program's after this frame but what it does at exit: the body of the main
-/// module, or the function that `python -m` finds that with.
-fn begins_program(outermost: &Read<'_>) -> bool {
-    if !outermost.info.is_function() {
-        return true;
-    }
-    let is = |object: PyResult<Bound<'_, PyAny>>, text: &str| {
-        object.is_ok_and(|name| name.eq(text).unwrap_or(false))
-    };
-    is(outermost.frame.globals().get_item("__name__"), "runpy")
-        && is(outermost.frame.code().getattr("co_name"), "_run_module_as_main")
-}
-
-/// The frame that something was thrown from, where CPython has lost sight of all that is outside of a generator which
-/// that has passed through: the innermost one on the C stack whose call of `throw` leads through there.
-fn lost_caller<'py>(
-    py: Python<'py>,
-    inner_first: &mut Vec<Read<'py>>,
-) -> Result<Option<RunningFrame<'py>>, CaptureError> {
-    if !inner_first.last().is_some_and(|outermost| outermost.stands) {
-        return Ok(None);
-    }
-    for frame in frames_on_stack(py) {
-        let is_known = inner_first.iter().any(|read| read.frame == frame);
-        if !is_known && link_standing(py, frame, inner_first)? {
-            return Ok(Some(frame));
-        }
-    }
-    Ok(None)
-}
-
-/// Puts the frames between a caller of `throw` and the innermost generator that it goes through into
-/// their order, where CPython leaves some of them off the chain; whether it is such a caller.
-fn link_standing<'py>(
-    py: Python<'py>,
-    caller: RunningFrame<'py>,
-    inner_first: &mut Vec<Read<'py>>,
-) -> Result<bool, CaptureError> {
-    if inner_first
-        .last()
-        .and_then(|read| read.frame.generator())
-        .is_none()
-    {
-        return Ok(false);
-    }
-    let info = CodeInfo::of(&caller.code())?;
-    let Ok(position) = Position::of(caller, &info) else {
-        return Ok(false);
-    };
-    let caller = position.caller(py, caller, &info);
-    let Some(path) = thrower(&caller)?.and_then(|owner| delegation::path(&owner)) else {
-        return Ok(false);
-    };
-    let frames: Vec<_> = path.iter().filter_map(Generator::frame).collect();
-    // The innermost of them runs, and whatever it has called lies further in.
-    let innermost = frames.last().copied();
-    let Some(place) = inner_first.iter().rposition(|read| Some(read.frame) == innermost) else {
-        return Ok(false);
-    };
-    let linked = &inner_first[place + 1..];
-    if !linked
-        .iter()
-        .all(|read| read.stands && frames.contains(&read.frame))
-    {
-        return Ok(false);
-    }
-    inner_first.truncate(place + 1);
-    for frame in frames.iter().rev().skip(1) {
-        inner_first.push(Read::new(*frame)?);
-    }
-    Ok(true)
-}
-
-/// The refusal of what was thrown through a generator.
-fn thrown_through(callee: &Read<'_>, generator: &Read<'_>) -> CaptureError {
-    CaptureError::Boundary {
-        callee: Box::new(site_of(callee.frame, &callee.info)),
-        c_function: "generator.throw, through a generator that delegates".into(),
-        caller: Box::new(site_of(generator.frame, &generator.info)),
-    }
-}
-
-/// The item of handled exceptions that the outermost frame runs under: the chain has one for each
-/// generator that runs, and that one.
-fn base_handled<'py>(
-    py: Python<'py>,
-    thread: ThreadState<'py>,
-    inner_first: &[Read<'py>],
-) -> Result<HandledItem, CaptureError> {
-    let mut item = thread.handled();
-    for (index, read) in inner_first.iter().enumerate() {
-        let Some(generator) = read.frame.generator().and_then(|object| Generator::new(&object)) else {
-            continue;
-        };
-        if read.stands {
-            // Its exception is not seen from further in, as it will be when it runs.
-            match generator.handled().read(py).value {
-                Some(handled) if !handled.is_none(py) => {
-                    return Err(thrown_through(&inner_first[index - 1], read))
-                }
-                _ => continue,
-            }
-        }
-        if generator.handled() != item {
-            return Err(CaptureError::HandledMismatch);
-        }
-        item = item.previous().ok_or(CaptureError::HandledMismatch)?;
-    }
-    Ok(item)
-}
-
 /// Reads a frame that waits for `callee`.
-fn read_waiting<'py>(
+pub(crate) fn read_waiting<'py>(
     py: Python<'py>,
     read: &Read<'py>,
     callee: RunningFrame<'py>,
@@ -393,6 +209,56 @@ fn read_waiting<'py>(
         state.named = state.instruction;
     }
     state.entry = entry;
+    state.generator = generator.map(|object| table.id(object, index, Place::Frame));
+    state.handled = table.handled(py, handled, index);
+    Ok(state)
+}
+
+/// Reads the innermost frame of a thread that stands.
+pub(crate) fn read_standing<'py>(
+    py: Python<'py>,
+    read: &Read<'py>,
+    stand: Stand,
+    table: &mut ObjectTable,
+    index: usize,
+) -> Result<FrameState, CaptureError> {
+    let Read { frame, info, .. } = read;
+    let generator = frame.generator();
+    let handled = generator
+        .as_ref()
+        .and_then(Generator::new)
+        .map(|generator| generator.handled());
+    let handled = handled.map_or_else(HandledValues::default, |item| item.read(py));
+    let mut state = match stand {
+        Stand::Waits(call) => {
+            let position = Position::of(*frame, info)?;
+            let caller = position.caller(py, *frame, info);
+            let wait = wait_of(&caller)?.ok_or_else(|| CaptureError::Moved { site: read.site() })?;
+            let mut state = read_fields(*frame, info, position.depth, table, index);
+            let mut place = |place: usize, object: Bound<'py, PyAny>| {
+                state.stack[place] = table.slot(SlotValue::Object(object), index, Place::Stack);
+            };
+            if let Some(operand) = wait.given_back {
+                place(position.depth - 1, operand);
+            }
+            if let Some((at, longest)) = wait.timeout {
+                if let Some(left) = call.seconds_left(py, longest)? {
+                    place(at, PyFloat::new(py, left).into_any());
+                }
+            }
+            state.instruction = position.instruction.unit as i32;
+            state.entry = Entry::Repeat;
+            state
+        }
+        Stand::Parked | Stand::Empty => {
+            let position = stopped_at(*frame, info)?;
+            let mut state = read_fields(*frame, info, position.depth, table, index);
+            state.instruction = position.instruction.unit as i32;
+            state.named = state.instruction;
+            state.entry = Entry::Between(position.instruction.unit);
+            state
+        }
+    };
     state.generator = generator.map(|object| table.id(object, index, Place::Frame));
     state.handled = table.handled(py, handled, index);
     Ok(state)

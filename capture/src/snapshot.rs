@@ -1,4 +1,4 @@
-//! The snapshot: a stopped stack as plain data, with no pointer and no Python type in it.
+//! The snapshot: stopped stacks as plain data, with no pointer and no Python type in it.
 //!
 //! Python objects are named by their place ([`ObjectId`]) in a list that travels beside the
 //! snapshot, as one graph: what was one object stays one object. Everything else that makes up a
@@ -195,11 +195,20 @@ pub struct FrameState {
     pub suspended: Option<i8>,
 }
 
-/// A stopped stack.
+/// The stack of one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stack {
+    /// How many of the frames are its.
+    pub frames: u32,
+    /// The exception that its outermost frame runs under.
+    pub handled: Handled,
+}
+
+/// The stopped stacks of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The frames, outermost first.
+    /// The frames of all stacks, one behind the other, each with its outermost first.
     pub frames: Vec<FrameState>,
-    /// The exception that the outermost frame runs under.
-    pub handled: Handled,
+    /// The stacks: first that of the thread that has stopped the program, then those of the others.
+    pub stacks: Vec<Stack>,
 }

@@ -7,7 +7,8 @@ use crate::cpython::frame::RunningFrame;
 use crate::snapshot::Rest;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{current, ThreadId};
 
 /// An [`Entry`](crate::snapshot::Entry) with its object at hand.
 #[derive(Debug)]
@@ -138,6 +139,7 @@ impl LiveEntry {
 
 /// A frame that waits.
 struct Waiting {
+    thread: ThreadId,
     frame: usize,
     entry: LiveEntry,
     waits_for: For,
@@ -153,18 +155,27 @@ enum For {
     Handlers,
 }
 
-thread_local! {
-    /// The calling thread's waiting frames, outermost first.
-    static WAITING: RefCell<Vec<Waiting>> = const { RefCell::new(Vec::new()) };
+/// The waiting frames of all threads, outermost first. Only held for moments, with the GIL, and never while
+/// anything of Python's runs.
+static WAITING: Mutex<Vec<Waiting>> = Mutex::new(Vec::new());
+
+fn all() -> MutexGuard<'static, Vec<Waiting>> {
+    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The place of the calling thread's innermost one.
+fn innermost(waiting: &[Waiting]) -> Option<usize> {
+    let own = current().id();
+    waiting.iter().rposition(|waiting| waiting.thread == own)
 }
 
 fn push_waiting(frame: RunningFrame<'_>, entry: LiveEntry, waits_for: For) {
-    let frame = Waiting {
+    all().push(Waiting {
+        thread: current().id(),
         frame: frame.id(),
         entry,
         waits_for,
-    };
-    WAITING.with_borrow_mut(|waiting| waiting.push(frame));
+    });
 }
 
 /// Notes that `frame` waits; undone by [`pop`].
@@ -184,36 +195,43 @@ pub fn push_for_handlers(frame: RunningFrame<'_>, entry: LiveEntry) {
 
 /// Notes that the innermost waiting frame waits for this one, if it waits for none yet.
 pub fn started(callee: RunningFrame<'_>) {
-    WAITING.with_borrow_mut(|waiting| {
-        if let Some(For::Callee(awaited)) = waiting.last_mut().map(|last| &mut last.waits_for) {
-            awaited.get_or_insert(callee.id());
-        }
-    });
+    let mut waiting = all();
+    let last = innermost(&waiting).map(|last| &mut waiting[last].waits_for);
+    if let Some(For::Callee(awaited)) = last {
+        awaited.get_or_insert(callee.id());
+    }
 }
 
 /// Ends what the last [`push`] began, and gives the entry back.
 pub fn pop() -> Option<LiveEntry> {
-    WAITING
-        .with_borrow_mut(|waiting| waiting.pop())
-        .map(|last| last.entry)
+    let last = {
+        let mut waiting = all();
+        innermost(&waiting).map(|last| waiting.remove(last))
+    };
+    last.map(|last| last.entry)
 }
 
 /// The generators that the innermost waiting frame closes, if that is what it does.
 pub fn innermost_closed(py: Python<'_>) -> Option<Py<PyAny>> {
-    WAITING.with_borrow(|waiting| match &waiting.last()?.entry {
+    let waiting = all();
+    match &waiting[innermost(&waiting)?].entry {
         LiveEntry::Closed(path) => Some(path.clone_ref(py)),
         _ => None,
-    })
+    }
 }
 
 /// Notes that the innermost waiting frame waits for another frame now.
 pub fn wait_for(callee: Option<RunningFrame<'_>>, entry: LiveEntry) {
-    let before = WAITING.with_borrow_mut(|waiting| {
-        let last = waiting.last_mut()?;
-        let waits_for = core::mem::replace(&mut last.waits_for, For::Callee(callee.map(RunningFrame::id)));
-        Some((core::mem::replace(&mut last.entry, entry), waits_for))
-    });
-    // Its objects go when nothing is borrowed.
+    let before = {
+        let mut waiting = all();
+        innermost(&waiting).map(|last| {
+            let last = &mut waiting[last];
+            let waits_for =
+                core::mem::replace(&mut last.waits_for, For::Callee(callee.map(RunningFrame::id)));
+            (core::mem::replace(&mut last.entry, entry), waits_for)
+        })
+    };
+    // Its objects go when nothing is held.
     drop(before);
 }
 
@@ -233,18 +251,15 @@ pub enum Found {
 
 /// Looks for `frame` among those that wait.
 pub fn entry_of(py: Python<'_>, frame: RunningFrame<'_>, callee: RunningFrame<'_>) -> Found {
-    WAITING.with_borrow(|waiting| {
-        let Some(found) = waiting.iter().rev().find(|waiting| waiting.frame == frame.id()) else {
-            return Found::NotWaiting;
-        };
-        let entry = found.entry.clone_ref(py);
-        match &found.waits_for {
-            For::Call(called, arguments) => {
-                Found::Called(entry, called.clone_ref(py), arguments.clone_ref(py))
-            }
-            For::Handlers => Found::Handlers(entry),
-            For::Callee(awaited) if *awaited == Some(callee.id()) => Found::Entry(entry),
-            For::Callee(_) => Found::ForAnother,
-        }
-    })
+    let waiting = all();
+    let Some(found) = waiting.iter().rev().find(|waiting| waiting.frame == frame.id()) else {
+        return Found::NotWaiting;
+    };
+    let entry = found.entry.clone_ref(py);
+    match &found.waits_for {
+        For::Call(called, arguments) => Found::Called(entry, called.clone_ref(py), arguments.clone_ref(py)),
+        For::Handlers => Found::Handlers(entry),
+        For::Callee(awaited) if *awaited == Some(callee.id()) => Found::Entry(entry),
+        For::Callee(_) => Found::ForAnother,
+    }
 }

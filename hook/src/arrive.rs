@@ -5,6 +5,7 @@ use crate::evaluator::{run, Arrival};
 use crate::graph::{GraphDecoder, Input};
 use crate::identity::{build_identity, hello};
 use crate::meanwhile::Meanwhile;
+use crate::threads;
 use crate::times;
 use capture::consumed::Consumed;
 use capture::cpython::buffer::filled_bytearray;
@@ -17,6 +18,7 @@ use capture::morph::{self, Objects};
 use capture::payload::{PayloadReader, Start};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::IntoRawFd;
@@ -26,7 +28,10 @@ use transport::{Arriving, HeldSignals, Receiver, TransportError};
 
 /// A program that is decoded and has not gone on yet.
 struct Decoded {
+    /// What goes on in the main thread.
     arrival: Arrival,
+    /// The stacks of the other threads, by their numbers.
+    others: HashMap<usize, Arrival>,
     /// What the Python side gives back last, just before the program goes on.
     late: Py<PyAny>,
     recording: bool,
@@ -73,24 +78,49 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
     times::note("decode", started.elapsed().as_secs_f64());
     times::timed("build", || {
         let objects = Objects::new(graph.getattr("objects")?.extract()?);
-        let frames = morph::prepare(py, &snapshot, &objects).map_err(|error| morph_error(py, error))?;
-        if frames.len() > MANY_FRAMES {
-            make_room_for(py, frames.len()).map_err(|error| raise(py, "ResumeError", error.to_string()))?;
+        let prepared = morph::prepare(py, &snapshot, &objects).map_err(|error| morph_error(py, error))?;
+        let main = graph.getattr("main")?.extract()?;
+        // The other threads have begun with stacks that are large enough.
+        let deep = prepared.get(main).map_or(0, Vec::len);
+        if deep > MANY_FRAMES {
+            make_room_for(py, deep).map_err(|error| raise(py, "ResumeError", error.to_string()))?;
         }
         let value = match value {
             Some(value) => value,
             None => extras.get_item("value")?.unbind(),
         };
-        Ok(Decoded {
-            arrival: Arrival {
-                frames,
-                handled: snapshot.handled,
-                objects,
-                frame_objects: graph.getattr("frames")?.extract()?,
-                value,
-                signals: extras.get_item("signals")?.extract()?,
+        let frame_objects: Vec<(Py<PyAny>, usize)> = graph.getattr("frames")?.extract()?;
+        let mut stacks = Vec::with_capacity(prepared.len());
+        let mut first = 0;
+        for (frames, stack) in prepared.into_iter().zip(&snapshot.stacks) {
+            let own = first..first + frames.len();
+            let own_objects = frame_objects.iter().filter(|(_, frame)| own.contains(frame));
+            stacks.push(Arrival {
+                frame_objects: own_objects
+                    .map(|(object, frame)| (object.clone_ref(py), frame - first))
+                    .collect(),
+                // Handlers run in the main thread.
+                signals: match stacks.len() == main {
+                    true => extras.get_item("signals")?.extract()?,
+                    false => Vec::new(),
+                },
                 cancelled: Vec::new(),
-            },
+                handled: stack.handled,
+                objects: objects.share(),
+                // The call that stopped the program is that of the first.
+                value: if first == 0 {
+                    value.clone_ref(py)
+                } else {
+                    py.None()
+                },
+                frames,
+            });
+            first = own.end;
+        }
+        let (arrival, others) = threads::apart(stacks, main)?;
+        Ok(Decoded {
+            arrival,
+            others,
             recording: extras.get_item("recording")?.extract()?,
             held_back: extras.get_item("held back")?.extract()?,
             late: graph.unbind(),
@@ -110,6 +140,7 @@ fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
 fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
     let Decoded {
         mut arrival,
+        others,
         late,
         held_back,
         ..
@@ -121,7 +152,8 @@ fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
     }
     come_held_back(&held_back);
     drop(late);
-    run(py, arrival, end);
+    threads::open(others);
+    run(py, arrival, |py, result| end(py, result));
     leave(0)
 }
 

@@ -1,7 +1,7 @@
 //! Home's side of a move: reach the peer, capture, offer, commit, become the pump.
 
 use crate::encode::{encode, Encoded};
-use crate::errors::transport_error;
+use crate::errors::{raise, transport_error};
 use crate::identity::{hello, host};
 use crate::meanwhile::Meanwhile;
 use crate::times::{self, timed};
@@ -130,6 +130,10 @@ fn offer(
     extras.set_item("elsewhere", theirs.host != host(py)?)?;
 
     let encoded = encode(py, extras)?;
+    if copies > 0 && encoded.has_threads() {
+        let message = "fork() makes copies of one thread, and others run here too: join them before, or move the program";
+        return Err(raise(py, "CaptureError", message.into()));
+    }
     let payload = Payload(encoded.writer(py)?);
     let ready = timed("send", || {
         py.detach(|| peer.offer(&payload, copies, &mut || calls.signalled()))

@@ -1,6 +1,6 @@
 //! From the stopped stack to a payload's parts.
 
-use crate::errors::{capture_error, payload_error, raise};
+use crate::errors::{capture_error, payload_error};
 use crate::graph::GraphEncoder;
 use crate::identity::{build_identity, host, start};
 use crate::meanwhile::Meanwhile;
@@ -10,15 +10,18 @@ use capture::cpython::codeobject::slot_names_of;
 use capture::cpython::evalframe;
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::lifecycle;
-use capture::cpython::modules::import;
-use capture::cpython::thread::ThreadState;
+use capture::cpython::modules::{import, loaded};
 use capture::cpython::tripped;
 use capture::graph::Piece;
 use capture::payload::{Header, PayloadWriter, Start};
-use capture::read::{frame_objects, read_stack, Place};
-use capture::snapshot::Snapshot;
+use capture::read::{frame_objects, Captured, Place};
+use capture::snapshot::{Slot, Snapshot};
+use capture::stacks::read_stacks;
+use capture::threads::{Stopped, StoppedThreads};
+use capture::CaptureError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
+use std::time::Duration;
 
 /// What the graph's encoder is told of the stopped stack.
 #[pyclass(frozen)]
@@ -35,6 +38,22 @@ pub struct Capture {
     /// The code objects of the frames.
     #[pyo3(get)]
     codes: Py<PyList>,
+    /// For each stack what `threading.get_ident` gives in its thread.
+    #[pyo3(get)]
+    idents: Vec<u64>,
+    /// The index of the main thread's stack.
+    #[pyo3(get)]
+    main: usize,
+    /// For each stack the context that its thread has.
+    #[pyo3(get)]
+    contexts: Vec<Option<Py<PyAny>>>,
+    /// For each stack the index of its first frame.
+    #[pyo3(get)]
+    firsts: Vec<usize>,
+    /// The index of an object that is the state of an RLock which a thread gives back when its wait ends,
+    /// and the index of its stack.
+    #[pyo3(get)]
+    saved: Vec<(usize, usize)>,
     places: Vec<(u32, Place)>,
 }
 
@@ -73,7 +92,7 @@ fn variable(code: &Bound<'_, PyAny>, slot: usize) -> PyResult<String> {
     Ok(name.unwrap_or_else(|| format!("(slot {slot})")))
 }
 
-/// A payload's parts, ready to be written.
+/// A payload's parts, ready to be written. Other threads stand for as long as it lives.
 pub struct Encoded {
     header: Header,
     start: Start,
@@ -82,9 +101,15 @@ pub struct Encoded {
     graph: Vec<Piece>,
     /// Keeps alive what the parts borrow from.
     _objects: Py<PyList>,
+    _stopped: Option<StoppedThreads>,
 }
 
 impl Encoded {
+    /// Whether other threads stand with it.
+    pub fn has_threads(&self) -> bool {
+        self.snapshot.stacks.len() > 1
+    }
+
     /// The payload, which borrows all that is large.
     pub fn writer(&self, py: Python<'_>) -> PyResult<PayloadWriter<'_>> {
         let buffers = self.buffers.iter().map(|buffer| &buffer[..]).collect();
@@ -94,13 +119,21 @@ impl Encoded {
     }
 }
 
-/// Captures the calling thread's stack below pyteleport's own frames, and encodes it.
+/// Stops the other threads, captures the calling thread's stack below pyteleport's own frames and theirs, and
+/// encodes it all.
 ///
 /// Nothing of the program is changed, whatever comes out.
 pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
-    refuse_threads(py)?;
     let _meanwhile = Meanwhile::begin();
-    let captured = timed("capture", || read_stack(py, is_ours)).map_err(|error| capture_error(py, error))?;
+    let timeout = extras.get_item("timeout")?.map_or(Ok(TIMEOUT), |timeout| {
+        extras.del_item("timeout")?;
+        timeout.extract()
+    })?;
+    let timeout = Duration::try_from_secs_f64(timeout).unwrap_or(Duration::MAX);
+    let mut stopped =
+        timed("stop", || Stopped::all(py, timeout)).map_err(|error| capture_error(py, error))?;
+    let captured = timed("capture", || read_all(py, &mut stopped, timeout));
+    let captured = captured.map_err(|error| capture_error(py, error))?;
     let running = PyDict::new(py);
     for (index, frame) in captured.frames.iter().enumerate() {
         if let Some(generator) = frame.generator() {
@@ -110,8 +143,22 @@ pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
     let codes = PyList::new(py, captured.frames.iter().map(|frame| frame.code()))?;
     let live_frames = frame_objects(py, &captured)?;
     let places = captured.table.places().to_vec();
+    let saved = saved_states(py, &captured)?;
     let objects = PyList::new(py, captured.table.into_objects())?;
+    let firsts = captured.snapshot.stacks.iter().scan(0, |next, stack| {
+        let first = *next;
+        *next += stack.frames as usize;
+        Some(first)
+    });
+    let threads = captured.threads.iter();
     let capture = Capture {
+        idents: threads.clone().map(|thread| thread.ident()).collect(),
+        contexts: threads
+            .map(|thread| thread.context(py).map(Bound::unbind))
+            .collect(),
+        main: captured.main,
+        firsts: firsts.collect(),
+        saved,
         objects: objects.clone().unbind(),
         running: running.unbind(),
         live_frames: live_frames.unbind(),
@@ -144,7 +191,53 @@ pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
         buffers: buffers.collect::<PyResult<_>>()?,
         graph,
         _objects: objects.unbind(),
+        _stopped: stopped.map(Stopped::into_threads),
     })
+}
+
+/// How long threads have to come out of C code, in seconds, unless the caller says.
+const TIMEOUT: f64 = 1.0;
+
+/// Reads all stacks, again if one of the other threads has gone on meanwhile.
+fn read_all<'py>(
+    py: Python<'py>,
+    stopped: &mut Option<Stopped<'py>>,
+    timeout: Duration,
+) -> Result<Captured<'py>, CaptureError> {
+    loop {
+        let read = read_stacks(py, stopped.as_ref(), is_ours);
+        match stopped.as_mut().filter(|stopped| !stopped.still_stand()) {
+            Some(stopped) => stopped.again(py, timeout)?,
+            None => return read,
+        }
+    }
+}
+
+/// The states of RLocks that threads have saved which wait for a condition: they tell the owner by its ident.
+fn saved_states(py: Python<'_>, captured: &Captured<'_>) -> PyResult<Vec<(usize, usize)>> {
+    let Some(threading) = loaded(py, "threading")? else {
+        return Ok(Vec::new());
+    };
+    let waits = threading.getattr("Condition")?.getattr("wait")?;
+    let Some(code) = waits.getattr_opt("__code__")? else {
+        return Ok(Vec::new());
+    };
+    let slot = slot_names_of(&code)?
+        .iter()
+        .position(|name| name == "saved_state");
+    let mut found = Vec::new();
+    let mut index = 0;
+    for (stack, frames) in captured.snapshot.stacks.iter().enumerate() {
+        for _ in 0..frames.frames {
+            let held = slot.and_then(|slot| captured.snapshot.frames[index].slots.get(slot));
+            // Up to 3.10 the code may have come with an earlier move.
+            if let (true, Some(Slot::Object(id))) = (captured.frames[index].code().eq(&code)?, held) {
+                found.push((id.0 as usize, stack));
+            }
+            index += 1;
+        }
+    }
+    Ok(found)
 }
 
 /// The memory behind a ``pickle.PickleBuffer``, as one row of bytes.
@@ -166,39 +259,6 @@ pub fn is_ours(frame: &RunningFrame<'_>) -> bool {
         name.to_str()
             .is_ok_and(|name| name == "pyteleport" || name.starts_with("pyteleport.") && name != COROUTINES)
     })
-}
-
-/// Other threads do not travel yet.
-fn refuse_threads(py: Python<'_>) -> PyResult<()> {
-    let others = ThreadState::count_threads(py) - 1;
-    if others == 0 {
-        return Ok(());
-    }
-    let names = thread_names(py).unwrap_or_default();
-    let names = if names.is_empty() {
-        format!("{others} unnamed")
-    } else {
-        names.join(", ")
-    };
-    let message =
-        format!("other threads are running and cannot be moved: {names}; join them before the move");
-    Err(raise(py, "CaptureError", message))
-}
-
-fn thread_names(py: Python<'_>) -> PyResult<Vec<String>> {
-    let modules = import(py, "sys")?.getattr("modules")?.cast_into::<PyDict>()?;
-    let Some(threading) = modules.get_item("threading")? else {
-        return Ok(Vec::new());
-    };
-    let current = threading.call_method0("current_thread")?;
-    let mut names = Vec::new();
-    for thread in threading.call_method0("enumerate")?.try_iter()? {
-        let thread = thread?;
-        if !thread.is(&current) {
-            names.push(thread.getattr("name")?.extract()?);
-        }
-    }
-    Ok(names)
 }
 
 fn program(py: Python<'_>) -> PyResult<String> {

@@ -26,7 +26,8 @@ pub fn capture_error(py: Python<'_>, error: CaptureError) -> PyErr {
         CaptureError::Boundary { .. }
         | CaptureError::Unexplained { .. }
         | CaptureError::CalledByInterpreter { .. }
-        | CaptureError::Meanwhile { .. } => raise(py, "BoundaryError", error.to_string()),
+        | CaptureError::Meanwhile { .. }
+        | CaptureError::Threads { .. } => raise(py, "BoundaryError", error.to_string()),
         _ => raise(py, "CaptureError", error.to_string()),
     }
 }

@@ -33,6 +33,7 @@ use pyo3::types::PyInt;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A stack that is being brought back.
 struct Resume {
@@ -50,10 +51,22 @@ struct Resume {
     cancelled: RefCell<Vec<Py<PyAny>>>,
     /// The frame that has to start next.
     expected: Cell<Option<usize>>,
-    /// Whether garbage was collected before: it is not while frames are rebuilt, as a finalizer
-    /// would run in the middle of a call that is made again.
+}
+
+/// Garbage is not collected while frames are rebuilt: a finalizer would run in the middle of a call that is
+/// made again.
+struct Rebuilding {
+    /// How many stacks are.
+    stacks: usize,
+    /// Whether garbage was collected before.
     collecting: bool,
 }
+
+/// Only touched with the GIL held.
+static REBUILDING: Mutex<Rebuilding> = Mutex::new(Rebuilding {
+    stacks: 0,
+    collecting: false,
+});
 
 thread_local! {
     /// Owned by [`run`], which sets it and whose last frame takes it away.
@@ -78,9 +91,8 @@ pub struct Arrival {
     pub cancelled: Vec<Py<PyAny>>,
 }
 
-/// Runs the program on, as the only thing on this thread's stack, and gives its end to `end`, which
-/// runs there too.
-pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -> !) {
+/// Runs a stack on, as the only thing on this thread's, and gives its end to `end`, which runs there too.
+pub fn run<T>(py: Python<'_>, arrival: Arrival, end: impl FnOnce(Python<'_>, PyResult<()>) -> T) -> T {
     let thread = ThreadState::current(py);
     thread.with_empty_stack(|| {
         let Arrival {
@@ -104,12 +116,9 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
                 signals: RefCell::new(signals),
                 cancelled: RefCell::new(cancelled),
                 expected: Cell::new(None),
-                collecting: pause_collector(py),
             });
             RESUME.set(Some(resume.clone()));
-            let result = evalframe::start_resuming(py, &StackResumer)
-                .map_err(|error| raise(py, "ResumeError", error.to_string()))
-                .and_then(|()| start(py, resume, 0));
+            let result = begin(py).and_then(|()| start(py, resume, 0));
             // If the innermost frame was never reached: nothing may hold objects past the end.
             abandon(py);
             end(py, result.map(drop))
@@ -117,11 +126,35 @@ pub fn run(py: Python<'_>, arrival: Arrival, end: fn(Python<'_>, PyResult<()>) -
     })
 }
 
+fn rebuilding() -> MutexGuard<'static, Rebuilding> {
+    REBUILDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Begins to wait for frames.
+fn begin(py: Python<'_>) -> PyResult<()> {
+    let collecting = pause_collector(py);
+    {
+        let mut rebuilding = rebuilding();
+        if rebuilding.stacks == 0 {
+            rebuilding.collecting = collecting;
+        }
+        rebuilding.stacks += 1;
+    }
+    evalframe::start_resuming(py, &StackResumer).map_err(|error| raise(py, "ResumeError", error.to_string()))
+}
+
 /// Stops waiting for frames.
 fn abandon(py: Python<'_>) {
+    if RESUME.take().is_none() {
+        return;
+    }
     evalframe::stop_resuming(py);
-    let collecting = RESUME.take().is_some_and(|resume| resume.collecting);
-    if collecting {
+    let collects = {
+        let mut rebuilding = rebuilding();
+        rebuilding.stacks -= 1;
+        rebuilding.stacks == 0 && rebuilding.collecting
+    };
+    if collects {
         // It was there when it was paused.
         let _there = import(py, "gc").and_then(|gc| gc.call_method0("enable"));
     }

@@ -22,6 +22,7 @@ mod rest;
 mod show;
 mod signals;
 mod tail;
+mod threads;
 mod times;
 
 use pyo3::prelude::*;
@@ -61,6 +62,8 @@ mod _native {
     use super::patches::own_values;
     #[pymodule_export]
     use super::show::sizes;
+    #[pymodule_export]
+    use super::threads::{abandon_threads, close_gate, key_of_local, ThreadStack};
     #[pymodule_export]
     use super::times::last_move_times;
 }

@@ -3,7 +3,7 @@
 
 use crate::encode::is_ours;
 use crate::errors::capture_error;
-use capture::read::meanwhile;
+use capture::stacks::meanwhile;
 use pyo3::prelude::*;
 use std::cell::Cell;
 

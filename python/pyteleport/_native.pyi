@@ -60,7 +60,20 @@ class Capture:
     running: dict[int, int]
     live_frames: dict[int, int]
     codes: list[CodeType]
+    idents: list[int]
+    main: int
+    contexts: list[Any]
+    firsts: list[int]
+    saved: list[tuple[int, int]]
     def labels(self) -> list[str]: ...
+
+class ThreadStack:
+    def __init__(self, number: int) -> None: ...
+    def go_on(self) -> None: ...
+
+def abandon_threads() -> None: ...
+def close_gate() -> None: ...
+def key_of_local(local: Any, ident: int) -> Any: ...
 
 class GraphEncoder:
     def __init__(

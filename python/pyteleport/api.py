@@ -12,7 +12,7 @@ __builtins__ = imports.BUILTINS
 # Kept lazy: `os` and `sys` are there at start-up, everything else is imported when it is needed.
 
 
-def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=()):
+def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None):
     """Stops the program here and goes on with it in another process.
 
     The call returns there. Here nothing of the program runs any more: this process forwards
@@ -35,6 +35,8 @@ def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(
             where they are not there with the same contents. With any of them, or with ``True``
             alone, and always to another machine, the temporary files and folders of `tempfile`
             come along that the program holds.
+        timeout: how many seconds other threads have to come out of C code that cannot be moved; ``None`` for
+            one. Those that wait for a lock, a queue or another thread, or sleep, move as they are.
 
     Raises:
         CaptureError: the program cannot be captured here; :exc:`BoundaryError` and
@@ -47,10 +49,10 @@ def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(
     Whatever is raised, nothing moved, and the program goes on here.
     """
     argv, shell = _way(target, env, cwd)
-    return _native.depart(argv, shell, _extras(env, cwd, files, ship, ship_files))
+    return _native.depart(argv, shell, _extras(env, cwd, files, ship, ship_files, timeout))
 
 
-def fork(target=None, values=None, *, env=None, cwd=None, files=(), ship=(), ship_files=()):
+def fork(target=None, values=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None):
     """Makes copies of the running program, and goes on.
 
     In each copy the call returns that copy's value. The state is captured and sent once, however many
@@ -61,13 +63,13 @@ def fork(target=None, values=None, *, env=None, cwd=None, files=(), ship=(), shi
         target: where they run, as for :func:`teleport`.
         values: what the call is worth in the copies, one each: any objects that can travel. ``None``
             makes one copy, in which the call returns ``None``.
-        env, cwd, files, ship, ship_files: as for :func:`teleport`.
+        env, cwd, files, ship, ship_files, timeout: as for :func:`teleport`.
 
     Returns:
         At home a list of :class:`Copy`; in a copy its value.
 
     Raises:
-        As :func:`teleport`. Then there are no copies.
+        As :func:`teleport`, and :exc:`CaptureError` where other threads run. Then there are no copies.
     """
     from .copies import made
 
@@ -79,12 +81,22 @@ def fork(target=None, values=None, *, env=None, cwd=None, files=(), ship=(), shi
         argv.append("--copies")
     else:
         shell["copies"] = True
-    extras = _extras(env, cwd, files, ship, ship_files)
+    extras = _extras(env, cwd, files, ship, ship_files, timeout)
     extras["value"] = values
     return made(_native.fork(argv, shell, extras), values)
 
 
-def bash_teleport(*argv, python="python", before="", env=None, cwd=None, files=(), ship=(), ship_files=()):
+def bash_teleport(
+    *argv,
+    python="python",
+    before="",
+    env=None,
+    cwd=None,
+    files=(),
+    ship=(),
+    ship_files=(),
+    timeout=None,
+):
     """Goes on with the program in the shell that a command opens.
 
     ``bash_teleport("ssh", "host", "conda activate py39;")`` runs that command with one argument
@@ -94,7 +106,7 @@ def bash_teleport(*argv, python="python", before="", env=None, cwd=None, files=(
         argv: the command; what it runs is appended as its last argument.
         python: the interpreter to start there, as a shell word or words.
         before: shell commands, or a list of them, to run before it.
-        env, cwd, files, ship, ship_files: as for :func:`teleport`.
+        env, cwd, files, ship, ship_files, timeout: as for :func:`teleport`.
 
     Raises:
         As :func:`teleport`.
@@ -103,7 +115,7 @@ def bash_teleport(*argv, python="python", before="", env=None, cwd=None, files=(
         raise TypeError("bash_teleport() takes the words of a command, each a string")
     if not isinstance(before, str):
         before = "; ".join(before)
-    extras = _extras(env, cwd, files, ship, ship_files)
+    extras = _extras(env, cwd, files, ship, ship_files, timeout)
     return _native.depart(list(argv), _shell(python, before, env, cwd), extras)
 
 
@@ -117,7 +129,7 @@ def tp_dummy(dry_run=False, return_=None, **options):
         dry_run: do nothing at all.
         return_: a list: goes on here, and in one copy for each of its values, as :func:`fork` does.
         options: ``python`` (the interpreter, this one if left out), ``before``, ``env``, ``cwd``,
-            ``files``, ``ship`` and ``ship_files``, as for :func:`bash_teleport`.
+            ``files``, ``ship``, ``ship_files`` and ``timeout``, as for :func:`bash_teleport`.
 
     Raises:
         As :func:`teleport`.
@@ -132,14 +144,14 @@ def tp_dummy(dry_run=False, return_=None, **options):
     return teleport(**options)
 
 
-def dump(path_or_file, *, ship=(), ship_files=()):
+def dump(path_or_file, *, ship=(), ship_files=(), timeout=None):
     """Keeps the running program in a file, and goes on.
 
     ``python state.tp`` goes on from there, any number of times, as does :func:`resume`.
 
     Args:
         path_or_file: a path, which is written as a whole or not at all, or an open binary file.
-        ship, ship_files: as for :func:`teleport`.
+        ship, ship_files, timeout: as for :func:`teleport`.
 
     Returns:
         ``None`` here; a true value in a program that goes on from the file.
@@ -148,7 +160,7 @@ def dump(path_or_file, *, ship=(), ship_files=()):
         CaptureError: the program cannot be captured here.
         OSError: the file cannot be written.
     """
-    extras = _extras(None, None, (), ship, ship_files)
+    extras = _extras(None, None, (), ship, ship_files, timeout)
     if hasattr(path_or_file, "write"):
         return _native.dump_to(path_or_file, extras, _trailer())
     return _native.dump(path_or_file, extras, _trailer())
@@ -169,7 +181,7 @@ def resume(path_or_file, value=True):
     _native.resume_file(path_or_file, value)
 
 
-def _extras(env, cwd, files, ship, ship_files):
+def _extras(env, cwd, files, ship, ship_files, timeout):
     """What travels beside the program, as plain data."""
     import os
 
@@ -193,8 +205,13 @@ def _extras(env, cwd, files, ship, ship_files):
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode & 0o777
             taken.append((os.path.basename(os.fspath(path)), mode, file.read()))
+    if timeout is None:
+        timeout = 1.0
+    elif not timeout >= 0:
+        raise ValueError(f"timeout must be a number of seconds, or None, not {timeout!r}")
     return {
         "began": monotonic(),
+        "timeout": float(timeout),
         "env": env,
         "cwd": None if cwd is None else os.fspath(cwd),
         "files": taken,

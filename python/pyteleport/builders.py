@@ -151,28 +151,36 @@ def fill_random(thing, state):
         instances.fill(thing, own)
 
 
-def make_lock():
-    """A lock, free."""
+def make_lock(is_held=False):
+    """A lock, free or held."""
     from _thread import allocate_lock
 
-    return allocate_lock()
-
-
-def hold_rlock(kind, count):
-    """A reentrant lock, held by this thread."""
-    lock = kind()
-    for _ in range(count):
+    lock = allocate_lock()
+    if is_held:
         lock.acquire()
     return lock
 
 
-def hold_module_lock(name, count):
-    """The lock of a module, held by this thread."""
+def hold_rlock(kind, count, number):
+    """A reentrant lock, held by a thread."""
+    from . import threads
+
+    lock = kind()
+    lock._acquire_restore((count, threads.ident_of(number)))
+    return lock
+
+
+def hold_module_lock(name, count, number):
+    """The lock of a module, held by a thread."""
     from _frozen_importlib import _get_module_lock
+
+    from . import threads
 
     lock = _get_module_lock(name)
     for _ in range(count):
         lock.acquire()
+    if number is not None:
+        lock.owner = threads.ident_of(number)
     return lock
 
 
@@ -259,13 +267,6 @@ def fill_attributes(thing, attributes):
 def make_local(cls, args, options):
     """Something of which each thread has its own, not filled: whose `__init__` runs in new threads only."""
     return cls.__new__(cls, *args, **options)
-
-
-def fill_local(thing, own):
-    """Fill it for this thread."""
-    from _thread import _local
-
-    _local.__getattribute__(thing, "__dict__").update(own)
 
 
 def base_context():

@@ -35,6 +35,7 @@ from . import (
     runtime,
     streams,
     tasks,
+    threads,
 )
 from .errors import ResumeError, TeleportError
 
@@ -55,11 +56,12 @@ class Asker:
         culprits: (object, reason) for each that cannot travel.
     """
 
-    def __init__(self, found_modules, capture):
+    def __init__(self, found_modules, capture, travellers=None):
         from . import reducers  # which the peer does without
 
         self.modules = found_modules
         self.capture = capture
+        self.travellers = travellers
         self.choose = reducers.choose
         self.takers = reducers.table()
         self.begun = {}
@@ -178,20 +180,24 @@ def _encode(capture, extras, limit, collecting):
     streams.flush_streams()
     _take_files(extras)
     modules.choices.update(extras.pop("ship", None) or {})
+    travellers = threads.Travellers(capture)
+    threads.mark_saved(capture)
     found = modules.Modules(capture.objects, modules.choices)
     early = {"extras": {key: extras[key] for key in ("cwd", "env") if extras.get(key)}}
     runtime.take_early(early, capture, extras, found.by_value, found.aliases)
+    early["threads"] = travellers.take_early()
     found.read_sources(early["sources"].values(), capture.codes)
     if modules.choices:
         early["ship"] = modules.choices
     if found.hidden:
         early["hidden"] = found.hidden
     late = runtime.take_late(limit, collecting, found)
+    late["threads"] = travellers.take()
     odd = modules.odd_entries(found.by_value)
     if odd:
         late["odd modules"] = odd
     options = {key: value for key, value in extras.items() if key != "files"}
-    asker = Asker(found, capture)
+    asker = Asker(found, capture, travellers)
     encoder = new_encoder(asker)
     encoder.write(early)
     _write(encoder, asker, late, options)
@@ -219,7 +225,13 @@ def _write(encoder, asker, late, options):
     encoder.write(_definitions(asker.modules))
     encoder.write(_namespaces(asker.modules))
     encoder.write((asker.capture.objects, late, options))
-    encoder.write((runtime.take_context_variables(asker), runtime.take_finalizers(asker)))
+    encoder.write(
+        (
+            runtime.take_context_variables(asker),
+            asker.travellers.take_contexts(asker),
+            runtime.take_finalizers(asker),
+        )
+    )
     while asker.deferred:
         batch, asker.deferred = asker.deferred, []
         encoder.write(batch)
@@ -269,15 +281,17 @@ class Arrival:
         objects: in the order of the capture's.
         frames: (frame object, index) of captured frames that something refers to.
         extras: the options of the move.
+        main: the number of the stack that goes on in the main thread.
     """
 
-    __slots__ = ("_late", "extras", "frames", "objects")
+    __slots__ = ("_late", "extras", "frames", "main", "objects")
 
     def __init__(self, objects, frames, extras, late):
         self.objects = objects
         self.frames = frames
         self.extras = extras
         self._late = late
+        self.main = threads.main()
 
     def give_back(self):
         """Give back what acts on the world outside: the program is here for good, and goes on."""
@@ -302,9 +316,11 @@ def decode(decoder):
     try:
         arrival = _decode(decoder, finder)
     except TeleportError:
+        threads.abandon()
         before.put_back()
         raise
     except Exception as problem:
+        threads.abandon()
         before.put_back()
         _check(finder)
         text = "the objects cannot be built here: %s: %s" % (type(problem).__name__, problem)
@@ -323,6 +339,7 @@ def _decode(decoder, finder):
 
     early = read()
     runtime.give_back_early(early, early["extras"])
+    threads.begin(early["threads"])
     for name, own in read().items():
         modules.namespace_of(sys.modules[name]).update(own)
     for name, (namespace, kind) in read().items():
@@ -333,7 +350,7 @@ def _decode(decoder, finder):
         if kind is not None:
             module.__class__ = kind
     objects, late, extras = read()
-    variables, _finalizers = read()
+    variables, contexts, _finalizers = read()
     frames, batches = [], []
     while True:
         batch = read()
@@ -359,7 +376,10 @@ def _decode(decoder, finder):
         del sys.modules[name]
     sys.modules.update(late.get("odd modules", ()))
     runtime.give_back_late(late)
-    runtime.give_back_context_variables(variables or ())
+    if late["threads"] is not None:
+        threads.give_back(late["threads"])
+    threads.give_back_contexts({0: variables or (), **(contexts or {})})
+    threads.settle()
     return Arrival(objects, frames, extras, late)
 
 

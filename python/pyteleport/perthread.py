@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 import sys
+from _weakref import ref as Ref
 
-from . import builders, classes, imports
+from . import _native, builders, classes, imports, threads
 from ._native import read_field
 
 __builtins__ = imports.BUILTINS
 
-_HELD = "a lock that is held; release it before the move"
-
 
 def take_lock(pickler, lock):
-    """A lock that nobody holds is as good as a new one."""
-    if lock.locked():
-        return pickler.refuse(lock, _HELD)
-    return builders.make_lock, ()
+    """A lock, held or not: it does not matter by whom, but that a thread's end may release it."""
+    number = pickler.travellers.ends.get(id(lock))
+    if number is not None:
+        return threads.end_of, (number,)
+    return builders.make_lock, (True,) if lock.locked() else ()
 
 
 def take_rlock(pickler, lock):
-    """As above, or held by the thread that travels.
-
-    Its text is the one place that tells, and changes nothing.
-    """
-    from _thread import RLock, get_ident
-
-    text = RLock.__repr__(lock)
-    if text.startswith("<unlocked"):
+    """A lock that its owner may take again: one of the threads that travel, or nobody."""
+    count, owner = threads.owner_of(lock)
+    if not count:
         return type(lock), ()
-    held = dict(word.split("=") for word in text.split() if "=" in word)
-    if held.get("owner") != str(get_ident()):
-        return pickler.refuse(lock, _HELD)
-    return builders.hold_rlock, (type(lock), int(held["count"]))
+    number = pickler.travellers.numbers.get(owner)
+    if number is None:
+        return pickler.refuse(lock, "a lock whose owner, thread %d, has ended" % owner)
+    return builders.hold_rlock, (type(lock), count, number)
 
 
-def take_module_lock(_pickler, lock):
+def take_module_lock(pickler, lock):
     """The lock of a module that is being imported: held by whoever imports it."""
     count = lock.count if type(lock.count) is int else len(lock.count)
-    return builders.hold_module_lock, (lock.name, count)
+    return builders.hold_module_lock, (lock.name, count, pickler.travellers.numbers.get(lock.owner))
 
 
 def take_import_lock(_pickler, _context):
@@ -46,25 +41,30 @@ def take_import_lock(_pickler, _context):
     return builders.hold_import_lock, ()
 
 
-def take_local(_pickler, thing):
-    """What each thread has a value of its own of: that of the one thread that travels."""
-    from _thread import _local
+def take_local(pickler, thing):
+    """What each thread has a value of its own of."""
     from gc import get_referents
 
-    made = [type(thing), (), {}]
+    made, parts = [type(thing), (), {}], {}
     for part in get_referents(thing):
         if type(part) is tuple:
             made[1] = part
-        elif type(part) is dict and part and all(type(name) is str for name in part):
-            made[2] = part
-    return (
-        builders.make_local,
-        tuple(made),
-        _local.__getattribute__(thing, "__dict__"),
-        None,
-        None,
-        builders.fill_local,
-    )
+        elif type(part) is dict and part:
+            if all(type(name) is str for name in part):
+                made[2] = part
+            else:
+                parts = part
+    keys = {}
+    for number, ident in enumerate(pickler.travellers.idents):
+        key = _native.key_of_local(thing, ident)
+        if key is not None:
+            keys[id(key)] = number
+    found = {}
+    for key, own in parts.items():
+        number = keys.get(id(key() if type(key) is Ref else key))
+        if number is not None:
+            found[number] = own
+    return builders.make_local, tuple(made), found, None, None, threads.fill_locals
 
 
 def take_token(_pickler, token):

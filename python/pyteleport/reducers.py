@@ -49,6 +49,7 @@ from . import (
     perthread,
     registered,
     tasks,
+    threads,
     views,
     weak,
 )
@@ -320,6 +321,7 @@ TAKERS = {
     TracebackType: exceptions.take_traceback,
     hooks.Tracer: hooks.take_tracer,
     type(sys.get_asyncgen_hooks()): hooks.take_asyncgen_hooks,
+    threads.SavedState: threads.take_saved,
 }
 TAKERS.update((kind, take_view) for kind in _view_types())
 TAKERS.update(_nameless_iterators())
@@ -338,6 +340,7 @@ _BY_MODULE = {
         ("LockType", perthread.take_lock),
         ("RLock", perthread.take_rlock),
         ("_local", perthread.take_local),
+        ("_ThreadHandle", threads.take_handle),
     ),
     "_contextvars": (
         ("ContextVar", perthread.take_variable),

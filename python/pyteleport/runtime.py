@@ -217,20 +217,20 @@ def take_context_variables(pickler):
     contextvars = sys.modules.get("contextvars") or sys.modules.get("_contextvars")
     if contextvars is None:
         return None
+    return context_values(pickler, builders.base_context(), pickler.valued)
+
+
+def context_values(pickler, context, valued=()):
+    """The values of the context variables that a context has, but for those that were taken before."""
     values = []
-    for variable, value in builders.base_context().items():
-        if id(variable) in pickler.valued:
+    for variable, value in context.items():
+        if id(variable) in valued:
             continue
         if id(variable) in pickler.variables or pickler.modules.search(variable) is not None:
-            pickler.valued.add(id(variable))
+            if valued is pickler.valued:
+                valued.add(id(variable))
             values.append((variable, value))
     return values or None
-
-
-def give_back_context_variables(taken):
-    """Set the context variables."""
-    for variable, value in taken:
-        variable.set(value)
 
 
 def take_finalizers(pickler):

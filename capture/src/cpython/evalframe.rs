@@ -81,8 +81,8 @@ pub enum InstallError {
 /// because the evaluators read it in every call.
 static RECORDING: AtomicBool = AtomicBool::new(false);
 
-/// Whether a [`Resumer`] waits.
-static RESUMING: AtomicBool = AtomicBool::new(false);
+/// How many stacks a [`Resumer`] waits for.
+static RESUMING: AtomicUsize = AtomicUsize::new(0);
 
 /// The one there is, from the first time that one waits.
 static RESUMER: OnceLock<&'static dyn Resumer> = OnceLock::new();
@@ -155,20 +155,21 @@ pub fn set_recording(
 pub fn start_resuming(py: Python<'_>, resumer: &'static dyn Resumer) -> Result<(), InstallError> {
     stack_room::look(py);
     RESUMER.get_or_init(|| resumer);
-    RESUMING.store(true, Ordering::Relaxed);
-    apply(py).inspect_err(|_| RESUMING.store(false, Ordering::Relaxed))
+    RESUMING.fetch_add(1, Ordering::Relaxed);
+    // Each start is followed by a stop, also one that failed.
+    apply(py)
 }
 
-/// Ends what [`start_resuming`] began; frames that were taken over go on.
+/// Ends what one [`start_resuming`] began; frames that were taken over go on.
 pub fn stop_resuming(py: Python<'_>) {
-    RESUMING.store(false, Ordering::Relaxed);
+    RESUMING.fetch_sub(1, Ordering::Relaxed);
     // Nothing can have been set above ours between the two, and if it was it calls us: harmless.
     let _covered = apply(py);
 }
 
 /// Sets the function that is wanted.
 fn apply(_py: Python<'_>) -> Result<(), InstallError> {
-    let wanted = if RESUMING.load(Ordering::Relaxed) {
+    let wanted = if RESUMING.load(Ordering::Relaxed) > 0 {
         address_of::<Resume>()
     } else if RECORDING.load(Ordering::Relaxed) {
         address_of::<Record>()

@@ -33,6 +33,7 @@ pub mod making;
 pub mod modules;
 pub mod objects;
 mod page;
+pub mod parking;
 pub(crate) mod pending;
 mod probe;
 pub mod sets;
@@ -383,6 +384,51 @@ pub struct ThreadLayout {
     pub recursion: Recursion,
     /// How CPython keeps the C stack from running over.
     pub c_stack: CStack,
+    /// `thread_id`, what `threading.get_ident` gives.
+    pub ident: usize,
+    /// `native_thread_id`, the kernel's number (3.11 and later).
+    pub native_id: Option<usize>,
+    /// `context`, the context that is in force, or NULL.
+    pub context: usize,
+    /// Where a thread has what tells its part of a `threading.local`.
+    pub locals: ThreadLocals,
+    /// How another thread is asked to stop between two instructions.
+    pub stopping: Stopping,
+}
+
+/// How a thread finds its part of a `threading.local`.
+#[derive(Clone, Copy, Debug)]
+pub enum ThreadLocals {
+    /// `dict` of the thread, by the local's address, has the key in the local's dictionary (up to 3.12).
+    ByAddress(usize),
+    /// `threading_local_key` of the thread is the key (3.13 and later).
+    Key(usize),
+}
+
+/// How a thread is made to call a function of ours between two instructions.
+#[derive(Clone, Copy, Debug)]
+pub enum Stopping {
+    /// By the fields of a C trace function, as `_PyEval_SetTrace` of later releases sets them (3.8).
+    Fields {
+        /// `use_tracing`, an `int`.
+        use_tracing: usize,
+        /// `c_tracefunc`.
+        function: usize,
+        /// `c_traceobj`.
+        object: usize,
+        /// `ceval.tracing_possible` in `_PyRuntime`, an `int`: how many threads are traced.
+        possible: usize,
+    },
+    /// By `_PyEval_SetTrace` (3.9–3.11).
+    Function {
+        /// `c_tracefunc`.
+        function: usize,
+    },
+    /// By a tool of `sys.monitoring` (3.12 and later).
+    Monitoring {
+        /// `c_tracefunc`.
+        function: usize,
+    },
 }
 
 /// How CPython keeps the C stack from running over when calls nest in C.

@@ -1,14 +1,14 @@
-//! The calling thread: its chain of frames, its handled exceptions, its recursion count.
+//! A thread: its chain of frames, its handled exceptions, its recursion count.
 
 use super::ffi::PyInterpreterState_Get;
 use super::frame::{Address, RunningFrame, Shim};
-use super::{CurrentFrame, Recursion, CURRENT};
-use core::ffi::{c_int, c_void};
+use super::{CurrentFrame, Recursion, ThreadLocals, CURRENT};
+use core::ffi::{c_int, c_ulong, c_void};
 use core::marker::PhantomData;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-/// The state of the thread that runs this.
+/// The state of a thread.
 #[derive(Clone, Copy)]
 pub struct ThreadState<'py> {
     address: Address,
@@ -51,6 +51,59 @@ impl<'py> ThreadState<'py> {
     /// How many threads have a state in this interpreter.
     pub fn count_threads(py: Python<'py>) -> usize {
         Self::all(py).len()
+    }
+
+    /// An address that the state holds.
+    pub(super) fn word(self, offset: usize) -> *mut c_void {
+        self.address.get(offset)
+    }
+
+    /// Tells thread states apart for as long as they live.
+    pub fn id(self) -> usize {
+        self.address.raw() as usize
+    }
+
+    /// What `threading.get_ident` gives in the thread.
+    pub fn ident(self) -> u64 {
+        self.address.get::<c_ulong>(CURRENT.thread.ident)
+    }
+
+    /// The kernel's number of the thread, where its state has it.
+    pub fn native_id(self) -> Option<u64> {
+        let number = self.address.get::<c_ulong>(CURRENT.thread.native_id?);
+        (number != 0).then_some(number)
+    }
+
+    /// The context that is in force, if the thread has had one yet.
+    pub fn context(self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.address.object(py, CURRENT.thread.context)
+    }
+
+    /// The key of the thread's part among the parts of a `threading.local`.
+    pub fn key_of_local(self, local: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = local.py();
+        match CURRENT.thread.locals {
+            ThreadLocals::Key(offset) => Ok(self.address.object(py, offset)),
+            ThreadLocals::ByAddress(offset) => match self.address.object(py, offset) {
+                Some(dictionary) => {
+                    let name = format!("thread.local.{:p}", local.as_ptr());
+                    dictionary
+                        .call_method1("get", (name,))
+                        .map(|key| (!key.is_none()).then_some(key))
+                }
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// That of the thread which the interpreter was started in: its first.
+    pub fn main(py: Python<'py>) -> Option<Self> {
+        Self::all(py).last().copied()
+    }
+
+    /// That of the thread with this ident.
+    pub fn of_ident(py: Python<'py>, ident: u64) -> Option<Self> {
+        Self::all(py).into_iter().find(|thread| thread.ident() == ident)
     }
 
     /// Whether the thread runs in the main interpreter.

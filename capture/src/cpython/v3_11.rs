@@ -10,7 +10,7 @@ use super::fields::{field, Field, Holds};
 use super::{
     v3_10, v3_8, v3_9, Activation, Atexit, Blocks, CStack, CodeObjectLayout, CurrentFrame, Depth,
     FrameLayout, GeneratorFrame, GeneratorLayout, GeneratorStates, HandledLayout, Instruction, Layout,
-    OperandLayout, Owner, Recursion, Release, SignalChecks, ThreadLayout, Words,
+    OperandLayout, Owner, Recursion, Release, SignalChecks, Stopping, ThreadLayout, ThreadLocals, Words,
 };
 use crate::code::{CodeRules, Family};
 use core::ffi::{c_char, c_int, c_void};
@@ -189,6 +189,11 @@ pub const LAYOUT: Layout = Layout {
             limit: offset_of!(Thread, recursion_limit),
         },
         c_stack: CStack::CountedWithAll,
+        ident: 152,
+        native_id: Some(160),
+        context: 224,
+        locals: ThreadLocals::ByAddress(128),
+        stopping: Stopping::Function { function: 72 },
     },
     eval_frame: v3_9::LAYOUT.eval_frame,
     signals: SignalChecks::Behind,

@@ -7,7 +7,7 @@ use super::fields::{field, Field, Holds};
 use super::{
     v3_10, v3_11, v3_8, Activation, Atexit, CStack, CodeObjectLayout, CurrentFrame, Depth, Entering,
     FrameLayout, GeneratorFrame, GeneratorLayout, GeneratorStates, Instruction, Layout, OperandLayout, Owner,
-    Recursion, Release, ThreadLayout,
+    Recursion, Release, Stopping, ThreadLayout, ThreadLocals,
 };
 use core::ffi::{c_char, c_int, c_void};
 use core::mem::offset_of;
@@ -188,6 +188,11 @@ pub const LAYOUT: Layout = Layout {
             limit: offset_of!(Thread, py_recursion_limit),
         },
         c_stack: CStack::Counted(offset_of!(Thread, c_recursion_remaining)),
+        ident: 136,
+        native_id: Some(144),
+        context: 208,
+        locals: ThreadLocals::ByAddress(112),
+        stopping: Stopping::Monitoring { function: 72 },
     },
     atexit: Atexit::Interpreter(3944),
     fields: &[

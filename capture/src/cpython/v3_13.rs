@@ -9,7 +9,7 @@ use super::fields::{field, Field, Holds};
 use super::{
     v3_10, v3_11, v3_12, v3_8, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, FrameLayout,
     GeneratorFrame, GeneratorLayout, GeneratorStates, Instruction, Layout, OperandLayout, Owner, Recursion,
-    Release, ThreadLayout,
+    Release, Stopping, ThreadLayout, ThreadLocals,
 };
 use core::ffi::{c_int, c_void};
 use core::mem::{offset_of, size_of};
@@ -125,6 +125,11 @@ pub const LAYOUT: Layout = Layout {
             limit: offset_of!(Thread, py_recursion_limit),
         },
         c_stack: CStack::Counted(offset_of!(Thread, c_recursion_remaining)),
+        ident: 152,
+        native_id: Some(160),
+        context: 208,
+        locals: ThreadLocals::Key(288),
+        stopping: Stopping::Monitoring { function: 88 },
     },
     atexit: Atexit::Interpreter(10712 + MUTEXES),
     fields: &[

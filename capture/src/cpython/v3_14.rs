@@ -8,8 +8,8 @@
 use super::fields::{field, Field, Holds};
 use super::{
     v3_10, v3_11, v3_12, v3_13, v3_8, Atexit, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth,
-    Entering, FrameLayout, Layout, OperandLayout, Owner, Recursion, Release, SignalChecks, ThreadLayout,
-    Words,
+    Entering, FrameLayout, Layout, OperandLayout, Owner, Recursion, Release, SignalChecks, Stopping,
+    ThreadLayout, ThreadLocals, Words,
 };
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
@@ -96,6 +96,11 @@ pub const LAYOUT: Layout = Layout {
             limit: thread::RECURSION_LIMIT,
         },
         c_stack: CStack::Measured,
+        ident: 152,
+        native_id: Some(160),
+        context: 208,
+        locals: ThreadLocals::Key(288),
+        stopping: Stopping::Monitoring { function: 88 },
     },
     signals: SignalChecks::BehindStored,
     atexit: Atexit::InterpreterList(10792 + v3_13::MUTEXES),

@@ -8,7 +8,7 @@ use super::fields::{field, Field, Holds};
 use super::v3_14::Frame;
 use super::{
     v3_10, v3_11, v3_12, v3_13, v3_14, Atexit, CStack, CurrentFrame, GeneratorFrame, GeneratorLayout,
-    GeneratorStates, Layout, OperandLayout, Recursion, Release, ThreadLayout,
+    GeneratorStates, Layout, OperandLayout, Recursion, Release, Stopping, ThreadLayout, ThreadLocals,
 };
 use core::mem::offset_of;
 
@@ -82,6 +82,11 @@ pub const LAYOUT: Layout = Layout {
             limit: thread::RECURSION_LIMIT,
         },
         c_stack: CStack::Measured,
+        ident: 176,
+        native_id: Some(184),
+        context: 232,
+        locals: ThreadLocals::Key(328),
+        stopping: Stopping::Monitoring { function: 112 },
     },
     atexit: Atexit::InterpreterList(10768 + v3_13::MUTEXES),
     fields: &[

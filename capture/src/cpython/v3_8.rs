@@ -5,7 +5,7 @@ use super::fields::{field, Field, Holds};
 use super::{
     Activation, Atexit, Blocks, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering,
     EvalFrame, Executing, FrameLayout, GeneratorFrame, GeneratorLayout, HandledLayout, Instruction, Layout,
-    OperandLayout, Owner, Recursion, Release, SignalChecks, ThreadLayout, Words,
+    OperandLayout, Owner, Recursion, Release, SignalChecks, Stopping, ThreadLayout, ThreadLocals, Words,
 };
 use crate::code::{CodeRules, Family};
 use core::ffi::{c_char, c_int, c_void};
@@ -226,6 +226,16 @@ pub const LAYOUT: Layout = Layout {
         exc_info: offset_of!(Thread, exc_info),
         recursion: Recursion::Depth(offset_of!(Thread, recursion_depth)),
         c_stack: CStack::CountedWithAll,
+        ident: 176,
+        native_id: None,
+        context: 240,
+        locals: ThreadLocals::ByAddress(152),
+        stopping: Stopping::Fields {
+            use_tracing: offset_of!(Thread, use_tracing),
+            function: offset_of!(Thread, c_tracefunc),
+            object: offset_of!(Thread, c_traceobj),
+            possible: 588,
+        },
     },
     eval_frame: EvalFrame::Field(EVAL_FRAME),
     signals: SignalChecks::AtTop,

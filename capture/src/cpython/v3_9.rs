@@ -1,9 +1,10 @@
 //! CPython 3.9 (v3.9.0, Include/cpython/pystate.h). Against 3.8:
 //! - an evaluator is given the thread state, and is set through a function;
+//! - a function sets the trace function of any thread;
 //! - the body of a `finally` is compiled once for every way into it.
 
 use super::fields::{field, Field, Holds};
-use super::{v3_8, EvalFrame, Layout, Release};
+use super::{v3_8, EvalFrame, Layout, Release, Stopping, ThreadLayout};
 use crate::code::{CodeRules, Family};
 
 /// Futures and tasks of asyncio (Modules/_asynciomodule.c), found by their addresses in a task of known parts.
@@ -39,5 +40,9 @@ pub const LAYOUT: Layout = Layout {
         v3_8::DATABASE,
         TASKS,
     ],
+    thread: ThreadLayout {
+        stopping: Stopping::Function { function: 64 },
+        ..v3_8::LAYOUT.thread
+    },
     ..v3_8::LAYOUT
 };

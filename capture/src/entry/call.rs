@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyFunction, PyTuple, PyType};
 
 /// What a call instruction has on the stack.
-pub(super) struct CallOperands<'py> {
+pub(crate) struct CallOperands<'py> {
     pub callable: Bound<'py, PyAny>,
     /// A method's receiver and the arguments, keyword ones last; as far as they lie on the stack by
     /// themselves.
@@ -24,7 +24,7 @@ pub(super) struct CallOperands<'py> {
 
 impl<'py> CallOperands<'py> {
     /// Whose method in C is called, bound or not.
-    fn owner(&self) -> PyResult<Option<Bound<'py, PyAny>>> {
+    pub(super) fn owner(&self) -> PyResult<Option<Bound<'py, PyAny>>> {
         match self.callable.is_instance_of::<PyCFunction>() {
             true => self.callable.getattr_opt("__self__"),
             false if self.callable.get_type().name()? == "method_descriptor" => {
@@ -244,7 +244,7 @@ fn is_item_of_something(callee: &Callee<'_>) -> PyResult<bool> {
 ///
 /// Up to 3.13 the call takes its tuple and its dictionary off the stack, and lets them go when they had to
 /// be copied. They were not if the code has just made them, or if a variable has them still.
-fn unpacked_holds(caller: &Caller<'_, '_>) -> PyResult<bool> {
+pub(super) fn unpacked_holds(caller: &Caller<'_, '_>) -> PyResult<bool> {
     if matches!(CURRENT.operands.calls, CallShape::CallableFirstKeywordsLast) {
         return Ok(caller.depth == caller.expected);
     }
@@ -438,4 +438,18 @@ pub(super) fn keyword_arguments<'py>(caller: &Caller<'_, 'py>) -> PyResult<Optio
         ordered.set_item(name, found.get_item(name)?)?;
     }
     Ok(Some(ordered))
+}
+
+/// Whether the arguments of a call lie on the stack one by one.
+pub(super) fn has_positional_places(caller: &Caller<'_, '_>) -> bool {
+    caller.instruction.op != Op::CallFunctionEx
+}
+
+/// The names of the keyword arguments of a call whose arguments lie on the stack.
+pub(super) fn keyword_names(caller: &Caller<'_, '_>) -> PyResult<Vec<String>> {
+    let names = match caller.instruction.op {
+        Op::CallFunctionKw | Op::CallKw => caller.operand(0),
+        _ => names_before(caller)?,
+    };
+    names.map_or(Ok(Vec::new()), |names| names.extract())
 }

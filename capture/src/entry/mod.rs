@@ -20,6 +20,7 @@ mod print;
 mod reduce;
 pub(crate) mod signal;
 mod unpacking;
+pub(crate) mod wait;
 
 pub(crate) use callee::Callee;
 pub(crate) use consumer::Consumer;

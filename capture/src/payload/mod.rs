@@ -40,7 +40,7 @@ use std::io;
 /// What every payload begins with. The high bit and the line ends show a transfer as text.
 pub const MAGIC: [u8; 8] = *b"\x89tport\r\n";
 /// The format that this version writes, and the only one whose sections it reads.
-pub const FORMAT: u16 = 3;
+pub const FORMAT: u16 = 4;
 
 /// Bytes of a section that are checked together.
 const BLOCK: usize = 1 << 20;

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test file uses its part of this
 
 use capture::payload::{BuildIdentity, Header, PayloadError, PayloadReader, PayloadWriter, Start};
-use capture::snapshot::{Block, Entry, FrameState, Handled, ObjectId, Slot, Snapshot};
+use capture::snapshot::{Block, Entry, FrameState, Handled, ObjectId, Slot, Snapshot, Stack};
 
 pub const MIB: usize = 1 << 20;
 /// Magic, format, header length.
@@ -49,10 +49,13 @@ pub fn snapshot() -> Snapshot {
     };
     Snapshot {
         frames: vec![frame],
-        handled: Handled {
-            value: Some(ObjectId(4)),
-            ..Handled::default()
-        },
+        stacks: vec![Stack {
+            frames: 1,
+            handled: Handled {
+                value: Some(ObjectId(4)),
+                ..Handled::default()
+            },
+        }],
     }
 }
 
