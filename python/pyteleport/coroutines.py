@@ -20,6 +20,4 @@ async def ateleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_
     Raises:
         As :func:`teleport`. Whatever is raised, nothing moved, and the program goes on here.
     """
-    return teleport(
-        target, env=env, cwd=cwd, files=files, ship=ship, ship_files=ship_files, timeout=timeout
-    )
+    return teleport(target, env=env, cwd=cwd, files=files, ship=ship, ship_files=ship_files, timeout=timeout)
