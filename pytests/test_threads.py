@@ -425,6 +425,36 @@ def test_thread_pool_moves(same):
     """)
 
 
+def test_executors_of_a_loop_move_while_they_work(same):
+    """A worker calls what `run_in_executor` and `to_thread` gave it, through the context that it was given in."""
+    same("""
+        import asyncio, contextvars, functools, threading
+        where = contextvars.ContextVar("where")
+        goes_on = threading.Event()
+        def work(n, *, add=0):
+            begun.set()
+            goes_on.wait()
+            return n * 2 + add, where.get(), threading.current_thread().name
+        async def main():
+            global begun
+            loop = asyncio.get_event_loop()
+            where.set("main")
+            context = contextvars.copy_context()
+            for turn in range(2):
+                begun = threading.Event()
+                call = functools.partial(context.run, work, turn, add=1)
+                busy = loop.run_in_executor(None, call)
+                begun.wait()
+                hop()
+                goes_on.set()
+                print(await busy)
+                goes_on.clear()
+            hop()
+            print(await loop.run_in_executor(None, sum, [1, 2]))
+        asyncio.run(main())
+    """)
+
+
 def test_state_is_kept_in_a_file(same):
     same(
         BUSY

@@ -3,7 +3,7 @@
 use super::{class, print, Callee, Caller, Explained, Refusal};
 use crate::boundary::{self, Passage};
 use crate::code::{Instruction, Op};
-use crate::cpython::objects::is_method_descriptor;
+use crate::cpython::objects::{is_method_descriptor, own_attributes};
 use crate::cpython::{CallShape, CURRENT};
 use crate::delegation;
 use crate::waiting::LiveEntry;
@@ -243,17 +243,23 @@ fn is_item_of_something(callee: &Callee<'_>) -> PyResult<bool> {
 /// Whether what was unpacked for a call is still to be had: on the stack, alive, and as it was.
 ///
 /// Up to 3.13 the call takes its tuple and its dictionary off the stack, and lets them go when they had to
-/// be copied. They were not if the code has just made them, or if a variable has them still.
+/// be copied. They were not if the code has just made them, or if a variable has them still, or an attribute
+/// of what is in a variable.
 pub(super) fn unpacked_holds(caller: &Caller<'_, '_>) -> PyResult<bool> {
     if matches!(CURRENT.operands.calls, CallShape::CallableFirstKeywordsLast) {
         return Ok(caller.depth == caller.expected);
     }
     let variables = (0..caller.info.slots).filter_map(|slot| caller.frame.read_slot(slot).object());
     let variables: Vec<Bound<'_, PyAny>> = variables.collect();
+    let attributes = variables.iter().filter_map(own_attributes);
+    let attributes: Vec<Bound<'_, PyAny>> = attributes
+        .filter_map(|found| found.cast_into::<PyDict>().ok())
+        .flat_map(|found| found.values())
+        .collect();
     let holds = |index: usize, kind: &str, made: &[Op]| {
-        let mut variables = variables.iter();
+        let mut held = variables.iter().chain(&attributes);
         is_made_by(caller, index, made)
-            || variables.any(|held| boundary::is_builtin(held, kind) && caller.operand_is(index, held))
+            || held.any(|held| boundary::is_builtin(held, kind) && caller.operand_is(index, held))
     };
     let keywords = caller.instruction.arg as usize & 1;
     Ok(holds(keywords, "tuple", &MAKES_TUPLE) && (keywords == 0 || holds(0, "dict", &MAKES_DICT)))
