@@ -156,6 +156,8 @@ def run(look):
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         return look
     before = sys.gettrace()
+    # 3.12.1 hears only of those frames that ask before the function is set.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     try:
         main()
