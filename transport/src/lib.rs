@@ -43,6 +43,7 @@ mod side;
 #[allow(unsafe_code)]
 mod signals;
 mod spawn;
+mod stream;
 mod wait;
 mod ward;
 pub mod warden;

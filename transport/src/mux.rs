@@ -15,16 +15,11 @@
 use crate::error::PacketError;
 use crate::packet::{self, CopyExit, CopySignal, ExitBody, Kind, SignalBody, HEADER, STREAM_BLOCK};
 use crate::port::{Moved, Port};
+use crate::stream::{Buffer, Lines, Sink, Source, WINDOW};
 use nix::errno::Errno;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, RawFd};
-
-/// How much of a stream may be under way, and is buffered at most by its sink.
-const WINDOW: usize = 256 << 10;
-
-/// A line of this length is not waited for to end.
-const LONG_LINE: usize = WINDOW / 2;
 
 /// With this much waiting for the channel, sources are not read.
 const ENOUGH: usize = 256 << 10;
@@ -59,61 +54,6 @@ pub(crate) enum At {
     Output,
     Source(usize),
     Sink(usize),
-}
-
-/// Bytes that are appended at one end and taken from the other.
-#[derive(Debug, Default)]
-struct Buffer {
-    bytes: Vec<u8>,
-    taken: usize,
-}
-
-impl Buffer {
-    fn left(&self) -> &[u8] {
-        &self.bytes[self.taken..]
-    }
-
-    fn take(&mut self, length: usize) {
-        self.taken += length;
-        if self.taken == self.bytes.len() {
-            self.bytes.clear();
-            self.taken = 0;
-        } else if self.taken > STREAM_BLOCK {
-            self.bytes.drain(..self.taken);
-            self.taken = 0;
-        }
-    }
-
-    fn clear(&mut self) {
-        self.take(self.left().len());
-    }
-}
-
-#[derive(Debug)]
-struct Source {
-    stream: u8,
-    port: Option<Port>,
-    credit: usize,
-}
-
-#[derive(Debug)]
-struct Sink {
-    stream: u8,
-    port: Option<Port>,
-    pending: Buffer,
-    /// Written, and not yet granted again.
-    owed: usize,
-    ended: bool,
-    lines: Option<Lines>,
-}
-
-/// How a sink shares its descriptor with others: whole lines at a time.
-#[derive(Debug)]
-struct Lines {
-    /// The same for all that share one.
-    group: RawFd,
-    /// Whether the last that was written was not the end of a line.
-    midline: bool,
 }
 
 /// Asks `poll` about all of these; says which are ready for what.
@@ -217,23 +157,9 @@ impl Mux {
     /// What of a sink's bytes may be written now.
     fn writable(&self, index: usize) -> &[u8] {
         let sink = &self.sinks[index];
-        let pending = sink.pending.left();
-        let Some(lines) = &sink.lines else { return pending };
-        let in_the_middle = |other: &Sink| {
-            other.port.is_some()
-                && other
-                    .lines
-                    .as_ref()
-                    .is_some_and(|its| its.midline && its.group == lines.group)
-        };
-        if !lines.midline && self.sinks.iter().any(in_the_middle) {
-            return &[];
-        }
-        match pending.iter().rposition(|byte| *byte == b'\n') {
-            Some(last) => &pending[..=last],
-            // The rest of a line, or one that is as long as all that may wait.
-            None if sink.ended || lines.midline || pending.len() >= LONG_LINE => pending,
-            None => &[],
+        match self.sinks.iter().any(|other| other.is_in_the_way_of(sink)) {
+            true => &[],
+            false => sink.writable(),
         }
     }
 
@@ -519,16 +445,6 @@ impl Mux {
         };
         let source = self.sources.iter_mut().find(|source| source.stream == *stream);
         source.map(|source| (source, rest)).ok_or(error)
-    }
-}
-
-impl Sink {
-    fn close_if_done(&mut self) {
-        if self.ended && self.pending.left().is_empty() {
-            if let Some(port) = self.port.take() {
-                port.finish();
-            }
-        }
     }
 }
 
