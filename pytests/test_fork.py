@@ -304,3 +304,22 @@ def test_copies_share_the_memory_that_they_do_not_change(move):
         print([copy.wait() for copy in got])
     """)
     assert sorted(run.stdout.splitlines()) == ["True"] * 4 + ["[0, 0, 0, 0]"], run.stderr
+
+
+def test_copies_of_threads_are_refused(move):
+    run = move("""
+        import threading
+        over = threading.Event()
+        thread = threading.Thread(target=over.wait)
+        thread.start()
+        try:
+            fork()
+        except CaptureError as error:
+            print(error)
+        over.set()
+        thread.join()
+        got = fork()
+        print(got and [copy.wait() for copy in got])
+    """)
+    assert run.stdout.splitlines()[0].startswith("fork() makes copies of one thread"), run.stderr
+    assert sorted(run.stdout.splitlines()[1:]) == ["None", "[0]"], run.stdout

@@ -425,6 +425,35 @@ def test_thread_pool_moves(same):
     """)
 
 
+def test_thread_in_the_middle_of_what_c_code_collects_is_waited_for(move):
+    run = move("""
+        import threading
+        reached, go_on = threading.Event(), threading.Event()
+        def items():
+            yield 1
+            reached.set()
+            for turn in range(20000):  # of Python's own, in which it can be stopped
+                pass
+            yield 2
+        def work():
+            found.append(sum(items()))
+            go_on.wait()
+            found.append("end")
+        found = []
+        thread = threading.Thread(target=work)
+        thread.start()
+        reached.wait()
+        teleport(timeout=60)
+        trail("there")
+        print(found)
+        go_on.set()
+        thread.join()
+        print(found)
+    """)
+    assert run.stdout == "[3]\n[3, 'end']\n", run.stderr
+    assert run.ended_in == "peer"
+
+
 def test_executors_of_a_loop_move_while_they_work(same):
     """A worker calls what `run_in_executor` and `to_thread` gave it, through the context that it was given in."""
     same("""

@@ -21,7 +21,7 @@ use capture::threads::{Stopped, StoppedThreads};
 use capture::CaptureError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the graph's encoder is told of the stopped stack.
 #[pyclass(frozen)]
@@ -130,10 +130,7 @@ pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
         timeout.extract()
     })?;
     let timeout = Duration::try_from_secs_f64(timeout).unwrap_or(Duration::MAX);
-    let mut stopped =
-        timed("stop", || Stopped::all(py, timeout)).map_err(|error| capture_error(py, error))?;
-    let captured = timed("capture", || read_all(py, &mut stopped, timeout));
-    let captured = captured.map_err(|error| capture_error(py, error))?;
+    let (stopped, captured) = stop_and_read(py, timeout).map_err(|error| capture_error(py, error))?;
     let running = PyDict::new(py);
     for (index, frame) in captured.frames.iter().enumerate() {
         if let Some(generator) = frame.generator() {
@@ -197,6 +194,32 @@ pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
 
 /// How long threads have to come out of C code, in seconds, unless the caller says.
 const TIMEOUT: f64 = 1.0;
+
+/// How long threads run on whose stacks cannot be read.
+const IN_BETWEEN: Duration = Duration::from_millis(1);
+
+/// Stops the other threads and reads all stacks. Where one of theirs cannot be read they run on for a moment: it
+/// may be in the middle of C code's work, which has an end.
+fn stop_and_read<'py>(
+    py: Python<'py>,
+    timeout: Duration,
+) -> Result<(Option<Stopped<'py>>, Captured<'py>), CaptureError> {
+    let begun = Instant::now();
+    loop {
+        let left = timeout.saturating_sub(begun.elapsed());
+        let mut stopped = timed("stop", || Stopped::all(py, left))?;
+        let refusal = match timed("capture", || read_all(py, &mut stopped, left)) {
+            Ok(captured) => return Ok((stopped, captured)),
+            Err(refusal) => refusal,
+        };
+        let is_ours_to_blame = stopped.is_none() || read_stacks(py, None, is_ours).is_err();
+        if is_ours_to_blame || begun.elapsed() >= timeout {
+            return Err(refusal);
+        }
+        drop(stopped);
+        py.detach(|| std::thread::sleep(IN_BETWEEN));
+    }
+}
 
 /// Reads all stacks, again if one of the other threads has gone on meanwhile.
 fn read_all<'py>(
