@@ -3,7 +3,7 @@
 #   make demo          watch a program move
 #   make test          all tests, on python3
 #   make test-all      all tests, on every release of CPython; WRITE=1 puts what came out into README.md,
-#                      QUICK=1 has what depends most on it, each test on every second
+#                      QUICK=1 has what depends most on it, each test on every third
 #   make test-cpython  CPython's own tests with the recording hook, and without; QUICK=1 leaves out the longest
 #   make test-aarch64  to and from another architecture, which is emulated
 #   make lint          formatting and lints

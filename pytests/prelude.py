@@ -90,7 +90,6 @@ else:
         TransportError,
         UnmovableError,
         bash_teleport,
-        channel,
         dump,
         fork,
         hook_status,

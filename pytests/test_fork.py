@@ -3,7 +3,7 @@
 import pytest
 
 THROUGH = """
-        import os, signal, sys
+        import os, pyteleport, signal, sys
         class Through:
             def command(self):
                 from pyteleport.targets import Command
@@ -94,7 +94,7 @@ def test_signals_and_ends(move, place):
             if got == "raises":
                 raise KeyError(got)
             signal.signal(signal.SIGTERM, stop)
-            channel().send("ready")
+            pyteleport.channel().send("ready")
             while True:
                 signal.pause()
         asked, killed, raises = got
@@ -123,7 +123,7 @@ def test_channels(move, place):
         from multiprocessing.connection import wait
         got = fork({target}, [1, 2, 3])
         if isinstance(got, int):
-            home = channel()
+            home = pyteleport.channel()
             for item in home:
                 home.send((got, item, bytearray(item["data"])))
             home.send("over")
@@ -160,7 +160,7 @@ def test_a_dead_copy_ends_its_channel(move, place):
         f"""{THROUGH}
         got = fork({target}, [1])
         if isinstance(got, int):
-            channel().recv()
+            pyteleport.channel().recv()
             os.kill(os.getpid(), signal.SIGKILL)
         copy, = got
         copy.channel.send("go")
@@ -177,11 +177,11 @@ def test_a_dead_copy_ends_its_channel(move, place):
 def test_a_copy_sees_that_home_has_gone(move, tmp_path):
     run = move(
         """
-        import os
+        import os, pyteleport
         got = fork()
         if got is None:
             try:
-                channel().recv()
+                pyteleport.channel().recv()
             except EOFError:
                 with open("part", "w") as file:
                     file.write("home has gone")
@@ -215,10 +215,10 @@ def test_a_copy_moves_on(move):
 
 def test_home_moves_and_its_copies_stay(move):
     run = move("""
-        import os, sys
+        import os, pyteleport, sys
         got = fork(None, ["c"])
         if got == "c":
-            channel().recv()
+            pyteleport.channel().recv()
             print("copy", flush=True)
             sys.exit()
         line = got[0].channel
@@ -266,7 +266,7 @@ def test_what_cannot_be_copied_is_refused_and_home_goes_on(move, place):
         except ValueError as error:
             print(error)
         try:
-            channel()
+            pyteleport.channel()
         except RuntimeError as error:
             print("no copy" in str(error))
     """,

@@ -212,3 +212,18 @@ def test_what_stands_in_sys_modules(same):
         except ImportError as error:
             print(error)
     """)
+
+
+def test_a_main_module_of_two_names(same):
+    """multiprocessing gives it another one."""
+    same("""
+        import multiprocessing
+        key, mine = object(), {}
+        mine[key] = [key]
+        def work():
+            hop()
+            return mine[key] == [key]
+        print(work())
+        hop()
+        print(work(), list(mine)[0] is key)
+    """)

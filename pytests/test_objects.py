@@ -615,7 +615,6 @@ UNMOVABLE = """
             for path, reason in refusal.culprits:
                 print(path)
         return job.conn.fileno() > 0, held.read(1) == chr(0)
-    frame = sys._getframe()
     print(main())
 """
 
@@ -627,8 +626,7 @@ def test_all_that_cannot_move_is_named_at_once_with_its_path(move):
     assert "main() → job.conn (socket.socket)" in run.stdout
     assert "main() → job.parts[0]['key'] (_hashlib.HASH)" in run.stdout
     assert "main() → held (_io.TextIOWrapper): a device stays with its machine" in run.stdout
-    assert "__main__ → frame (frame)" in run.stdout
-    assert run.stdout.startswith("4 objects cannot move:\n")
+    assert run.stdout.startswith("3 objects cannot move:\n")
     assert run.stdout.endswith("(True, True)\n")
 
 
@@ -646,7 +644,6 @@ def test_all_that_cannot_move_is_named_at_once_with_its_path(move):
         ("import hashlib\nthing = {'h': hashlib.sha1(b'a')}", "thing['h']", "hash"),
         ("import subprocess\nthing = subprocess.Popen(['sleep', '0'])", "thing", "child"),
         ("import os\nthing = os.scandir('.')", "thing", "folder"),
-        ("import sys\nthing = sys._getframe()", "thing", "frame"),
         ("class A:\n  def __reduce__(self): raise LookupError('not me')\nthing = A()", "thing", "not me"),
         ("class A:\n  def __reduce__(self): return 5\nthing = A()", "thing", "5"),
         (

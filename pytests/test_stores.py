@@ -84,12 +84,11 @@ def test_a_compressor_in_the_middle_is_refused(move, tmp_path):
 
 
 REGISTERED = """
-        import _thread, pyteleport
+        import socket, pyteleport
         class Handle:
             opened = 0
             def __init__(self, path):
-                self.path, self.lock, Handle.opened = path, _thread.allocate_lock(), Handle.opened + 1
-                self.lock.acquire()
+                self.path, self.line, Handle.opened = path, socket.socket(), Handle.opened + 1
         class Other(Handle):
             pass
         pyteleport.register(Handle, lambda handle: [handle.path, shared], lambda state: Handle(*state[:1]))
@@ -103,7 +102,7 @@ def test_what_is_registered_travels_as_it_says(move):
         REGISTERED
         + """
         teleport()
-        print(both[0] is both[1] is handle, handle.path, handle.lock.locked(), Handle.opened)
+        print(both[0] is both[1] is handle, handle.path, handle.line.fileno() > 0, Handle.opened)
         teleport()
         print(both[0] is both[1] is handle, handle.path, Handle.opened)
         trail("there")
@@ -141,8 +140,8 @@ def test_what_is_registered_may_refuse(move):
         """
     )
     lines = run.stdout.splitlines()
-    assert "other.lock" in lines[0], run.stdout + run.stderr
-    assert "lock that is held" in lines[0]
+    assert "other.line" in lines[0], run.stdout + run.stderr
+    assert "connection" in lines[0]
     assert "other (Other)" in lines[1]
     assert "it is busy" in lines[1]
     assert "ZeroDivisionError" in lines[2]

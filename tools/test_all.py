@@ -62,7 +62,7 @@ SUITES = {
 }
 
 
-# What depends most on the release: --quick. Each test runs on every second release there, and programs are
+# What depends most on the release: --quick. Each test runs on every third release there, and programs are
 # moved in one mode each, armed or recording, by turns, rather than in both.
 QUICK = [
     "layouts",

@@ -206,9 +206,8 @@ fn stop_and_read<'py>(
 ) -> Result<(Option<Stopped<'py>>, Captured<'py>), CaptureError> {
     let begun = Instant::now();
     loop {
-        let left = timeout.saturating_sub(begun.elapsed());
-        let mut stopped = timed("stop", || Stopped::all(py, left))?;
-        let refusal = match timed("capture", || read_all(py, &mut stopped, left)) {
+        let mut stopped = timed("stop", || Stopped::all(py, timeout))?;
+        let refusal = match timed("capture", || read_all(py, &mut stopped, timeout)) {
             Ok(captured) => return Ok((stopped, captured)),
             Err(refusal) => refusal,
         };

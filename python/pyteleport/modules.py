@@ -343,8 +343,9 @@ class Modules:
         """As `search`, for marks made by `object()`; the modules are read only once."""
         if self._index is None:
             self._index = {}
+            own = {id(module) for module in self.by_value.values()}
             for name, module in sys.modules.copy().items():
-                if isinstance(module, ModuleType) and name not in self.by_value:
+                if isinstance(module, ModuleType) and name not in self.by_value and id(module) not in own:
                     for attribute, value in namespace_of(module).copy().items():
                         if type(value) is object:
                             self._index.setdefault(id(value), ("a", name, attribute))
