@@ -28,7 +28,7 @@ JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 # those of tools/test_cpython.py.
 SUITES = {
     "layouts": [],
-    "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot"],
+    "frames": ["frames", "blocks", "finally", "depth", "traps", "same_output", "hot", "frame_objects"],
     "generators": ["generators", "delegation", "async", "asyncgens"],
     "calls": [
         "entry",
@@ -50,7 +50,7 @@ SUITES = {
     "objects": [
         *("graph", "objects", "iterators", "in_flight", "sets", "weakrefs", "descriptors", "views", "typing"),
         *("payload", "runtime", "changes", "files", "mappings"),
-        *("arrays", "hashes", "modules", "registries", "stores"),
+        *("arrays", "hashes", "modules", "registries", "stores", "databases"),
     ],
     "libraries": ["libraries"],
     "threads": ["threads"],
