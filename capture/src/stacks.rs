@@ -142,6 +142,10 @@ fn begins_thread<'py>(
     outermost: &Read<'py>,
     thread: ThreadState<'py>,
 ) -> Result<bool, CaptureError> {
+    // In the main thread CPython calls functions of the program's at its end.
+    if ThreadState::main(py).is_some_and(|main| main.id() == thread.id()) {
+        return Ok(false);
+    }
     let Some(threading) = loaded(py, "threading")? else {
         return Ok(true);
     };
