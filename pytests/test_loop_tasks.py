@@ -6,11 +6,6 @@ import pytest
 
 SINCE_3_11 = pytest.mark.skipif(sys.version_info < (3, 11), reason="new in 3.11")
 SINCE_3_12 = pytest.mark.skipif(sys.version_info < (3, 12), reason="new in 3.12")
-# An exception that comes through one coroutine into another hides everything outside from CPython 3.9.
-THROWN = pytest.mark.skipif(
-    sys.version_info[:2] == (3, 9),
-    reason="CPython 3.9 loses the callers of a throw() that is passed on: refused",
-)
 
 
 def test_futures_in_every_state(same):
@@ -83,7 +78,6 @@ def test_tasks_that_are_over(same):
     """)
 
 
-@THROWN
 def test_timeouts(same):
     same("""
         import asyncio, sys
@@ -124,7 +118,6 @@ def test_timeouts(same):
     """)
 
 
-@THROWN
 def test_cancellation_in_flight(same):
     same("""
         import asyncio
@@ -231,7 +224,6 @@ def test_wait_and_as_completed(same):
     """)
 
 
-@THROWN
 def test_exceptions_deep_in_coroutines(same):
     same("""
         import asyncio, sys, traceback
@@ -329,7 +321,6 @@ def test_names_of_tasks(same):
     """)
 
 
-@THROWN
 def test_tasks_written_in_python(same):
     same("""
         import asyncio, asyncio.tasks

@@ -187,12 +187,6 @@ pub(crate) fn read_waiting<'py>(
             item: item.map(|item| table.id(item.into_bound(py), index, Place::Stack)),
         },
     };
-    let generator = frame.generator();
-    let handled = generator
-        .as_ref()
-        .and_then(Generator::new)
-        .map(|generator| generator.handled());
-    let handled = handled.map_or_else(HandledValues::default, |item| item.read(py));
     let mut state = read_fields(*frame, info, explained.keep, table, index);
     if let Some(place) = explained.emptied {
         state.stack[place] = Slot::Null;
@@ -209,9 +203,23 @@ pub(crate) fn read_waiting<'py>(
         state.named = state.instruction;
     }
     state.entry = entry;
+    read_generator_of(py, *frame, &mut state, table, index);
+    Ok(state)
+}
+
+/// Reads the generator that runs in a frame, and what it handles.
+fn read_generator_of<'py>(
+    py: Python<'py>,
+    frame: RunningFrame<'py>,
+    state: &mut FrameState,
+    table: &mut ObjectTable,
+    index: usize,
+) {
+    let generator = frame.generator();
+    let handled = generator.as_ref().and_then(Generator::new);
+    let handled = handled.map_or_else(HandledValues::default, |generator| generator.handled().read(py));
     state.generator = generator.map(|object| table.id(object, index, Place::Frame));
     state.handled = table.handled(py, handled, index);
-    Ok(state)
 }
 
 /// Reads the innermost frame of a thread that stands.
@@ -223,12 +231,6 @@ pub(crate) fn read_standing<'py>(
     index: usize,
 ) -> Result<FrameState, CaptureError> {
     let Read { frame, info, .. } = read;
-    let generator = frame.generator();
-    let handled = generator
-        .as_ref()
-        .and_then(Generator::new)
-        .map(|generator| generator.handled());
-    let handled = handled.map_or_else(HandledValues::default, |item| item.read(py));
     let mut state = match stand {
         Stand::Waits(call) => {
             let position = Position::of(*frame, info)?;
@@ -259,8 +261,7 @@ pub(crate) fn read_standing<'py>(
             state
         }
     };
-    state.generator = generator.map(|object| table.id(object, index, Place::Frame));
-    state.handled = table.handled(py, handled, index);
+    read_generator_of(py, *frame, &mut state, table, index);
     Ok(state)
 }
 

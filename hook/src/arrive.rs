@@ -409,9 +409,12 @@ fn go_on_receiving(
     let shared = Arc::new(Mutex::new(Some(arriving)));
     let decoded = prepared
         .and_then(|_| decode(py, Box::new(SharedInput(shared.clone())), Some(length), None))
-        .and_then(|decoded| match makes_copies {
-            true => Ok(decoded),
-            false => settle(py, &decoded).map(|()| decoded),
+        .and_then(|decoded| {
+            // Copies do that each for itself.
+            if !makes_copies {
+                settle(py, &decoded)?;
+            }
+            Ok(decoded)
         });
     let arriving = shared.lock().ok().and_then(|mut arriving| arriving.take());
     let Some(arriving) = arriving else {

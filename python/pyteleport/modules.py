@@ -330,26 +330,28 @@ class Modules:
 
     def search(self, thing, places=None):
         """The persistent id of an object that is a global of a module that travels by name."""
-        own = {id(module) for module in self.by_value.values()}  # which may have other names, too
-        for name in places or list(sys.modules):
-            module = sys.modules.get(name)
-            if isinstance(module, ModuleType) and name not in self.by_value and id(module) not in own:
-                for attribute, value in namespace_of(module).copy().items():
-                    if value is thing and type(attribute) is str:
-                        return ("a", name, attribute)
+        for name, attribute, value in self._globals(places or list(sys.modules)):
+            if value is thing and type(attribute) is str:
+                return ("a", name, attribute)
         return None
 
     def search_bare(self, thing):
         """As `search`, for marks made by `object()`; the modules are read only once."""
         if self._index is None:
             self._index = {}
-            own = {id(module) for module in self.by_value.values()}
-            for name, module in sys.modules.copy().items():
-                if isinstance(module, ModuleType) and name not in self.by_value and id(module) not in own:
-                    for attribute, value in namespace_of(module).copy().items():
-                        if type(value) is object:
-                            self._index.setdefault(id(value), ("a", name, attribute))
+            for name, attribute, value in self._globals(list(sys.modules)):
+                if type(value) is object:
+                    self._index.setdefault(id(value), ("a", name, attribute))
         return self._index.get(id(thing))
+
+    def _globals(self, names):
+        """(module's name, name, value) for the globals of those modules that travel by name."""
+        own = {id(module) for module in self.by_value.values()}  # which may have other names, too
+        for name in names:
+            module = sys.modules.get(name)
+            if isinstance(module, ModuleType) and name not in self.by_value and id(module) not in own:
+                for attribute, value in namespace_of(module).copy().items():
+                    yield name, attribute, value
 
 
 def _add_submodules(by_id, names):

@@ -13,7 +13,7 @@ use crate::fd::{self, duplicate_standard, inherited};
 use crate::mux::{poll_all, At, Event, Mux};
 use crate::packet::{CopyExit, CopySignal, ExitBody};
 use crate::port::{Moved, Port};
-use crate::pump::{let_go, numbers, say};
+use crate::pump::{let_go, number, numbers, say};
 use crate::reach::Link;
 use crate::side::{SideStream, SideStreams};
 use crate::signals::{self, Incoming};
@@ -85,12 +85,8 @@ impl CommittedCopies {
         let numbers: Vec<RawFd> = given.iter().map(|fd| fd.as_raw_fd()).collect();
         words.push(WORD.into());
         words.push(format!("channel={},{}", numbers[0], numbers[1]).into());
-        words.push(format!("control={0},{0}", numbers[2]).into());
-        words.extend(
-            numbers[3..]
-                .iter()
-                .map(|talk| format!("talk={talk},{talk}").into()),
-        );
+        words.push(format!("control={}", numbers[2]).into());
+        words.extend(numbers[3..].iter().map(|talk| format!("talk={talk}").into()));
         for stream in self.side {
             let (from, to) = stream.into_parts();
             words.push(format!("side={},{to}", from.as_raw_fd()).into());
@@ -152,13 +148,13 @@ impl Carrier {
         let (mut channel, mut control, mut talks, mut side) =
             (None, None, Vec::new(), SideStreams::default());
         for word in words {
-            let (name, pair) = word
+            let (name, value) = word
                 .to_str()
                 .and_then(|word| word.split_once('='))
                 .ok_or(Errno::EINVAL)?;
-            let (first, second) = numbers(pair)?;
             match name {
                 "channel" => {
+                    let (first, second) = numbers(value)?;
                     let output = inherited(second)?;
                     let input = match first == second {
                         true => fd::duplicate(&output)?,
@@ -166,9 +162,12 @@ impl Carrier {
                     };
                     channel = Some((input, output));
                 }
-                "control" => control = Some(Port::own(inherited(first)?)?),
-                "talk" => talks.push(inherited(first)?),
-                "side" => side.add(inherited(first)?, second)?,
+                "control" => control = Some(Port::own(inherited(number(value)?)?)?),
+                "talk" => talks.push(inherited(number(value)?)?),
+                "side" => {
+                    let (from, to) = numbers(value)?;
+                    side.add(inherited(from)?, to)?;
+                }
                 _ => return Err(Errno::EINVAL),
             }
         }
@@ -177,7 +176,7 @@ impl Carrier {
         let mut mux = Mux::new(Port::own(input)?, Port::own(output)?);
         let running = vec![true; talks.len()];
         for (copy, talk) in talks.into_iter().enumerate() {
-            let streams = Streams::of(copy as u8);
+            let streams = Streams { copy: copy as u8 };
             let shared = |number| duplicate_standard(number).ok().map(Port::shared_output);
             mux.add_line_sink(streams.output(), shared(1), 1);
             mux.add_line_sink(streams.errors(), shared(2), 2);

@@ -26,33 +26,31 @@ use nix::poll::{PollFlags, PollTimeout};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, Pid};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// What a copy is called by, by its number among them: streams of the channel.
+/// The streams of the copy with this number: three each.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Streams(u8);
+pub(crate) struct Streams {
+    pub copy: u8,
+}
 
 impl Streams {
     /// The most copies whose streams have numbers.
     pub(crate) const MOST: u8 = 84;
 
-    pub(crate) fn of(copy: u8) -> Streams {
-        Streams(copy * 3)
-    }
-
     pub(crate) fn output(self) -> u8 {
-        self.0
+        self.copy * 3
     }
 
     pub(crate) fn errors(self) -> u8 {
-        self.0 + 1
+        self.copy * 3 + 1
     }
 
     /// Both ways.
     pub(crate) fn talk(self) -> u8 {
-        self.0 + 2
+        self.copy * 3 + 2
     }
 
     fn has(self, stream: u8) -> bool {
-        stream / 3 == self.0 / 3
+        stream / 3 == self.copy
     }
 }
 
@@ -146,12 +144,9 @@ impl Splitting {
             let line = fd::duplicate(&copy.line).map_err(TransportError::io("copy a line"))?;
             lines.push(Channel::over_socket(line));
         }
-        for (line, copy) in lines.iter_mut().zip(&copies) {
-            if let Some(failed) = failure_of(line) {
-                end_all(&copies);
-                return home.failed(&failed.kind, &failed.text);
-            }
-            debug_assert!(copy.pid.as_raw() > 0);
+        if let Some(failed) = lines.iter_mut().find_map(failure_of) {
+            end_all(&copies);
+            return home.failed(&failed.kind, &failed.text);
         }
         let body = ReadyBody {
             copies: copies.iter().map(|copy| copy.pid.as_raw()).collect(),
@@ -283,7 +278,7 @@ impl Warden {
         let mut mux = Mux::new(input, output);
         let mut copies = Vec::new();
         for (copy, made) in made.drain(..).enumerate() {
-            let streams = Streams::of(copy as u8);
+            let streams = Streams { copy: copy as u8 };
             let talk = fd::duplicate(made.talk.as_fd())?;
             mux.add_source(streams.output(), Some(Port::own(made.output)?));
             mux.add_source(streams.errors(), Some(Port::own(made.errors)?));
@@ -365,7 +360,7 @@ impl Copy {
         let streams = self.streams;
         if mux.drain(|stream| streams.has(stream)) {
             mux.send_copy_exit(&CopyExit {
-                copy: streams.0 / 3,
+                copy: streams.copy,
                 ending: exit_body(ending),
             });
             self.told = true;
