@@ -64,7 +64,8 @@ fn every_field_that_moved_is_noticed() {
     let mut layout = Layout { ..*CURRENT };
     match &mut layout.generator.frame {
         GeneratorFrame::Pointer { frame, .. } => *frame += 16,
-        GeneratorFrame::Inside { state, .. } => *state -= 1,
+        // To the top of the type's address, which is zero: the byte before it is left unset in some generators.
+        GeneratorFrame::Inside { state, .. } => *state = 15,
     }
     refused(&layout);
     let mut layout = Layout { ..*CURRENT };
