@@ -425,6 +425,21 @@ def test_thread_pool_moves(same):
     """)
 
 
+def test_daemons_run_when_the_program_ends(same):
+    """They want the interpreter's lock when that has ended."""
+    same("""
+        import threading, time
+        def work():
+            while True:
+                time.sleep(0.0002)
+        for _ in range(20):
+            threading.Thread(target=work, daemon=True).start()
+        hop()
+        hop()
+        print("end")
+    """)
+
+
 def test_thread_in_the_middle_of_what_c_code_collects_is_waited_for(move):
     run = move("""
         import threading

@@ -459,6 +459,8 @@ impl Evaluator for Resume {
     }
 }
 
+/// Not inlined: what a C function has to do when it is unwound is passed over where that is forced.
+#[inline(never)]
 unsafe fn resume(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_int) -> *mut ffi::PyObject {
     // Ours may be taken out while the frames above this one run.
     let before = CALL_ON.load(Ordering::Relaxed);
@@ -467,9 +469,30 @@ unsafe fn resume(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_i
         0 => unsafe { enter(frame) },
         _ => (frame, throw, None),
     };
-    // SAFETY: the frame goes to the evaluator that it would have gone to; what is stored is the
-    // address of an eval-frame function.
-    let result = unsafe {
+    let evaluate: unsafe extern "C-unwind" fn(_, _, _, _) -> _ = pass_on;
+    let ending = Ending;
+    // SAFETY: the frame goes to the evaluator that it would have gone to. What that function is must not be
+    // known here: it would be taken for one that never unwinds.
+    let result = unsafe { core::hint::black_box(evaluate)(before, thread, frame, throw) };
+    core::mem::forget(ending);
+    if let Some(held) = held {
+        // SAFETY: CPython holds the GIL when an evaluator returns.
+        drop(held.into_bound(unsafe { Python::assume_attached() }));
+    }
+    result
+}
+
+/// Evaluates a frame as it would have been without the resume; `before` is the function that was set.
+#[inline(never)]
+unsafe extern "C-unwind" fn pass_on(
+    before: *mut c_void,
+    thread: *mut ffi::PyThreadState,
+    frame: *mut c_void,
+    throw: c_int,
+) -> *mut ffi::PyObject {
+    // SAFETY: the arguments are those that CPython gave us; what is stored is the address of an eval-frame
+    // function.
+    unsafe {
         stack_room::grant(thread.cast());
         if RECORDING.load(Ordering::Relaxed) {
             record(thread, frame, throw)
@@ -478,12 +501,21 @@ unsafe fn resume(thread: *mut ffi::PyThreadState, frame: *mut c_void, throw: c_i
         } else {
             signature::call(before, thread, frame, throw)
         }
-    };
-    if let Some(held) = held {
-        // SAFETY: CPython holds the GIL when an evaluator returns.
-        drop(held.into_bound(unsafe { Python::assume_attached() }));
     }
-    result
+}
+
+/// Dropped where a resumed frame is left neither by a value nor by an exception: up to 3.13 CPython ends a daemon
+/// thread that wants the GIL of an interpreter which has ended by `pthread_exit`, which unwinds (Python/ceval_gil.c,
+/// `take_gil`). Further out are functions that nothing but a panic may leave. The thread stays as it is until the
+/// process ends, as from 3.14 on.
+struct Ending;
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        loop {
+            std::thread::park();
+        }
+    }
 }
 
 /// Offers a frame that starts to the [`Resumer`]: the frame that is to be evaluated, whether an exception is to be
