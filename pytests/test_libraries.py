@@ -195,7 +195,6 @@ MOVES = [
         """
         import io
         from tqdm import tqdm
-        tqdm.monitor_interval = 0  # or a thread of tqdm's refreshes the bars
         text, seen = io.StringIO(), []
         bar = tqdm(range(6), file=text, mininterval=0)
         for number in bar:

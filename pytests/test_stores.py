@@ -341,3 +341,18 @@ def test_a_lock_that_was_handed_down_stays_with_home(move, tmp_path):
     )
     assert run.stdout == "still held\n", run.stderr
     assert run.ended_in == "peer"
+
+
+def test_files_on_the_null_device(same):
+    """Which standard input is on, too, where the tests run: that can only be read."""
+    same("""
+        import os, sys
+        sink, source = open(os.devnull, "w"), open(os.devnull, "rb")
+        sink.write("before")
+        print("to nowhere", file=sink)
+        hop()
+        print("to nowhere", file=sink, flush=True)
+        print(sink.mode, source.mode, source.read(), sink.fileno() > 2, source.fileno() > 2, sys.stdin.read())
+        hop()
+        sink.close()
+    """)

@@ -1,5 +1,7 @@
 """Programs with other threads: each goes on exactly once, from where it was."""
 
+import sys
+
 import pytest
 
 BUSY = """
@@ -469,6 +471,7 @@ def test_thread_in_the_middle_of_what_c_code_collects_is_waited_for(move):
     assert run.ended_in == "peer"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 9), reason="3.8 calls with a tuple that C alone has: refused")
 def test_executors_of_a_loop_move_while_they_work(same):
     """A worker calls what `run_in_executor` and `to_thread` gave it, through the context that it was given in."""
     same("""

@@ -75,6 +75,11 @@ def make_closed_raw(mode, name):
     return _placeholder(mode, name)
 
 
+def open_nothing(mode):
+    """A raw file on the null device, of which no two can be told apart."""
+    return io.FileIO(os.devnull, mode)
+
+
 def make_standard_raw(descriptor, mode, closes):
     """One more raw file on a standard stream."""
     return io.FileIO(descriptor, mode, closefd=closes)
@@ -151,7 +156,7 @@ def _trouble(raw):
             return "its file was deleted or has no name; write it under one first"
         if _holds_lock(raw.fileno()):
             return _LOCKED
-    elif _standard(raw.fileno(), status) is None:
+    elif not _is_nothing(raw.fileno(), status) and _standard(raw.fileno(), status) is None:
         return _kind(status.st_mode)
     return None
 
@@ -195,6 +200,8 @@ def _take_raw(pickler, raw):
         return pickler.refuse(raw, trouble)
     descriptor = raw.fileno()
     status = os.fstat(descriptor)
+    if _is_nothing(descriptor, status):
+        return open_nothing, (raw.mode,)
     if not S_ISREG(status.st_mode):
         standard = _standard(descriptor, status)
         return make_standard_raw, (standard, raw.mode, raw.closefd and descriptor == standard)
@@ -230,6 +237,11 @@ def _kind(mode):
     if S_ISCHR(mode):
         return "a device stays with its machine; close it before the move, or leave it out"
     return "only regular files can move; close it before the move, or leave it out"
+
+
+def _is_nothing(descriptor, status):
+    """Whether it is the null device, opened beside the standard streams, which may be on that as well."""
+    return descriptor > 2 and S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev
 
 
 def _standard(descriptor, status):
