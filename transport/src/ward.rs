@@ -23,6 +23,7 @@ use crate::wait::Wait;
 use nix::sys::prctl;
 use nix::unistd::Pid;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 
 /// A process that we wait for, and the line to it.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub(crate) struct Ward {
     child: Child,
     line: Option<Channel>,
     /// The one before, which has handed its place on and is about to end.
-    leaving: Option<Child>,
+    leaving: Option<(Child, Adopting)>,
 }
 
 impl Ward {
@@ -71,14 +72,12 @@ impl Ward {
         let theirs = attached
             .pop()
             .filter(|_| self.leaving.is_none() && self.is_its_child(said));
-        let (Some(theirs), Ok(())) = (theirs, prctl::set_child_subreaper(true)) else {
+        let (Some(theirs), Ok(adopting)) = (theirs, Adopting::begin()) else {
             return self.answer(NO, &mut wait);
         };
-        if let Err(error) = self.answer(YES, &mut wait) {
-            let _ = prctl::set_child_subreaper(false);
-            return Err(error);
-        }
-        self.leaving = Some(std::mem::replace(&mut self.child, Child::adopt(said)));
+        self.answer(YES, &mut wait)?;
+        let leaving = std::mem::replace(&mut self.child, Child::adopt(said));
+        self.leaving = Some((leaving, adopting));
         self.line = Some(Channel::over_socket(theirs));
         Ok(())
     }
@@ -96,11 +95,10 @@ impl Ward {
 
     /// Whether the program has ended, and then how; the inner `None` if somebody else reaped it.
     pub(crate) fn try_wait(&mut self) -> Option<Option<Ending>> {
-        if let Some(leaving) = &mut self.leaving {
+        if let Some((leaving, _)) = &mut self.leaving {
             // Until then the new one is not our child.
             leaving.try_wait()?;
             self.leaving = None;
-            let _ = prctl::set_child_subreaper(false);
         }
         self.child.try_wait()
     }
@@ -115,10 +113,57 @@ impl Ward {
     }
 }
 
+/// While there is one, the children of a descendant that ends become ours.
+///
+/// It is a setting of the process, and one that goes with several programs may be adopting for one
+/// of them when it is done with another.
+#[derive(Debug)]
+struct Adopting(());
+
+/// How many there are.
+static ADOPTING: Mutex<usize> = Mutex::new(0);
+
+impl Adopting {
+    fn begin() -> nix::Result<Adopting> {
+        let mut count = ADOPTING.lock().unwrap_or_else(PoisonError::into_inner);
+        if *count == 0 {
+            prctl::set_child_subreaper(true)?;
+        }
+        *count += 1;
+        Ok(Adopting(()))
+    }
+}
+
+impl Drop for Adopting {
+    fn drop(&mut self) {
+        let mut count = ADOPTING.lock().unwrap_or_else(PoisonError::into_inner);
+        *count -= 1;
+        if *count == 0 {
+            // The kernel refuses this of no process.
+            let _ = prctl::set_child_subreaper(false);
+        }
+    }
+}
+
 /// The parent of a process, from `/proc/PID/stat`: the word after the name, which is in
 /// parentheses and may have any, and the state.
 fn parent_of(process: Pid) -> Option<Pid> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_whitespace().nth(1)?.parse().ok().map(Pid::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_adoption_ends_the_adopting() {
+        let first = Adopting::begin().unwrap();
+        let second = Adopting::begin().unwrap();
+        drop(first);
+        assert_eq!(prctl::get_child_subreaper(), Ok(true));
+        drop(second);
+        assert_eq!(prctl::get_child_subreaper(), Ok(false));
+    }
 }
