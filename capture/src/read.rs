@@ -8,7 +8,7 @@ use crate::cpython::slot::SlotValue;
 use crate::cpython::thread::{HandledValues, ThreadState};
 use crate::delegation;
 use crate::entry::signal::{goes_on_at, is_handler, Suspicion};
-use crate::entry::wait::wait_of;
+use crate::entry::wait::{wait_of, Left};
 use crate::entry::{explain, explain_rest, explain_standing, Callee, Consumer, Explained, Refusal};
 use crate::error::{CaptureError, Site};
 use crate::position::{site_of, Position};
@@ -243,9 +243,13 @@ pub(crate) fn read_standing<'py>(
             if let Some(operand) = wait.given_back {
                 place(position.depth - 1, operand);
             }
-            if let Some((at, longest)) = wait.timeout {
-                if let Some(left) = call.seconds_left(py, longest)? {
-                    place(at, PyFloat::new(py, left).into_any());
+            if let Some(timeout) = wait.timeout {
+                let left = match timeout.left {
+                    Left::Of(longest) => call.seconds_left(py, longest)?,
+                    Left::None => Some(0.0),
+                };
+                if let Some(left) = left {
+                    place(timeout.place, PyFloat::new(py, left).into_any());
                 }
             }
             state.instruction = position.instruction.unit as i32;

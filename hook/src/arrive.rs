@@ -140,14 +140,19 @@ fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
 fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
     let Decoded {
         mut arrival,
-        others,
+        mut others,
         late,
         held_back,
         ..
     } = decoded;
     let begun = late.bind(py).call_method0("begin");
-    match begun.and_then(|cancelled| cancelled.extract()) {
-        Ok(cancelled) => arrival.cancelled = cancelled,
+    match begun.and_then(|cancelled| cancelled.extract::<Vec<(usize, Py<PyAny>)>>()) {
+        Ok(cancelled) => {
+            for (stack, task) in cancelled {
+                let of = others.get_mut(&stack).unwrap_or(&mut arrival);
+                of.cancelled.push(task);
+            }
+        }
         Err(error) => error.write_unraisable(py, None),
     }
     come_held_back(&held_back);

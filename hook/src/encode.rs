@@ -11,6 +11,7 @@ use capture::cpython::evalframe;
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::lifecycle;
 use capture::cpython::modules::{import, loaded};
+use capture::cpython::thread::CoroutineHooks;
 use capture::cpython::tripped;
 use capture::graph::Piece;
 use capture::payload::{Header, PayloadWriter, Start};
@@ -47,6 +48,10 @@ pub struct Capture {
     /// For each stack the context that its thread has.
     #[pyo3(get)]
     contexts: Vec<Option<Py<PyAny>>>,
+    /// For each stack what ``sys.get_asyncgen_hooks()`` and ``sys.get_coroutine_origin_tracking_depth()`` give in
+    /// its thread.
+    #[pyo3(get)]
+    coroutine_hooks: Vec<CoroutineHooks>,
     /// For each stack the index of its first frame.
     #[pyo3(get)]
     firsts: Vec<usize>,
@@ -150,6 +155,7 @@ pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
     let threads = captured.threads.iter();
     let capture = Capture {
         idents: threads.clone().map(|thread| thread.ident()).collect(),
+        coroutine_hooks: threads.clone().map(|thread| thread.coroutine_hooks(py)).collect(),
         contexts: threads
             .map(|thread| thread.context(py).map(Bound::unbind))
             .collect(),

@@ -193,6 +193,7 @@ def _encode(capture, extras, limit, collecting):
         early["hidden"] = found.hidden
     late = runtime.take_late(limit, collecting, found)
     late["threads"] = travellers.take()
+    late["coroutine hooks"] = travellers.take_coroutine_hooks()
     odd = modules.odd_entries(found.by_value)
     if odd:
         late["odd modules"] = odd
@@ -313,6 +314,7 @@ def decode(decoder):
     finder = modules.Finder()
     del files.problems[:]
     del tasks.cancelled[:]
+    loops.forget()
     try:
         arrival = _decode(decoder, finder)
     except TeleportError:
@@ -378,6 +380,7 @@ def _decode(decoder, finder):
     runtime.give_back_late(late)
     if late["threads"] is not None:
         threads.give_back(late["threads"])
+    threads.give_back_coroutine_hooks(late["coroutine hooks"])
     threads.give_back_contexts({0: variables or (), **(contexts or {})})
     threads.settle()
     return Arrival(objects, frames, extras, late)
@@ -407,7 +410,7 @@ _COMPLETE = {
     "function": lambda _frames, *state: builders.fill_function(*state),
     "attributes": lambda _frames, thing, state: thing.__dict__.update(state),
     "registry": lambda _frames, *state: classes.register_all(*state),
-    "cancelled": lambda _frames, task: tasks.cancelled.append(task),
+    "cancelled": lambda _frames, *state: tasks.cancelled.append(state),
 }
 
 

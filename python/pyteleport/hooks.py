@@ -45,19 +45,6 @@ def give_back_last(taken):
         setattr(sys, name, value)
 
 
-def take_async_hooks():
-    """What is called for new async generators, and how much is kept of where coroutines are made."""
-    hooks, depth = tuple(sys.get_asyncgen_hooks()), sys.get_coroutine_origin_tracking_depth()
-    return (hooks, depth) if any(hooks) or depth else None
-
-
-def give_back_async_hooks(taken):
-    """Set both."""
-    hooks, depth = taken
-    sys.set_asyncgen_hooks(*hooks)
-    sys.set_coroutine_origin_tracking_depth(depth)
-
-
 def take_asyncgen_hooks(_pickler, found):
     """What `sys.get_asyncgen_hooks()` has returned."""
     return make_asyncgen_hooks, tuple(found)

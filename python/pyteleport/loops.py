@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from time import monotonic
 
-from . import classes, imports, tasks
+from . import classes, imports, tasks, threads
 
 __builtins__ = imports.BUILTINS
 
@@ -31,6 +31,13 @@ class Clock:
 
 # (loop, its time at home) for each loop whose clock stands still.
 _stopped = []
+# (loop, the task that it runs, if that has to be said) for the loop that runs in the main thread.
+_own = []
+
+
+def forget():
+    """Forget loops of a program that has not gone on here."""
+    del _stopped[:], _own[:]
 
 
 def make_loop(cls, selector=None):
@@ -43,14 +50,15 @@ def make_loop(cls, selector=None):
 
 
 def fill_loop(loop, state):
-    """Give a loop what is in it."""
-    from _thread import get_ident
+    """Give a loop what is in it, and its thread the loop."""
     from time import get_clock_info
 
-    attributes, is_running, time, unread = state
+    attributes, thread, current, time, unread = state
     vars(loop).update(attributes)
     loop._clock_resolution = get_clock_info("monotonic").resolution
-    loop._thread_id = get_ident() if is_running else None
+    loop._thread_id = None if thread is None else threads.ident_of(thread)
+    if thread is not None and not threads.have(thread, _run, loop, current):
+        _own.append((loop, current))
     if unread:
         loop._csock.send(unread)
     if time is not None:
@@ -68,9 +76,19 @@ def make_closed_socket(cls, *kind):
     return made
 
 
+# What a loop makes for itself, and what it waits with: of the part before, an attribute.
+_PARTS = ("_selector", "_ssock", "_csock", "_selector._selector")
+
+
+def _part(loop, name):
+    for part in name.split("."):
+        loop = getattr(loop, part, None)
+    return loop
+
+
 def part_of_loop(loop, name):
     """What a loop has made for itself here."""
-    return getattr(loop, name)
+    return _part(loop, name)
 
 
 def give_back_loops(taken):
@@ -92,29 +110,41 @@ def give_back_loops(taken):
             _py_register_task(task)
 
 
-def give_back_signals(loop):
-    """Have the loop called for signals that it handles."""
+def give_back_signals(_taken):
+    """Have the loop of the main thread called for signals that it handles."""
     import signal
 
-    signal.set_wakeup_fd(loop._csock.fileno())
-    for number in loop._signal_handlers:
-        signal.siginterrupt(number, False)
+    for loop, _current in _own:
+        handlers = getattr(loop, "_signal_handlers", None)
+        if handlers:
+            signal.set_wakeup_fd(loop._csock.fileno())
+        for number in handlers or ():
+            signal.siginterrupt(number, False)
 
 
-def begin(taken):
-    """Let the clocks run, and the loop; returns the tasks that are to be cancelled at their next step."""
+def _run(loop, current):
+    """Have a loop be the one that runs in this thread."""
+    from asyncio import _set_running_loop
+
+    _set_running_loop(loop)
+    if current is not None:
+        enter, task = current
+        getattr(sys.modules["asyncio.tasks"], enter)(loop, task)
+
+
+def begin():
+    """Let the clocks run, and the loop.
+
+    Returns the tasks that are to be cancelled at their next step, each with the number of its stack.
+    """
     for loop, time in _stopped:
         loop.time = Clock(time - monotonic())
     del _stopped[:]
     cancelled = tasks.cancelled[:]
     del tasks.cancelled[:]
-    if taken is not None and taken["running"] is not None:
-        from asyncio import _set_running_loop
-
-        _set_running_loop(taken["running"])
-        if taken["current"] is not None:
-            enter, task = taken["current"]
-            getattr(sys.modules["asyncio.tasks"], enter)(taken["running"], task)
+    for loop, current in _own:
+        _run(loop, current)
+    del _own[:]
     return cancelled
 
 
@@ -162,15 +192,13 @@ _KEPT = (("anyio._backends._asyncio", "_task_states"), ("anyio.lowlevel", "_run_
 def take_loops():
     """What asyncio's modules know of loops and tasks, or None.
 
-    The policy, the loop that runs in this thread, how many tasks have got a number for a name. Tasks that
-    are not of the type in C, which registers itself, and the one of these that runs: its step is in Python,
-    and has entered it.
+    The policy, how many tasks have got a number for a name, and tasks that are not of the type in C, which
+    registers itself.
     """
     events = sys.modules.get("asyncio.events")
     if events is None:
         return None
-    running, policy = events._get_running_loop(), events._event_loop_policy
-    found = {"running": running, "policy": policy, "number": None, "current": None, "others": ()}
+    found = {"policy": events._event_loop_policy, "number": None, "others": ()}
     found["kept"] = [
         (module, name, list(kept.items()))
         for module, name in _KEPT
@@ -180,19 +208,27 @@ def take_loops():
     module = sys.modules.get("asyncio.tasks")
     if module is None:
         return found
-    in_c = getattr(sys.modules.get("_asyncio"), "Task", ())
+    in_c = _task_in_c()
     if in_c:
         found["number"] = tasks.next_number()
     registered = getattr(module, "_scheduled_tasks", None) or getattr(module, "_all_tasks", ())
     found["others"] = [task for task in registered if not isinstance(task, in_c) and not task.done()]
-    if running is not None:
-        # From 3.14 on tasks in Python are entered apart.
-        for ask, enter in (("current_task", "_enter_task"), ("_py_current_task", "_py_enter_task")):
-            current = getattr(module, ask)(running) if hasattr(module, ask) else None
-            if current is not None and not isinstance(current, in_c):
-                found["current"] = enter, current
-                break
     return found
+
+
+def _task_in_c():
+    return getattr(sys.modules.get("_asyncio"), "Task", ())
+
+
+def _current(loop):
+    """The task that a loop runs, and what has entered it; None for one in C, which enters it itself."""
+    module = sys.modules.get("asyncio.tasks")
+    # From 3.14 on tasks in Python are entered apart.
+    for ask, enter in (("current_task", "_enter_task"), ("_py_current_task", "_py_enter_task")):
+        current = getattr(module, ask)(loop) if hasattr(module, ask) else None
+        if current is not None and not isinstance(current, _task_in_c()):
+            return enter, current
+    return None
 
 
 def refuse_foreign():
@@ -210,29 +246,33 @@ def refuse_foreign():
 
 
 def take_signals():
-    """The loop that is called for signals."""
-    events = sys.modules.get("asyncio.events")
-    running = events._get_running_loop() if events is not None else None
-    return running if getattr(running, "_signal_handlers", None) else None
+    """Whether a loop may be called for signals."""
+    return True if "asyncio.unix_events" in sys.modules else None
 
 
-def _known_loops():
+def _known_loops(capture):
+    """The policy's loop, and those that run: they are on their threads' stacks."""
     events = sys.modules.get("asyncio.events")
     if events is None:
-        return ()
+        return
     local = getattr(events._event_loop_policy, "_local", None)
-    return events._get_running_loop(), getattr(local, "_loop", None)
+    yield getattr(local, "_loop", None)
+    for thing in capture.objects:
+        if choose(type(thing)) is take_loop:
+            yield thing
 
 
 def take_loop(pickler, loop):
     """A loop that waits with a selector."""
-    from _thread import get_ident
-
     attributes = {name: value for name, value in vars(loop).items() if name not in _MADE_ANEW}
-    if loop._thread_id not in (None, get_ident()):
-        return pickler.refuse(loop, "a loop that runs in another thread; stop it before the move")
+    thread = current = None
+    if loop._thread_id is not None:
+        thread = pickler.travellers.numbers.get(loop._thread_id)
+        if thread is None:
+            return pickler.refuse(loop, "a loop that ran in a thread which has ended")
+        current = _current(loop)
     if loop._selector is None:
-        state = attributes, False, None, b""
+        state = attributes, None, None, None, b""
         return make_loop, (type(loop),), state, None, None, fill_loop
     for key in loop._selector.get_map().values():
         if key.fd != loop._ssock.fileno():
@@ -246,9 +286,9 @@ def take_loop(pickler, loop):
     if type(attributes.get("time")) is Clock or type(loop).time is _usual_time():
         attributes.pop("time", None)
         time = loop.time()
-        if _began[0] is not None:
+        if _began[0] is not None and thread in (0, None):
             time -= monotonic() - _began[0]
-    state = attributes, loop._thread_id is not None, time, _unread(loop._ssock)
+    state = attributes, thread, current, time, _unread(loop._ssock)
     return make_loop, (type(loop), type(loop._selector)), state, None, None, fill_loop
 
 
@@ -313,10 +353,10 @@ def _foreign(loop):
 
 
 def take_part(pickler, thing):
-    """A selector or a socket: of a loop it is made anew with that, any other stays, unless it is closed."""
-    for loop in _known_loops():
-        for name in ("_selector", "_ssock", "_csock"):
-            if getattr(loop, name, None) is thing:
+    """A selector, or a socket: of a loop it is made anew with that, any other stays, unless closed."""
+    for loop in _known_loops(pickler.capture):
+        for name in _PARTS:
+            if _part(loop, name) is thing:
                 return part_of_loop, (loop, name)
     if type(thing) is getattr(sys.modules.get("socket"), "socket", None) and thing.fileno() < 0:
         return make_closed_socket, (type(thing), int(thing.family), int(thing.type), thing.proto)
@@ -335,5 +375,6 @@ _TAKERS = {
     "_asyncio": {"Task": tasks.take_task, "Future": tasks.take_future},
     "asyncio.trsock": {"TransportSocket": take_shown_socket},
     "selectors": {"BaseSelector": take_part},
+    "select": {"epoll": take_part},
     "socket": {"socket": take_part},
 }

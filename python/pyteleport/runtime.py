@@ -27,6 +27,7 @@ from . import (
     registries,
     sources,
     streams,
+    threads,
     timers,
 )
 from .sources import when_imported
@@ -375,7 +376,6 @@ def give_back_atexit(taken):
 SETTLE = (
     ("hooks", hooks.take_hooks, hooks.give_back_hooks),
     ("last exception", hooks.take_last, hooks.give_back_last),
-    ("async hooks", hooks.take_async_hooks, hooks.give_back_async_hooks),
     ("atexit", take_atexit, give_back_atexit),
     ("signals of loops", loops.take_signals, loops.give_back_signals),
     ("signals", take_signals, give_back_signals),
@@ -490,9 +490,9 @@ def give_back_late(found):
 def begin(found):
     """What must not come earlier: the program goes on at once after this.
 
-    Returns the tasks that are to be cancelled once the one that runs does so.
+    Returns the tasks that are to be cancelled at their next step, each with the number of its stack.
     """
-    cancelled = loops.begin(found.get("loops"))
+    cancelled = loops.begin()
     if "timers" in found:
         timers.give_back_timers(found["timers"])
     return cancelled
@@ -500,6 +500,7 @@ def begin(found):
 
 def settle(found):
     """Give back what acts on the world outside: the program is here for good."""
+    threads.settle_coroutine_hooks()
     for name, _take, give_back in SETTLE + INSTALLED:
         if name in found:
             give_back(found[name])

@@ -135,7 +135,7 @@ def make_task(cls, name):
     return task
 
 
-# Tasks that run, and are to be cancelled at their next step.
+# Tasks that run, and are to be cancelled at their next step, each with the number of its stack.
 cancelled = []
 
 
@@ -302,7 +302,8 @@ def take_task(pickler, task):
     must_cancel = read_field(task, "task_must_cancel")
     coroutine = read_field(task, "task_coro")
     if must_cancel and id(coroutine) in pickler.capture.running:
-        pickler.deferred.append(("cancelled", task))
+        stack = pickler.travellers.stack_of(pickler.capture.running[id(coroutine)])
+        pickler.deferred.append(("cancelled", stack, task))
         must_cancel = 0
     state = (
         _future_state(pickler, task),

@@ -8,6 +8,7 @@ are, and what ends with them.
 from __future__ import annotations
 
 import sys
+from _bisect import bisect_right
 
 from . import _native, imports
 from .errors import ResumeError
@@ -41,6 +42,8 @@ class Travellers:
         self.idents = capture.idents
         self.main = capture.main
         self.contexts = capture.contexts
+        self.coroutine_hooks = capture.coroutine_hooks
+        self.firsts = capture.firsts
         ends = [*capture.firsts[1:], len(capture.codes)]
         self.frames = [end - first for first, end in zip(capture.firsts, ends)]
         self.numbers = {ident: number for number, ident in enumerate(capture.idents)}
@@ -58,6 +61,10 @@ class Travellers:
     def are_alone(self):
         """Whether there is no other thread than the main one."""
         return len(self.idents) == 1 and self.main == 0
+
+    def stack_of(self, frame):
+        """The number of the stack that has the frame with this index."""
+        return bisect_right(self.firsts, frame) - 1
 
     def take_early(self):
         """What the peer needs to begin them; None where there are none."""
@@ -117,6 +124,15 @@ class Travellers:
                 if values:
                     found[number] = values
         return found or None
+
+    def take_coroutine_hooks(self):
+        """By number what each thread calls for asynchronous generators, and keeps of coroutines."""
+        hooks = {
+            number: ((first, last), depth)
+            for number, (first, last, depth) in enumerate(self.coroutine_hooks)
+            if depth or first is not None or last is not None
+        }
+        return hooks or None
 
 
 # Modules of the standard library that threads hold locks of for a moment.
@@ -194,6 +210,7 @@ class _Here:
         self.ident = self.native_id = self.end = None
         self.locals = []
         self.values = ()
+        self.work = []
         self.entered = _lock()
         self.may_fill = _lock()
         self.filled = _lock()
@@ -218,6 +235,7 @@ _here = {}
 _main = 0
 # The main thread's parts.
 _own_locals = []
+_own_coroutine_hooks = None
 
 
 def begin(taken):
@@ -267,9 +285,11 @@ def enter(number):
             fill_local(thing, own)
         for variable, value in here.values:
             variable.set(value)
+        for do, args in here.work:
+            do(*args)
     except BaseException as problem:
         here.problem = problem
-    here.locals = here.values = ()
+    here.locals = here.values = here.work = ()
     here.filled.release()
 
 
@@ -277,7 +297,7 @@ def abandon():
     """Have the threads that have begun end: the program does not go on here."""
     _native.abandon_threads()
     for here in _here.values():
-        here.locals = here.values = ()
+        here.locals = here.values = here.work = ()
         here.may_fill.release()
     _here.clear()
 
@@ -313,6 +333,35 @@ def end_of(number):
     import threading
 
     return getattr(threading._main_thread, END)
+
+
+def have(number, do, *args):
+    """Have a thread do something before it goes on; False if it is the main one, which does it itself."""
+    if number not in _here:
+        return False
+    _here[number].work.append((do, args))
+    return True
+
+
+def give_back_coroutine_hooks(taken):
+    """Have the threads call the same, but for the main one."""
+    global _own_coroutine_hooks
+    _own_coroutine_hooks = None
+    for number, hooks in (taken or {}).items():
+        if not have(number, set_coroutine_hooks, *hooks):
+            _own_coroutine_hooks = hooks
+
+
+def settle_coroutine_hooks():
+    """Have the main thread call them."""
+    if _own_coroutine_hooks is not None:
+        set_coroutine_hooks(*_own_coroutine_hooks)
+
+
+def set_coroutine_hooks(hooks, depth):
+    """What is called for asynchronous generators here, and how much is kept of where coroutines are made."""
+    sys.set_asyncgen_hooks(*hooks)
+    sys.set_coroutine_origin_tracking_depth(depth)
 
 
 def make_handle(is_done):

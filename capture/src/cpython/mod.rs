@@ -390,6 +390,8 @@ pub struct ThreadLayout {
     pub native_id: Option<usize>,
     /// `context`, the context that is in force, or NULL.
     pub context: usize,
+    /// `coroutine_origin_tracking_depth`; a word on follow `async_gen_firstiter` and `async_gen_finalizer`.
+    pub coroutines: usize,
     /// Where a thread has what tells its part of a `threading.local`.
     pub locals: ThreadLocals,
     /// How another thread is asked to stop between two instructions.

@@ -8,6 +8,10 @@ use core::marker::PhantomData;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+/// What is called for each new asynchronous generator, and for each that is dropped; how much is kept of where
+/// coroutines are made.
+pub type CoroutineHooks = (Option<Py<PyAny>>, Option<Py<PyAny>>, c_int);
+
 /// The state of a thread.
 #[derive(Clone, Copy)]
 pub struct ThreadState<'py> {
@@ -77,6 +81,16 @@ impl<'py> ThreadState<'py> {
     /// The context that is in force, if the thread has had one yet.
     pub fn context(self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.address.object(py, CURRENT.thread.context)
+    }
+
+    /// What `sys.get_asyncgen_hooks` and `sys.get_coroutine_origin_tracking_depth` give in the thread.
+    pub fn coroutine_hooks(self, py: Python<'py>) -> CoroutineHooks {
+        let depth = CURRENT.thread.coroutines;
+        let hook = |place| {
+            let at = depth + place * size_of::<*mut c_void>();
+            self.address.object(py, at).map(Bound::unbind)
+        };
+        (hook(1), hook(2), self.address.get::<c_int>(depth))
     }
 
     /// The key of the thread's part among the parts of a `threading.local`.

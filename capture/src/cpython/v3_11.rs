@@ -192,6 +192,7 @@ pub const LAYOUT: Layout = Layout {
         ident: 152,
         native_id: Some(160),
         context: 224,
+        coroutines: 200,
         locals: ThreadLocals::ByAddress(128),
         stopping: Stopping::Function { function: 72 },
     },

@@ -191,6 +191,7 @@ pub const LAYOUT: Layout = Layout {
         ident: 136,
         native_id: Some(144),
         context: 208,
+        coroutines: 184,
         locals: ThreadLocals::ByAddress(112),
         stopping: Stopping::Monitoring { function: 72 },
     },

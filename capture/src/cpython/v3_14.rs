@@ -99,6 +99,7 @@ pub const LAYOUT: Layout = Layout {
         ident: 152,
         native_id: Some(160),
         context: 208,
+        coroutines: 184,
         locals: ThreadLocals::Key(288),
         stopping: Stopping::Monitoring { function: 88 },
     },

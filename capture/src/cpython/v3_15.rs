@@ -85,6 +85,7 @@ pub const LAYOUT: Layout = Layout {
         ident: 176,
         native_id: Some(184),
         context: 232,
+        coroutines: 208,
         locals: ThreadLocals::Key(328),
         stopping: Stopping::Monitoring { function: 112 },
     },

@@ -229,6 +229,7 @@ pub const LAYOUT: Layout = Layout {
         ident: 176,
         native_id: None,
         context: 240,
+        coroutines: 216,
         locals: ThreadLocals::ByAddress(152),
         stopping: Stopping::Fields {
             use_tracing: offset_of!(Thread, use_tracing),

@@ -9,10 +9,26 @@ use pyo3::prelude::*;
 
 /// A wait.
 pub(crate) struct Wait<'py> {
-    /// Where the frame's stack holds how long it takes, and how long that was to begin with.
-    pub timeout: Option<(usize, f64)>,
+    /// How long it takes.
+    pub timeout: Option<Timeout>,
     /// What belongs on top of the stack when the instruction runs again, where something else lies there.
     pub given_back: Option<Bound<'py, PyAny>>,
+}
+
+/// The argument that says how long a wait takes.
+pub(crate) struct Timeout {
+    /// Where the frame's stack holds it.
+    pub place: usize,
+    /// What it is to be when the instruction runs again.
+    pub left: Left,
+}
+
+/// How long a wait is to take when it begins again.
+pub(crate) enum Left {
+    /// What is left of so many seconds.
+    Of(f64),
+    /// No time: who waits looks at what there is and waits again.
+    None,
 }
 
 /// What a frame calls in C, or does there, in words.
@@ -79,20 +95,29 @@ pub(crate) fn wait_of<'py>(caller: &Caller<'_, 'py>) -> PyResult<Option<Wait<'py
         "acquire" | "acquire_lock" | "__enter__" if receiver.as_ref().map_or(Ok(false), is_lock)? => 1,
         "join" if of("_thread", "_ThreadHandle")? => 0,
         "get" if of("_queue", "SimpleQueue")? => 1,
+        // An event loop's, which is made anew: of any other the object itself is refused.
+        "poll" if of("select", "epoll")? => 0,
         _ => return Ok(None),
     };
-    let timeout = match has_positional_places(caller) {
-        true => timeout(caller, timeout_at)?,
+    let argument = match has_positional_places(caller) {
+        true => argument(caller, timeout_at)?,
         false => None,
     };
+    let timeout = argument.and_then(|(place, value)| {
+        let left = match name.as_str() {
+            "poll" => Left::None,
+            _ => Left::Of(value.extract::<f64>().ok().filter(|seconds| *seconds > 0.0)?),
+        };
+        Some(Timeout { place, left })
+    });
     Ok(Some(Wait {
         timeout,
         given_back: None,
     }))
 }
 
-/// Where the stack holds the argument that says how long, and how long that is.
-fn timeout(caller: &Caller<'_, '_>, position: usize) -> PyResult<Option<(usize, f64)>> {
+/// Where the stack holds the argument that says how long, and what that is.
+fn argument<'py>(caller: &Caller<'_, 'py>, position: usize) -> PyResult<Option<(usize, Bound<'py, PyAny>)>> {
     let count = caller.instruction.arg as usize;
     let names = super::call::keyword_names(caller)?;
     let above = usize::from(matches!(caller.instruction.op, Op::CallFunctionKw | Op::CallKw));
@@ -103,11 +128,8 @@ fn timeout(caller: &Caller<'_, '_>, position: usize) -> PyResult<Option<(usize, 
         None => return Ok(None),
     };
     let below_top = above + count - 1 - index;
-    let Some(value) = caller.operand(below_top) else {
-        return Ok(None);
-    };
-    let seconds = value.extract::<f64>().ok().filter(|seconds| *seconds > 0.0);
-    Ok(seconds.map(|seconds| (caller.expected - below_top - 1, seconds)))
+    let value = caller.operand(below_top);
+    Ok(value.map(|value| (caller.expected - below_top - 1, value)))
 }
 
 fn is_lock(object: &Bound<'_, PyAny>) -> PyResult<bool> {
