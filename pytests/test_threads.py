@@ -408,15 +408,18 @@ def test_program_ends_when_its_threads_have(same):
 def test_thread_pool_moves(same):
     same("""
         import concurrent.futures, threading
-        go = threading.Event()
+        go, begun = threading.Event(), threading.Semaphore(0)
         def square(number):
-            if number == 3: go.wait()
+            if number == 3:
+                begun.release()
+                go.wait()
             return number * number
         with concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="pool") as pool:
             print(pool.submit(square, 1).result())
             hop()
             print(pool.submit(square, 2).result())
             futures = [pool.submit(square, number) for number in (3, 3, 4, 5)]
+            begun.acquire(), begun.acquire()
             hop()
             print(futures[0].done(), futures[3].done(), pool._work_queue.qsize())
             go.set()

@@ -45,7 +45,7 @@ SUITES = {
         "refusals",
         "signals",
     ],
-    "loops": ["loops", "loop_tasks", "loop_threads", "loop_refusals"],
+    "loops": ["loops", "loop_tasks", "loop_threads", "loop_refusals", "trio"],
     "exceptions": ["exceptions", "groups"],
     "objects": [
         *("graph", "objects", "iterators", "in_flight", "sets", "weakrefs", "descriptors", "views", "typing"),

@@ -32,6 +32,7 @@ from . import (
     instances,
     loops,
     modules,
+    perthread,
     runtime,
     streams,
     tasks,
@@ -194,6 +195,7 @@ def _encode(capture, extras, limit, collecting):
     late = runtime.take_late(limit, collecting, found)
     late["threads"] = travellers.take()
     late["coroutine hooks"] = travellers.take_coroutine_hooks()
+    late["thread locals"] = perthread.take_known_locals(travellers)
     odd = modules.odd_entries(found.by_value)
     if odd:
         late["odd modules"] = odd
@@ -380,6 +382,7 @@ def _decode(decoder, finder):
     runtime.give_back_late(late)
     if late["threads"] is not None:
         threads.give_back(late["threads"])
+    perthread.give_back_known_locals(late["thread locals"])
     threads.give_back_coroutine_hooks(late["coroutine hooks"])
     threads.give_back_contexts({0: variables or (), **(contexts or {})})
     threads.settle()

@@ -23,7 +23,7 @@ def _make_locks(std, _taken):
 
 
 def _take_print_options(arrayprint):
-    """Up to NumPy 1; after that they are in a context variable."""
+    """Up to NumPy 2.0; after that they are in a context variable."""
     options = getattr(arrayprint, "_format_options", None)
     return dict(options) if type(options) is dict else None
 
@@ -81,6 +81,7 @@ def _set_parameters(matplotlib, taken):
 _SET_UP = {
     "tqdm.std": (_take_locks, _make_locks),  # locks of threads and processes around what is drawn
     "numpy.core.arrayprint": (_take_print_options, _set_print_options),
+    "numpy._core.arrayprint": (_take_print_options, _set_print_options),
     "pandas._config.config": (_take_options, _set_options),
     "sklearn._config": (_take_config, _set_config),
     "polars": (_take_settings, _set_settings),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from time import monotonic
 
-from . import classes, imports, tasks, threads
+from . import classes, imports, tasks, threads, triorun
 
 __builtins__ = imports.BUILTINS
 
@@ -38,6 +38,7 @@ _own = []
 def forget():
     """Forget loops of a program that has not gone on here."""
     del _stopped[:], _own[:]
+    triorun.forget()
 
 
 def make_loop(cls, selector=None):
@@ -145,6 +146,7 @@ def begin():
     for loop, current in _own:
         _run(loop, current)
     del _own[:]
+    triorun.begin()
     return cancelled
 
 
@@ -358,6 +360,9 @@ def take_part(pickler, thing):
         for name in _PARTS:
             if _part(loop, name) is thing:
                 return part_of_loop, (loop, name)
+    for owner, name in triorun.parts():
+        if getattr(owner, name) is thing:
+            return part_of_loop, (owner, name)
     if type(thing) is getattr(sys.modules.get("socket"), "socket", None) and thing.fileno() < 0:
         return make_closed_socket, (type(thing), int(thing.family), int(thing.type), thing.proto)
     return _as_record(pickler, thing)
@@ -368,6 +373,11 @@ def take_shown_socket(_pickler, shown):
     return type(shown), (shown._sock,)
 
 
+def take_trio_clock(pickler, clock):
+    """The clock of a run of trio's."""
+    return triorun.take_clock(pickler, clock, _began[0])
+
+
 _TAKERS = {
     "asyncio.selector_events": {"BaseSelectorEventLoop": take_loop},
     "asyncio.events": {"AbstractEventLoop": take_foreign_loop, "AbstractServer": take_server},
@@ -376,5 +386,8 @@ _TAKERS = {
     "asyncio.trsock": {"TransportSocket": take_shown_socket},
     "selectors": {"BaseSelector": take_part},
     "select": {"epoll": take_part},
+    "trio._core._io_epoll": {"EpollIOManager": triorun.take_manager},
+    "trio._core._wakeup_socketpair": {"WakeupSocketpair": triorun.take_pair},
+    "trio._core._run": {"SystemClock": take_trio_clock},
     "socket": {"socket": take_part},
 }

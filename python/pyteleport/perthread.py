@@ -43,19 +43,40 @@ def take_import_lock(_pickler, _context):
 
 def take_local(pickler, thing):
     """What each thread has a value of its own of."""
+    args, options, found = _of_local(pickler.travellers, thing)
+    return builders.make_local, (type(thing), args, options), found, None, None, threads.fill_locals
+
+
+def values_of(travellers, thing):
+    """By their numbers the values that the threads of a capture have of a `threading.local`."""
+    return _of_local(travellers, thing)[2]
+
+
+def parts_of(thing):
+    """The values that threads have of a `threading.local`, by keys of its own."""
+    return _inside(thing)[2]
+
+
+def _inside(thing):
+    """The arguments and options that a `threading.local` was made with, and its values by their keys."""
     from gc import get_referents
 
-    made, parts = [type(thing), (), {}], {}
+    args, options, parts = (), {}, {}
     for part in get_referents(thing):
         if type(part) is tuple:
-            made[1] = part
+            args = part
         elif type(part) is dict and part:
             if all(type(name) is str for name in part):
-                made[2] = part
+                options = part
             else:
                 parts = part
+    return args, options, parts
+
+
+def _of_local(travellers, thing):
+    args, options, parts = _inside(thing)
     keys = {}
-    for number, ident in enumerate(pickler.travellers.idents):
+    for number, ident in enumerate(travellers.idents):
         key = _native.key_of_local(thing, ident)
         if key is not None:
             keys[id(key)] = number
@@ -64,7 +85,7 @@ def take_local(pickler, thing):
         number = keys.get(id(key() if type(key) is Ref else key))
         if number is not None:
             found[number] = own
-    return builders.make_local, tuple(made), found, None, None, threads.fill_locals
+    return args, options, found
 
 
 def take_token(_pickler, token):
@@ -92,3 +113,30 @@ def take_variable(pickler, variable):
 def take_context(_pickler, context):
     """A context, which nobody has entered at the peer yet."""
     return builders.make_context, (), list(context.items()), None, None, builders.fill_context
+
+
+# Those in modules that are installed which say what runs in a thread.
+_KNOWN = (
+    ("trio._core._run", "GLOBAL_RUN_CONTEXT"),
+    ("trio._threads", "PARENT_TASK_DATA"),
+    ("sniffio._impl", "thread_local"),
+)
+
+
+def take_known_locals(travellers):
+    """What threads run, as libraries keep it, by module and name; None where there is nothing."""
+    found = {}
+    for module, name in _KNOWN:
+        thing = getattr(sys.modules.get(module), name, None)
+        values = values_of(travellers, thing) if thing is not None else None
+        if values:
+            found[module, name] = values
+    return found or None
+
+
+def give_back_known_locals(taken):
+    """Tell the threads."""
+    from importlib import import_module
+
+    for (module, name), values in (taken or {}).items():
+        threads.fill_locals(getattr(import_module(module), name), values)
