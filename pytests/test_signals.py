@@ -495,3 +495,86 @@ def test_signals_that_are_held_back(same):
     signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
     print(signal.sigpending())
     """)
+
+
+# The peer sends home a signal while it takes the program in.
+MEANWHILE = """
+    import os, signal, sys
+    came = []
+    class Sends:
+        def __init__(self, *times):
+            self.times = times
+        def __reduce__(self):
+            return send, (os.getpid(), self.times)
+    def send(home, times):
+        for number in times:
+            if os.getpid() != home:
+                os.kill(home, number)
+        return Sends()
+    def wait(home):
+        # Until home has given up: then this end of the way is no more.
+        import time
+        time.sleep(3600)
+    class Hangs:
+        def __reduce__(self):
+            return wait, (os.getpid(),)
+"""
+
+
+def test_a_signal_that_comes_while_the_peer_takes_the_program_in(move):
+    run = move(
+        MEANWHILE
+        + """
+    signal.signal(signal.SIGUSR1, lambda number, frame: came.append((number == signal.SIGUSR1, os.getpid())))
+    sends = Sends(signal.SIGUSR1)
+    home = os.getpid()
+    teleport()
+    while not came:
+        pass
+    trail("there")
+    print(len(came), came[0][0], os.getpid() != home)
+    """
+    )
+    assert run.stdout == "1 True True\n", run.stderr
+    assert run.ended_in == "peer"
+
+
+def test_a_handler_that_raises_while_the_peer_takes_the_program_in(move):
+    run = move(
+        MEANWHILE
+        + """
+    def handler(number, frame):
+        raise KeyError("handler")
+    signal.signal(signal.SIGUSR1, handler)
+    sends = Sends(signal.SIGUSR1)
+    hangs = Hangs()
+    try:
+        teleport()
+    except KeyError as error:
+        print(error)
+    """
+    )
+    assert run.stdout == "'handler'\n", run.stderr
+    assert run.ended_in == "home"
+
+
+def test_ctrl_c_once_handlers_wait(move):
+    """A handler has run, so the move has begun anew, and handlers wait; Ctrl-C still gives it up."""
+    run = move(
+        MEANWHILE
+        + """
+    signal.signal(signal.SIGUSR1, lambda number, frame: came.append(number))
+    class SendsMore(Sends):
+        def __reduce__(self):
+            return send, (os.getpid(), (signal.SIGUSR1, signal.SIGINT) if came else (signal.SIGUSR1,))
+    hangs = [SendsMore(), Hangs()]
+    try:
+        teleport()
+    except KeyboardInterrupt:
+        while len(came) < 2:
+            pass
+        print("interrupted")
+    """
+    )
+    assert run.stdout == "interrupted\n", run.stderr
+    assert run.ended_in == "home"

@@ -4,9 +4,11 @@ use crate::encode::{encode, Encoded};
 use crate::errors::{raise, transport_error};
 use crate::identity::{hello, host};
 use crate::meanwhile::Meanwhile;
+use crate::signals;
 use crate::times::{self, timed};
 use capture::cpython::lifecycle::{forget_held_back, replace_process};
 use capture::cpython::modules::import;
+use capture::cpython::tripped;
 use capture::payload::PayloadWriter;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -32,11 +34,22 @@ pub fn depart(
     shell: Option<&Bound<'_, PyDict>>,
     extras: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
-    let mut calls = Calls::default();
-    let (ready, encoded) = offer(py, &argv, shell, extras, 0, &mut calls)?;
-    let held_back = extras.as_any().get_item("held back")?.extract::<Vec<i32>>()?;
-    let committed = py.detach(|| ready.commit(&mut || calls.signalled()));
-    let committed = committed.map_err(|error| calls.failed(py, error))?;
+    let mut calls = Calls::of_a_move();
+    let (committed, encoded, held_back) = loop {
+        let extras = extras.copy()?;
+        let moved = offer(py, &argv, shell, &extras, 0, &mut calls).and_then(|(ready, encoded)| {
+            let held_back = extras.as_any().get_item("held back")?.extract::<Vec<i32>>()?;
+            let committed = py.detach(|| ready.commit(&mut || calls.signalled()));
+            let committed = committed.map_err(|error| calls.failed(py, error))?;
+            Ok((committed, encoded, held_back))
+        });
+        match moved {
+            Err(_) if calls.begin_again() => {}
+            moved => break moved?,
+        }
+    };
+    // What CPython here has noted meanwhile, on whatever thread, is passed on as what comes from here on.
+    committed.raise_again(&calls.came_since(py));
 
     // From here on the program is there, and nothing of it runs here: no destructor, no `finally`.
     // What the snapshot was made of goes with the rest of the memory.
@@ -130,6 +143,7 @@ fn offer(
     extras.set_item("elsewhere", theirs.host != host(py)?)?;
 
     let encoded = encode(py, extras)?;
+    calls.captured(extras.as_any().get_item("signals")?.extract()?);
     if copies > 0 && encoded.has_threads() {
         let message = "fork() makes copies of one thread, and others run here too: join them before, or move the program";
         return Err(raise(py, "CaptureError", message.into()));
@@ -174,24 +188,97 @@ fn receive_command(shell: &Bound<'_, PyDict>) -> PyResult<ReceiveCommand> {
 }
 
 /// Calls back into Python while the transport waits.
+///
+/// A handler that runs here after the capture changes what has been captured: the first time that one has, the
+/// move begins anew; if it comes to that again, handlers are left to the program where it goes on.
 #[derive(Default)]
 struct Calls {
     raised: Option<PyErr>,
+    /// For a move: the signals that have been captured, once they have.
+    captured: Option<Vec<i32>>,
+    is_move: bool,
+    handlers: Handlers,
+}
+
+/// What is done about signals after the capture.
+#[derive(Default, PartialEq)]
+enum Handlers {
+    /// Their handlers run.
+    #[default]
+    Run,
+    /// One has run.
+    HaveRun,
+    /// They wait.
+    Wait,
 }
 
 impl Calls {
+    fn of_a_move() -> Self {
+        Self {
+            is_move: true,
+            ..Self::default()
+        }
+    }
+
+    /// From here on handlers change what has been captured.
+    fn captured(&mut self, signals: Vec<i32>) {
+        self.captured = self.is_move.then_some(signals);
+    }
+
+    /// Whether the capture is out of date, so that the move is to begin anew.
+    fn begin_again(&mut self) -> bool {
+        let is_stale = self.handlers == Handlers::HaveRun && self.raised.is_none();
+        if is_stale {
+            self.handlers = Handlers::Wait;
+            self.captured = None;
+        }
+        is_stale
+    }
+
     /// What a failure of the transport is: what a handler has raised, if it gave up because of that.
     fn failed(&mut self, py: Python<'_>, error: TransportError) -> PyErr {
         match self.raised.take() {
-            Some(raised) => raised,
+            Some(raised) => {
+                self.handlers = Handlers::Wait;
+                raised
+            }
             None => transport_error(py, error),
         }
     }
 
-    /// Runs the program's signal handlers if signals came; whether one of them raised.
+    /// Runs the program's signal handlers if signals came; whether to give up.
     fn signalled(&mut self) -> bool {
-        self.raised = Python::attach(|py| py.check_signals().err());
-        self.raised.is_some()
+        Python::attach(|py| match self.look(py) {
+            Ok(give_up) => give_up,
+            Err(raised) => {
+                self.raised = Some(raised);
+                true
+            }
+        })
+    }
+
+    fn look(&mut self, py: Python<'_>) -> PyResult<bool> {
+        if self.captured.is_none() || !tripped::are_known(py)? {
+            return py.check_signals().map(|()| false);
+        }
+        if self.came_since(py).is_empty() {
+            return Ok(false);
+        }
+        if self.handlers == Handlers::Wait {
+            return signals::interrupt(py).map(|()| false);
+        }
+        self.handlers = Handlers::HaveRun;
+        py.check_signals().map(|()| true)
+    }
+
+    /// The signals that CPython has noted here since the capture.
+    fn came_since(&self, py: Python<'_>) -> Vec<i32> {
+        let Some(captured) = &self.captured else {
+            return Vec::new();
+        };
+        let mut waiting = tripped::waiting(py).unwrap_or_default();
+        waiting.retain(|number| !captured.contains(number));
+        waiting
     }
 }
 

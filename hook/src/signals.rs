@@ -5,6 +5,7 @@ use capture::cpython::modules::import;
 use capture::cpython::thread::ThreadState;
 use capture::cpython::{lifecycle, tripped};
 use capture::waiting::{self, LiveEntry};
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 
 /// Has the other handlers called, above the frame that has run the first one; `result` is what came of that.
@@ -48,4 +49,16 @@ pub fn arrange(py: Python<'_>, numbers: &[i32]) -> PyResult<bool> {
     lifecycle::raise_signal(*first);
     signals.call_method1("set_wakeup_fd", (told,))?;
     Ok(true)
+}
+
+/// Raises what Ctrl-C raises, if that has come and the program has no other handler for it.
+pub fn interrupt(py: Python<'_>) -> PyResult<()> {
+    let signals = import(py, "_signal")?;
+    let number = signals.getattr("SIGINT")?.extract::<i32>()?;
+    let handler = signals.call_method1("getsignal", (number,))?;
+    if !tripped::waiting(py)?.contains(&number) || !handler.is(&signals.getattr("default_int_handler")?) {
+        return Ok(());
+    }
+    tripped::set_waiting(py, &[number], false)?;
+    Err(PyKeyboardInterrupt::new_err(()))
 }

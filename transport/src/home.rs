@@ -249,6 +249,11 @@ pub struct Committed {
 }
 
 impl Committed {
+    /// Has signals come once more that have come to this process, for the program: they are passed on from here.
+    pub fn raise_again(&self, numbers: &[i32]) {
+        signals::raise_held(numbers);
+    }
+
     /// Ends this process, if the program is on this machine and whoever waits for this process waits
     /// for it from now on; else gives back what there is for a pump.
     pub fn leave(mut self) -> Committed {

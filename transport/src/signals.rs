@@ -87,6 +87,23 @@ impl Held {
     }
 }
 
+/// Raises signals, which are held in this thread, if they are among those that follow the program.
+///
+/// Not those of timers, which have moved with the program.
+pub(crate) fn raise_held(numbers: &[c_int]) {
+    let set = forwarded();
+    for number in numbers {
+        // SAFETY: the set is initialised; the thread has these signals blocked, so no handler runs.
+        unsafe {
+            if libc::sigismember(set.as_ref(), *number) == 1
+                && !TIMERS.iter().any(|timer| *timer as c_int == *number)
+            {
+                libc::raise(*number);
+            }
+        }
+    }
+}
+
 /// Takes one pending signal of the set, if there is one.
 fn take_pending(set: &SigSet) -> bool {
     let now = libc::timespec {

@@ -22,6 +22,11 @@ const FUNCTION: usize = 8;
 static TABLE: AtomicUsize = AtomicUsize::new(0);
 const NOWHERE: usize = 1;
 
+/// Whether it can be told which signals have come.
+pub fn are_known(py: Python<'_>) -> PyResult<bool> {
+    table(py).map(|table| table.is_some())
+}
+
 /// The numbers of the signals whose handlers wait, in the order in which they will be called.
 pub fn waiting(py: Python<'_>) -> PyResult<Vec<c_int>> {
     let Some(table) = table(py)? else {
