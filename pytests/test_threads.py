@@ -629,3 +629,47 @@ def test_threads_run_on_when_the_peer_fails(move):
     )
     assert (run.returncode, run.stdout) == (0, "True\nTrue\nTrue\n1\n"), run.stderr
     assert run.ended_in == "home"
+
+
+MAIN_ENDS = """
+    import atexit, os, sys, threading
+    atexit.register(print, "at exit")
+    def work(n):
+        if n == 0:
+            threading.main_thread().join()
+        else:
+            others[0].join()
+        for _ in range(2):
+            hop()
+        print(n, threading.main_thread().is_alive(), [thread.name for thread in threading.enumerate()][1:])
+    others = [threading.Thread(target=work, args=(n,), name="other %d" % n) for n in range(2)]
+    for thread in others:
+        thread.start()
+    print("the main thread ends")
+"""
+
+
+def test_main_thread_has_ended(same):
+    same(MAIN_ENDS)
+
+
+def test_main_thread_has_ended_with_an_exception(move):
+    run = move(MAIN_ENDS + '    raise KeyError("why")\n', moves="all")
+    assert run.returncode == 1
+    assert run.stdout.endswith("at exit\n")
+    assert run.hops == 4
+    assert run.stderr.endswith("KeyError: 'why'\n")
+    assert run.ended_in == "peer"
+
+
+def test_main_thread_has_moved_and_called_exit(move):
+    run = move("\n    hop()" + MAIN_ENDS + "    sys.exit(3)\n", moves="all")
+    assert run.returncode == 3, run.stderr
+    assert run.stdout.endswith("at exit\n")
+    assert run.hops == 5
+
+
+def test_main_thread_has_called_exit(refused):
+    program = MAIN_ENDS.replace("hop()", "attempt() if n == 0 and not _ else None") + "    sys.exit()\n"
+    (text,) = refused(program, error="CaptureError")
+    assert "its exit status is not known" in text

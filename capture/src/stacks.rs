@@ -124,7 +124,10 @@ fn walk<'py>(
             outermost,
         ));
     }
-    if !begins_program(outermost) && !begins_thread(py, outermost, thread)? {
+    if !begins_program(outermost)
+        && !ends_program(py, outermost, thread)?
+        && !begins_thread(py, outermost, thread)?
+    {
         let callee = Box::new(site_of(outermost.frame, &outermost.info));
         return Err(CaptureError::CalledByInterpreter { callee });
     }
@@ -134,6 +137,21 @@ fn walk<'py>(
         base,
         top,
     })
+}
+
+/// Whether a frame is where the main thread, whose program is over, waits for the others.
+fn ends_program<'py>(
+    py: Python<'py>,
+    outermost: &Read<'py>,
+    thread: ThreadState<'py>,
+) -> Result<bool, CaptureError> {
+    let is_main = ThreadState::main(py).is_some_and(|main| main.id() == thread.id());
+    let Some(threading) = loaded(py, "threading")?.filter(|_| is_main) else {
+        return Ok(false);
+    };
+    // Up to 3.10 it may have come with an earlier move.
+    let shutdown = threading.getattr("_shutdown")?.getattr_opt("__code__")?;
+    Ok(shutdown.map_or(Ok(false), |shutdown| shutdown.eq(outermost.frame.code()))?)
 }
 
 /// Whether a frame is where a thread begins that the program has started.

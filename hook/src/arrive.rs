@@ -11,7 +11,7 @@ use capture::consumed::Consumed;
 use capture::cpython::buffer::filled_bytearray;
 use capture::cpython::evalframe;
 use capture::cpython::lifecycle::{
-    around_fork, come_held_back, end_process, leave, make_room_for, replace_process, Ended,
+    around_fork, come_held_back, end_process, leave, make_room_for, replace_process, set_ended, Ended, Status,
 };
 use capture::cpython::modules::import;
 use capture::morph::{self, Objects};
@@ -35,6 +35,8 @@ struct Decoded {
     /// What the Python side gives back last, just before the program goes on.
     late: Py<PyAny>,
     recording: bool,
+    /// How the main thread's program has ended, whose other threads go on.
+    ended: Option<Status>,
     /// Signals that have come and are held back.
     held_back: Vec<i32>,
 }
@@ -122,6 +124,10 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
             arrival,
             others,
             recording: extras.get_item("recording")?.extract()?,
+            ended: extras
+                .get_item("ended")?
+                .extract::<Option<(i32, bool)>>()?
+                .map(|(code, interrupted)| Status { code, interrupted }),
             held_back: extras.get_item("held back")?.extract()?,
             late: graph.unbind(),
         })
@@ -143,8 +149,12 @@ fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
         mut others,
         late,
         held_back,
+        ended,
         ..
     } = decoded;
+    if let Some(status) = ended {
+        set_ended(status);
+    }
     let begun = late.bind(py).call_method0("begin");
     match begun.and_then(|cancelled| cancelled.extract::<Vec<(usize, Py<PyAny>)>>()) {
         Ok(cancelled) => {
@@ -158,12 +168,19 @@ fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
     come_held_back(&held_back);
     drop(late);
     threads::open(others);
-    run(py, arrival, |py, result| end(py, result));
+    run(py, arrival, |py, result| end(py, result, ended));
     leave(0)
 }
 
-/// The program's end, and this process's.
-fn end(py: Python<'_>, result: PyResult<()>) -> ! {
+/// The program's end, and this process's. If it had ended before, all that has come to its end is what waited for
+/// the other threads.
+fn end(py: Python<'_>, result: PyResult<()>, before: Option<Status>) -> ! {
+    if let Some(status) = before {
+        if let Err(error) = result {
+            error.write_unraisable(py, None);
+        }
+        end_process(py, Ended::Before(status));
+    }
     match result {
         Ok(()) => end_process(py, Ended::Returned),
         Err(error) => {

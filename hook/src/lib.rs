@@ -63,7 +63,7 @@ mod _native {
     #[pymodule_export]
     use super::show::sizes;
     #[pymodule_export]
-    use super::threads::{abandon_threads, close_gate, key_of_local, ThreadStack};
+    use super::threads::{abandon_threads, close_gate, key_of_local, main_ended, ThreadStack};
     #[pymodule_export]
     use super::times::last_move_times;
 }

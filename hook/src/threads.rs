@@ -2,6 +2,7 @@
 //! gate until it goes on.
 
 use crate::evaluator::{run, Arrival};
+use capture::cpython::lifecycle;
 use capture::cpython::modules::import;
 use capture::cpython::thread::ThreadState;
 use pyo3::exceptions::PyRuntimeError;
@@ -102,4 +103,10 @@ pub fn key_of_local<'py>(local: &Bound<'py, PyAny>, ident: u64) -> PyResult<Opti
         Some(thread) => thread.key_of_local(local),
         None => Ok(None),
     }
+}
+
+/// How the program of the main thread has ended, if it had moved here before: the exit status, and whether by Ctrl-C.
+#[pyfunction]
+pub fn main_ended() -> Option<(i32, bool)> {
+    lifecycle::ended().map(|status| (status.code, status.interrupted))
 }

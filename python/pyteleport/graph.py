@@ -25,6 +25,7 @@ from . import (
     _native,
     builders,
     classes,
+    endings,
     exceptions,
     files,
     generators,
@@ -182,6 +183,7 @@ def _encode(capture, extras, limit, collecting):
     _take_files(extras)
     modules.choices.update(extras.pop("ship", None) or {})
     travellers = threads.Travellers(capture)
+    extras["ended"] = endings.take()
     threads.mark_saved(capture)
     found = modules.Modules(capture.objects, modules.choices)
     early = {"extras": {key: extras[key] for key in ("cwd", "env") if extras.get(key)}}
@@ -382,6 +384,7 @@ def _decode(decoder, finder):
     runtime.give_back_late(late)
     if late["threads"] is not None:
         threads.give_back(late["threads"])
+        endings.give_back(extras["ended"])
     perthread.give_back_known_locals(late["thread locals"])
     threads.give_back_coroutine_hooks(late["coroutine hooks"])
     threads.give_back_contexts({0: variables or (), **(contexts or {})})

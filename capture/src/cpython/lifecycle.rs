@@ -4,11 +4,12 @@ use super::modules::import;
 use super::{CStack, CURRENT};
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::{Mutex, PoisonError};
 
 /// How a program ended.
 pub enum Ended {
@@ -21,24 +22,58 @@ pub enum Ended {
         /// Whether its traceback was printed.
         reported: bool,
     },
+    /// Before it moved here: its other threads have gone on.
+    Before(Status),
+}
+
+/// What the process of a program that is over ends with.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// The exit status.
+    pub code: i32,
+    /// Whether Ctrl-C has ended it, of which whoever waits for the process is told by the signal.
+    pub interrupted: bool,
+}
+
+/// How the program in this process has ended, once it has: other threads may still run.
+static ENDED: Mutex<Option<Status>> = Mutex::new(None);
+
+/// How the program that has moved here has ended, if it has.
+pub fn ended() -> Option<Status> {
+    *ENDED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes how it has ended: its other threads go on.
+pub fn set_ended(status: Status) {
+    *ENDED.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
 }
 
 /// Ends the process as a script's end does: the exception is reported, exit code or signal, threads
 /// waited for, atexit callbacks, streams flushed.
 pub fn end_process(py: Python<'_>, ended: Ended) -> ! {
-    let (code, interrupted) = match ended {
-        Ended::Returned => (0, false),
+    let status = match ended {
+        Ended::Returned => Status {
+            code: 0,
+            interrupted: false,
+        },
+        Ended::Before(status) => status,
         Ended::Raised { error, reported } => {
-            let interrupted = error.is_instance_of::<PyKeyboardInterrupt>(py);
+            let status = Status {
+                code: exit_code(py, &error).unwrap_or(1),
+                interrupted: error.is_instance_of::<PyKeyboardInterrupt>(py),
+            };
+            set_ended(status);
             if !reported {
                 error.restore(py);
                 // SAFETY: the GIL is held and an exception is set. For SystemExit this does not
                 // return: it ends the process by itself, in the same way.
                 unsafe { ffi::PyErr_PrintEx(1) };
             }
-            (1, interrupted)
+            status
         }
     };
+    set_ended(status);
+    let Status { code, interrupted } = status;
     keep_types(py);
     // SAFETY: the GIL is held by the thread that the interpreter was started in, and nothing of
     // Python is used afterwards.
@@ -57,6 +92,17 @@ pub fn end_process(py: Python<'_>, ended: Ended) -> ! {
     };
     // SAFETY: ends the process; destructors of C run, nothing of ours is in use.
     unsafe { libc::exit(code) }
+}
+
+/// What `SystemExit` ends the process with; `None` for another exception.
+fn exit_code(py: Python<'_>, error: &PyErr) -> Option<i32> {
+    let exit = error.value(py).cast::<PySystemExit>().ok()?;
+    let code = exit.getattr("code").ok()?;
+    match code.is_none() {
+        true => Some(0),
+        // What is no number is printed.
+        false => Some(code.extract().unwrap_or(1)),
+    }
 }
 
 /// Keeps alive, for good, the one type whose last instances 3.12 clears through the type, and crashes

@@ -90,10 +90,17 @@ pub(crate) fn wait_of<'py>(caller: &Caller<'_, 'py>) -> PyResult<Option<Wait<'py
         Some(receiver) => is_one(py, receiver, module, kind),
         None => Ok(false),
     };
+    let is_of = |name: &str| {
+        module
+            .as_ref()
+            .is_some_and(|module| module.eq(name).unwrap_or(false))
+    };
     let timeout_at = match name.as_str() {
-        "sleep" if module.is_some_and(|module| module.eq("time").unwrap_or(false)) => 0,
+        "sleep" if is_of("time") => 0,
         "acquire" | "acquire_lock" | "__enter__" if receiver.as_ref().map_or(Ok(false), is_lock)? => 1,
         "join" if of("_thread", "_ThreadHandle")? => 0,
+        // Of all threads, at the end of the program; it has no argument.
+        "_shutdown" if is_of("_thread") => 0,
         "get" if of("_queue", "SimpleQueue")? => 1,
         // An event loop's, which is made anew: of any other the object itself is refused.
         "poll" if of("select", "epoll")? => 0,
