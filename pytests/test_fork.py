@@ -323,3 +323,17 @@ def test_copies_of_threads_are_refused(move):
     """)
     assert run.stdout.splitlines()[0].startswith("fork() makes copies of one thread"), run.stderr
     assert sorted(run.stdout.splitlines()[1:]) == ["None", "[0]"], run.stdout
+
+
+def test_what_a_copy_has_written_comes_before_its_end(move):
+    run = move("""
+        import sys
+        got = fork(None, ["copy"])
+        if got == "copy":
+            for n in range(20000):
+                print("line", n)
+            sys.exit(3)
+        print("ended", got[0].wait(), flush=True)
+    """)
+    lines = run.stdout.splitlines()
+    assert lines == [*("line %d" % n for n in range(20000)), "ended 3"], run.stderr

@@ -13,8 +13,9 @@ from .errors import CaptureError
 __builtins__ = imports.BUILTINS
 
 _UNKNOWN = (
-    "the main thread has ended, and its exit status is not known: it has called sys.exit(), or was not run "
-    "as a script; have it join() the other threads before it ends"
+    "the main thread has ended, and its exit status is not known%s; have it "
+    "join() the other threads before it ends"
+    % (": it has called sys.exit(), or was not run as a script" if sys.version_info < (3, 14) else "")
 )
 
 
@@ -43,9 +44,10 @@ def take():
     if known is not None:
         return known
     main = sys.modules["__main__"]
-    # CPython takes the name of a script away when that has come to its end, and not when it calls exit().
+    # Up to 3.13 CPython takes the name of a script away when that has come to its end, and not when it calls
+    # exit() (Python/pythonrun.c, _PyRun_SimpleFile); after that always.
     is_script = main.__spec__ is None and hasattr(main.__loader__, "get_filename")
-    if not is_script or hasattr(main, "__file__"):
+    if not is_script or hasattr(main, "__file__") or sys.version_info >= (3, 14):
         raise CaptureError(_UNKNOWN)
     raised = getattr(sys, "last_type", None)
     if raised is None:

@@ -132,6 +132,8 @@ struct Carrier {
     unsaid: Vec<u8>,
     /// Of each copy, whether it still runs.
     running: Vec<bool>,
+    /// Copies that have ended, and how: home hears of it once all is written that they wrote.
+    exits: Vec<(u8, String)>,
 }
 
 /// Places that it waits at.
@@ -193,6 +195,7 @@ impl Carrier {
             heard: Vec::new(),
             unsaid: Vec::new(),
             running,
+            exits: Vec::new(),
         })
     }
 
@@ -207,9 +210,10 @@ impl Carrier {
                             ExitBody::Code(code) => format!("code {code}"),
                             ExitBody::Signal(name) => format!("signal {name}"),
                         };
-                        self.ended(copy.into(), &format!("exit {copy} {how}\n"));
+                        self.exits.push((copy, format!("exit {copy} {how}\n")));
                     }
                     Event::Gone => {
+                        self.tell_exits(true);
                         for copy in 0..self.running.len() {
                             self.ended(copy, &format!("lost {copy}\n"));
                         }
@@ -219,7 +223,20 @@ impl Carrier {
                     _ => {}
                 }
             }
+            self.tell_exits(false);
             over = !self.running.contains(&true);
+        }
+    }
+
+    /// Tells home of the copies that have ended: of `all`, or of those that have written everything.
+    fn tell_exits(&mut self, all: bool) {
+        for (copy, line) in std::mem::take(&mut self.exits) {
+            let talk = Streams { copy }.talk();
+            let is_output = |stream| Streams { copy }.has(stream) && stream != talk;
+            match all || self.mux.have_written(is_output) {
+                true => self.ended(copy.into(), &line),
+                false => self.exits.push((copy, line)),
+            }
         }
     }
 

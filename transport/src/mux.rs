@@ -226,9 +226,13 @@ impl Mux {
 
     /// Whether all sinks have written all that came.
     pub(crate) fn is_written(&self) -> bool {
-        self.sinks
-            .iter()
-            .all(|sink| sink.port.is_none() || sink.pending.left().is_empty())
+        self.have_written(|_| true)
+    }
+
+    /// Whether the sinks of these streams have.
+    pub(crate) fn have_written(&self, streams: impl Fn(u8) -> bool) -> bool {
+        let mut sinks = self.sinks.iter().filter(|sink| streams(sink.stream));
+        sinks.all(|sink| sink.port.is_none() || sink.pending.left().is_empty())
     }
 
     /// Whether all sources are at their end.

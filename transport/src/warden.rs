@@ -49,7 +49,7 @@ impl Streams {
         self.copy * 3 + 2
     }
 
-    fn has(self, stream: u8) -> bool {
+    pub(crate) fn has(self, stream: u8) -> bool {
         stream / 3 == self.copy
     }
 }
