@@ -52,7 +52,7 @@ SUITES = {
         *("payload", "runtime", "changes", "files", "mappings"),
         *("arrays", "hashes", "modules", "registries", "stores", "databases"),
     ],
-    "libraries": ["libraries"],
+    "libraries": ["libraries", "torch"],
     "threads": ["threads"],
     "chains": ["chain", "benchmarks"],
     "hand-off": ["handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "docs", "leaks"],

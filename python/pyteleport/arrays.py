@@ -104,7 +104,9 @@ def _set_errors(settings, size, call):
 def take_array(pickler, array):
     """An array that owns its memory as NumPy does, out of band; a view as a view of the same."""
     cls = type(array)
-    base, start = _holder(array)
+    base, start = _holder(pickler, array)
+    if base is None:
+        pickler.memories.append((array.__array_interface__["data"][0], array.nbytes))
     if _is_permuted(array):
         return _take_permuted(array)
     if base is None or not array.size or not _is_as_usual(cls):
@@ -144,13 +146,18 @@ def _take_permuted(array):
     return (*made, (data, array.flags.writeable), None, None, fill_permuted)
 
 
-def _holder(array):
+def _holder(pickler, array):
     """What holds the memory of an array, or a view between whose memory is in one piece; where it begins.
 
     None for an array that nothing else holds the memory of, as far as anybody can tell.
     """
     base = array.base
+    tensor = getattr(sys.modules.get("torch"), "Tensor", ())
     while base is not None:
+        if isinstance(base, tensor):
+            from . import tensors
+
+            return tensors.memory_of_array(pickler, base)
         start = _start(base)
         is_array = isinstance(base, sys.modules["numpy"].ndarray)
         if start is not None or (is_array and base.base is None):

@@ -78,6 +78,10 @@ class Asker:
         self.valued = set()
         self.culprits = []
         self.closing = []
+        # Where arrays have their memory, and tensors that of others; what stands for the memory of tensors.
+        self.memories = []
+        self.foreign = []
+        self.tensor_memory = {}
 
     def taker_of(self, cls):
         """What takes the instances of a class apart."""
@@ -92,7 +96,9 @@ class Asker:
         """Whether what sets the state of an object may look into it, not only keep it."""
         if setter is None:
             return instances.find(type(thing), "__setstate__") is not None
-        return setter in _CONSUMERS or not str(setter.__module__).startswith(__package__ + ".")
+        if setter in _CONSUMERS or getattr(setter, "consumes", False):
+            return True
+        return not str(setter.__module__).startswith(__package__ + ".")
 
     def failed(self, thing, problem):
         """Refuse an object that could not be taken apart, unless that is no fault of its own."""
@@ -206,6 +212,10 @@ def _encode(capture, extras, limit, collecting):
     encoder = new_encoder(asker)
     encoder.write(early)
     _write(encoder, asker, late, options)
+    if asker.foreign:
+        from .tensors import refuse_shared
+
+        refuse_shared(asker)
     if asker.culprits:
         from .culprits import unmovable
 

@@ -77,6 +77,18 @@ def _set_parameters(matplotlib, taken):
     dict.update(matplotlib.rcParams, taken)
 
 
+def _take_torch(torch):
+    from . import tensors
+
+    return tensors.take_state(torch)
+
+
+def _set_torch(torch, taken):
+    from . import tensors
+
+    tensors.give_back_state(torch, taken)
+
+
 # A module, what there is to tell of it (None for nothing), and what it is told.
 _SET_UP = {
     "tqdm.std": (_take_locks, _make_locks),  # locks of threads and processes around what is drawn
@@ -84,6 +96,7 @@ _SET_UP = {
     "numpy._core.arrayprint": (_take_print_options, _set_print_options),
     "pandas._config.config": (_take_options, _set_options),
     "sklearn._config": (_take_config, _set_config),
+    "torch": (_take_torch, _set_torch),
     "polars": (_take_settings, _set_settings),
     "matplotlib": (_take_parameters, _set_parameters),
 }

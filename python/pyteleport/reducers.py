@@ -476,6 +476,10 @@ def choose(pickler, cls):
         if reader is not None and issubclass(cls, reader):
             return pickler.takers[reader]
     taker = loops.choose(cls)
+    if taker is None and "torch" in sys.modules:
+        from . import tensors
+
+        taker = tensors.choose(cls)
     if taker is not None:
         return taker
     local = sys.modules["_thread"]._local

@@ -332,7 +332,10 @@ _REGISTERED_BY_IMPORT = {
 
 def _is_of_extension(function):
     """Whether an extension module has made a callback of its own, which it registers where it is imported."""
-    return type(function) is type(len) and type(function.__self__).__name__ == "PyCapsule"
+    # pybind11 keeps its functions behind a capsule, from version 3 on behind a type of its own.
+    return type(function) is type(len) and type(function.__self__).__name__.startswith(
+        ("PyCapsule", "pybind11_detail_function_record")
+    )
 
 
 def take_atexit():
