@@ -15,11 +15,25 @@ def receive(arguments):
     Args:
         arguments: ``--fd N``, the descriptor to home; behind a shell also ``--inode I``, which
             tells whether that descriptor is the one that home meant; ``--copies`` if home asks for
-            copies. For a process that replaced the one which was started so: ``--channel WORDS...``,
-            or ``--file PATH``.
+            copies. From a server ``--warm N``, the descriptor to it. For a process that replaced the
+            one which was started so: ``--channel WORDS...``, or ``--file PATH``. Before all that,
+            where pyteleport was sent along, ``--lodger N``: the descriptor that has held its folder
+            until now.
     """
+    import os
+
     from . import _native
 
+    held = None
+    if arguments[0] == "--lodger":
+        held, arguments = int(arguments[1]), arguments[2:]
+    _native.enter_folder(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), held)
+    if arguments[0] == "--warm":
+        from . import graph, runtime  # noqa: F401 - what takes time, ahead
+
+        server = int(arguments[1])
+        os.set_inheritable(server, False)
+        return _native.receive_warm(server)
     if arguments[0] == "--file":
         return resume_from_command_line(arguments[1], again=True)
     if arguments[0] == "--channel":
