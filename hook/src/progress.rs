@@ -40,6 +40,8 @@ struct State {
     total: u64,
     last: Instant,
     raised: Option<PyErr>,
+    /// Whether there is nothing more to tell.
+    is_over: bool,
 }
 
 /// The course of one move or dump.
@@ -74,6 +76,7 @@ impl Progress {
                 total: 0,
                 last: began,
                 raised: None,
+                is_over: false,
             })
         });
         Ok(Self {
@@ -94,6 +97,7 @@ impl Progress {
             return Ok(());
         };
         state.phase = phase;
+        state.is_over = false;
         if let Some(total) = total {
             state.total = total;
             self.done.store(0, Ordering::Relaxed);
@@ -114,6 +118,7 @@ impl Progress {
             return true;
         }
         let is_due = match &state.listener {
+            _ if state.is_over => false,
             Listener::Function(_) | Listener::Line(Some(_)) => state.last.elapsed() >= PAUSE,
             Listener::Line(None) => state.sending.is_some_and(|since| since.elapsed() >= PATIENCE),
         };
@@ -167,6 +172,7 @@ impl Progress {
         let Some(mut state) = self.state() else {
             return Ok(());
         };
+        state.is_over = true;
         match &mut state.listener {
             Listener::Function(_) if succeeded => {
                 self.done.store(state.total, Ordering::Relaxed);
