@@ -355,26 +355,38 @@ def test_a_socket_of_ones_own(served, run_folder):
     assert run.stdout == "['0o600', '0o700']\nFalse\nTrue\n", run.stderr
 
 
-def serving(run_folder, *options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "pyteleport", "serve", *options],
-        env=harness.environment(XDG_RUNTIME_DIR=run_folder),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+@pytest.fixture
+def serving(run_folder):
+    """serving(*options) starts a server."""
+    servers = []
+
+    def start(*options):
+        server = subprocess.Popen(
+            [sys.executable, "-m", "pyteleport", "serve", *options],
+            env=harness.environment(XDG_RUNTIME_DIR=run_folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.kill()
+        server.communicate()
 
 
-def test_a_folder_that_others_may_enter_is_refused(run_folder):
+def test_a_folder_that_others_may_enter_is_refused(run_folder, serving):
     os.mkdir(f"{run_folder}/pyteleport", 0o755)
-    out, err = serving(run_folder).communicate(timeout=harness.PATIENCE)
+    out, err = serving().communicate(timeout=harness.PATIENCE)
     assert b"0700" in err
     assert out == b""
 
 
-def test_there_is_one_server_and_its_end_leaves_nothing(run_folder):
-    server = serving(run_folder, "--pool", "1")
+def test_there_is_one_server_and_its_end_leaves_nothing(run_folder, serving):
+    server = serving("--pool", "1")
     assert server.stdout.readline().startswith(b"pyteleport serves at ")
-    other = serving(run_folder)
+    other = serving()
     _, err = other.communicate(timeout=harness.PATIENCE)
     assert (other.returncode, b"listens at" in err) == (1, True)
     server.terminate()
@@ -386,8 +398,8 @@ def test_there_is_one_server_and_its_end_leaves_nothing(run_folder):
 @pytest.mark.parametrize(
     "said", [b"", b"\xff\xff\xff\xff", b"\5\0\0\0s\xff\xff\xff\xff", b"\1\0\0\0s", b"GET / HTTP/1.1\r\n\r\n"]
 )
-def test_nonsense_does_not_end_it(run_folder, said):
-    server = serving(run_folder, "--pool", "0")
+def test_nonsense_does_not_end_it(serving, said):
+    server = serving("--pool", "0")
     path = server.stdout.readline().split()[-1]
     for _ in range(2):
         with socket.socket(socket.AF_UNIX) as client:
