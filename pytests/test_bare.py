@@ -273,7 +273,7 @@ TRIES = """
 """
 
 STAND_IN = """
-import sys
+import os, sys
 name, value = {fact!r}
 if name == "suffix":
     class Imp:
