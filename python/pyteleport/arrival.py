@@ -29,8 +29,7 @@ def receive(arguments):
         held, arguments = int(arguments[1]), arguments[2:]
     _native.enter_folder(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), held)
     if arguments[0] == "--warm":
-        from . import graph, runtime  # noqa: F401 - what takes time, ahead
-
+        rehearse()
         server = int(arguments[1])
         os.set_inheritable(server, False)
         return _native.receive_warm(server)
@@ -44,6 +43,19 @@ def receive(arguments):
     options = dict(zip(arguments[::2], arguments[1::2]))
     inode = options.get("--inode")
     return _native.receive(int(options["--fd"]), None if inode is None else int(inode), makes_copies)
+
+
+def rehearse():
+    """What takes time when a process does it first, done ahead: imports, and a program that is captured."""
+    import atexit  # noqa: F401
+    import collections.abc  # noqa: F401
+    import io
+    import warnings  # noqa: F401
+
+    from . import graph, interpreter, runtime  # noqa: F401
+    from .api import dump
+
+    dump(io.BytesIO(), progress=False)
 
 
 def resume_from_command_line(path, again=False):

@@ -22,6 +22,9 @@ from . import _native, imports
 
 __builtins__ = imports.BUILTINS
 
+# How long after a spare was taken the next one is started, in seconds: the program that moves comes first.
+_LATER = 0.05
+
 # What nobody can be started as, whatever is tried; so many are remembered.
 _HOPELESS = 64
 
@@ -59,6 +62,7 @@ class Server:
         self.serving = {}  # pid: where its end is told
         self.waiting = []  # (socket, key) of who waits for a spare
         self.hopeless = []
+        self.later = []  # (when, what `provide` is then called with)
         self.selector = selectors.DefaultSelector()
         self.listening = _listen(path)
         self.selector.register(self.listening, selectors.EVENT_READ, self.accept)
@@ -76,8 +80,13 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self.stop)
         while not (self.stopping and not self.serving):
-            for key, _ in self.selector.select():
+            due = min((when for when, _ in self.later), default=None)
+            for key, _ in self.selector.select(due and max(0, due - time.monotonic())):
                 key.data(key.fileobj)
+            now = time.monotonic()
+            for each in [each for each in self.later if each[0] <= now]:
+                self.later.remove(each)
+                self.provide(*each[1])
         return 0
 
     def stop(self, *_):
@@ -122,7 +131,7 @@ class Server:
         if not given:
             home.sendall(b"n\0\0\0\0")
         home.close()
-        self.provide(key, argv, env)
+        self.later.append((time.monotonic() + _LATER, (key, argv, env)))
 
     def hand_over(self, spare, home):
         """Lets a home have a spare; false if that has died."""
