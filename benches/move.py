@@ -5,10 +5,12 @@ data of 1 KB to 1 GB.
 
 Home's stages are spawn and hello (a Python starts meanwhile), capture and encode; the peer's are decode and build.
 "first" is the first capture and encode of a process, which imports and analyses what later ones find done. "all" is a whole program, from its start to its exit
-status, over the time of `python -c pass`, side by side. `--check` holds the figures against what they must reach.
+status, over the time of `python -c pass`, side by side. "to the first instruction" is from the call to what follows it in the other
+process, by turns a fresh one and one that has waited (`python -m pyteleport serve`). `--check` holds the figures against what they must reach.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -82,6 +84,23 @@ from pyteleport import _native
 print(json.dumps({"size": n, "move": seconds, **_native.last_move_times()}))
 """
 
+# By turns to a fresh process, and to one that has waited.
+TURNS = """
+import json, sys, time
+from pyteleport import prepare, teleport
+def timed(target):
+    started = time.clock_gettime(time.CLOCK_MONOTONIC)
+    teleport(target)
+    return time.clock_gettime(time.CLOCK_MONOTONIC) - started
+cold, warm = [], []
+for turn in range(int(sys.argv[1])):
+    cold.append(timed("local:?cold"))
+    if not prepare():
+        sys.exit("no process waits")
+    warm.append(timed(None))
+print(json.dumps([cold, warm]))
+"""
+
 TRIVIAL = "from pyteleport import teleport\nteleport()\n"
 
 
@@ -97,6 +116,20 @@ def run(*argv):
     if status:
         sys.exit(f"a measured program ended with status {status}")
     return out.decode(), seconds, usage.ru_maxrss / 1024
+
+
+@contextlib.contextmanager
+def served(folder):
+    """A server of processes that wait, for what is run meanwhile."""
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    words = [sys.executable, "-m", "pyteleport", "serve", "--pool", "2"]
+    server = subprocess.Popen(words, stdout=subprocess.PIPE)
+    try:
+        server.stdout.readline()
+        yield
+    finally:
+        server.terminate()
+        server.communicate()
 
 
 def stage_medians(program, repeat, *args):
@@ -187,6 +220,15 @@ def main():
             f"\nall of a trivial program: {1000 * whole:.1f} ms, python -c pass: {1000 * plain:.1f} ms: {times:.2f}x"
         )
         must(times <= 5, f"a trivial program took {times:.2f} times python -c pass, not 5")
+
+        (Path(folder) / "turns.py").write_text(TURNS)
+        with served(folder):
+            cold, warm = json.loads(run(Path(folder) / "turns.py", str(4 * options.repeat))[0])
+        cold, warm = (1000 * median(seconds) for seconds in (cold, warm))
+        print(
+            f"to the first instruction: {cold:.2f} ms in a fresh process, {warm:.2f} ms in one that has waited"
+        )
+        must(warm < 5, f"to the first instruction in a process that has waited took {warm:.2f} ms, not 5")
 
         pairs = [(run("-c", "pass")[1], run("-c", "import pyteleport")[1]) for _ in range(4 * options.repeat)]
         extra = 1000 * median(b - a for a, b in pairs)

@@ -95,15 +95,6 @@ def test_missing_python(move, sshd):
     assert "not found" in words.lower() or "no such file" in words.lower()
 
 
-def test_missing_pyteleport(move, sshd, tmp_path):
-    bare = tmp_path / "bare-python"
-    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
-    bare.chmod(0o755)
-    words = refused(move, sshd(), bare)
-    assert "No module named" in words
-    assert "pyteleport" in words
-
-
 def test_another_release(move, sshd):
     other = os.environ.get("PYTELEPORT_TEST_OTHER")
     if not other:

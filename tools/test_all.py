@@ -55,7 +55,10 @@ SUITES = {
     "libraries": ["libraries", "torch"],
     "threads": ["threads"],
     "chains": ["chain", "benchmarks"],
-    "hand-off": ["handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "docs", "leaks"],
+    "hand-off": [
+        *("handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "docs", "leaks"),
+        *("bare", "progress", "serve"),
+    ],
     "hook": ["hook", "unseen", "builds"],
     "micro versions": ["elsewhere"],
     "CPython's own": [],

@@ -292,6 +292,16 @@ impl Read for PythonFile {
     }
 }
 
+/// Holds the folder that pyteleport runs from, if home has sent it along.
+///
+/// Args:
+///     path: the folder.
+///     held: a descriptor that has held it until now.
+#[pyfunction]
+pub fn enter_folder(py: Python<'_>, path: PathBuf, held: Option<i32>) -> PyResult<()> {
+    transport::folder::enter(&path, held).map_err(|error| transport_error(py, error))
+}
+
 /// Receives a program from home and goes on with it.
 ///
 /// Args:
@@ -313,7 +323,10 @@ fn arrived(py: Python<'_>, received: Result<(Decoded, HeldSignals), Refused>) ->
             signals.release();
             go_on(py, decoded)
         }
-        Err(Refused::Quietly) => leave(1),
+        Err(Refused::Quietly) => {
+            transport::folder::leave();
+            leave(1)
+        }
         Err(Refused::Told(error)) => {
             // Home was told, or cannot be; what is left is for whoever reads this end's stderr.
             Err(transport_error(py, error))
@@ -344,6 +357,8 @@ fn receive_program(
     inode: Option<u64>,
     makes_copies: bool,
 ) -> Result<(Decoded, HeldSignals), Refused> {
+    crate::steps::begin();
+    log::debug!("receive: as process {}", std::process::id());
     let mut receiver = match inode {
         None => Receiver::from_fd(fd)?,
         Some(inode) => Receiver::from_stdio_or_fd(fd, inode)?,
@@ -354,6 +369,36 @@ fn receive_program(
         // This splits the process in two, and has to come before anything else does.
         false => drop(around_fork(py, || receiver.split_off_relay())?),
     }
+    greet_and_receive(py, receiver, inode.is_some())
+}
+
+/// Waits for a program as a process that a server has started, and goes on with it.
+///
+/// Args:
+///     server: the descriptor to the server.
+///
+/// Returns:
+///     An exit status, if no program came.
+#[pyfunction]
+pub fn receive_warm(py: Python<'_>, server: i32) -> PyResult<i32> {
+    crate::install::ready(py)?;
+    let Some(home) = crate::warm::await_home(py, server)? else {
+        return Ok(0);
+    };
+    crate::steps::begin();
+    log::debug!("receive: as process {}, which has waited", std::process::id());
+    let receiver = Receiver::from_server(home).map_err(|error| transport_error(py, error))?;
+    arrived(py, greet_and_receive(py, receiver, true))
+}
+
+/// Says Hello and takes the program in.
+///
+/// `renewed`: standard input and output are others than when this process began.
+fn greet_and_receive(
+    py: Python<'_>,
+    mut receiver: Receiver,
+    renewed: bool,
+) -> Result<(Decoded, HeldSignals), Refused> {
     let ready = crate::install::ready(py).and_then(|()| hello(py));
     let (ours, _) = match ready {
         Ok(ready) => ready,
@@ -363,24 +408,30 @@ fn receive_program(
         }
     };
     let theirs = py.detach(|| receiver.hello(&ours))?;
+    log::debug!(
+        "greeted: by process {} of {}, {}",
+        theirs.pid,
+        theirs.host,
+        theirs.build
+    );
     let started = Start {
         hashes: theirs.hashes,
         options: theirs.options,
     };
-    go_on_receiving(py, become_like(py, receiver, &started)?, inode.is_some())
+    go_on_receiving(py, become_like(py, receiver, &started)?, renewed)
 }
 
 /// Replaces this process by one that is started as home's was, unless it is like that.
 fn become_like(py: Python<'_>, receiver: Receiver, home: &Start) -> Result<Receiver, TransportError> {
     match words_to_become(py, home) {
-        Ok(Some((program, words))) => receiver.hand_on(|more| {
-            let more = more.into_iter().map(OsString::from);
-            let words: Vec<_> = words
-                .into_iter()
-                .chain(["--channel".into()])
-                .chain(more)
-                .collect();
+        Ok(Some((program, mut words))) => receiver.hand_on(|more| {
+            if let Some(held) = transport::folder::keep_on_exec(true) {
+                words.extend(["--lodger".into(), held.to_string().into()]);
+            }
+            words.push("--channel".into());
+            words.extend(more.into_iter().map(OsString::from));
             replace_process(&program, &words);
+            transport::folder::keep_on_exec(false);
         }),
         // This one has to do.
         Ok(None) | Err(_) => Ok(receiver),
@@ -405,6 +456,8 @@ fn words_to_become(py: Python<'_>, home: &Start) -> PyResult<Option<(OsString, V
 ///     An exit status, if no program came.
 #[pyfunction]
 pub fn receive_on(py: Python<'_>, words: Vec<String>, behind_shell: bool) -> PyResult<i32> {
+    crate::steps::begin();
+    log::debug!("started anew: with the options and hashes of home");
     let receiver = Receiver::from_words(&words).map_err(|error| transport_error(py, error))?;
     let ready = crate::install::ready(py);
     if let Err(error) = ready {
@@ -427,6 +480,7 @@ fn go_on_receiving(
     });
     let arriving = py.detach(|| receiver.offer())?;
     let length = arriving.payload_len();
+    log::debug!("offered: {length} bytes");
     let makes_copies = arriving.copies() > 0;
     let shared = Arc::new(Mutex::new(Some(arriving)));
     let decoded = prepared
@@ -446,7 +500,9 @@ fn go_on_receiving(
         Ok(decoded) if makes_copies => become_copy(py, decoded, arriving),
         Ok(decoded) => {
             let standby = py.detach(|| arriving.ready())?;
+            log::debug!("ready");
             let signals = py.detach(|| standby.wait_commit())?;
+            log::debug!("goes on");
             Ok((decoded, signals))
         }
         Err(error) => {

@@ -4,11 +4,13 @@ use crate::encode::{encode, Encoded};
 use crate::errors::{raise, transport_error};
 use crate::identity::{hello, host};
 use crate::meanwhile::Meanwhile;
+use crate::progress::Progress;
 use crate::signals;
 use crate::times::{self, timed};
 use capture::cpython::lifecycle::{forget_held_back, replace_process};
 use capture::cpython::modules::import;
 use capture::cpython::tripped;
+use capture::payload::sizes::Variable;
 use capture::payload::PayloadWriter;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -16,8 +18,9 @@ use pyo3::types::{PyBytes, PyDict};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::IntoRawFd;
-use std::path::PathBuf;
-use transport::{PayloadSource, Peer, ReadyPeer, ReceiveCommand, TransportError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use transport::{Hello, PayloadSource, Peer, ReadyPeer, ReceiveCommand, TransportError};
 
 /// Goes on with the program in another process; returns only if it raises.
 ///
@@ -34,7 +37,7 @@ pub fn depart(
     shell: Option<&Bound<'_, PyDict>>,
     extras: &Bound<'_, PyDict>,
 ) -> PyResult<()> {
-    let mut calls = Calls::of_a_move();
+    let mut calls = Calls::of(extras, true)?;
     let (committed, encoded, held_back) = loop {
         let extras = extras.copy()?;
         let moved = offer(py, &argv, shell, &extras, 0, &mut calls).and_then(|(ready, encoded)| {
@@ -50,6 +53,7 @@ pub fn depart(
     };
     // What CPython here has noted meanwhile, on whatever thread, is passed on as what comes from here on.
     committed.raise_again(&calls.came_since(py));
+    log::debug!("committed: the program is there");
 
     // From here on the program is there, and nothing of it runs here: no destructor, no `finally`.
     // What the snapshot was made of goes with the rest of the memory.
@@ -93,13 +97,14 @@ pub fn fork(
                 transport::copies::MOST
             ))
         })?;
-    let mut calls = Calls::default();
+    let mut calls = Calls::of(extras, false)?;
     let (python, script) = pump_command(py)?;
     let command = pump_words(python, script);
     let (ready, encoded) = offer(py, &argv, shell, extras, copies, &mut calls)?;
     drop(encoded);
     let committed = py.detach(|| ready.commit_copies(&mut || calls.signalled()));
     let committed = committed.map_err(|error| calls.failed(py, error))?;
+    log::debug!("committed: {copies} copies are there");
     let carried = py
         .detach(|| committed.carry(&command))
         .map_err(|error| transport_error(py, error))?;
@@ -120,41 +125,175 @@ fn offer(
     copies: u8,
     calls: &mut Calls,
 ) -> PyResult<(ReadyPeer, Encoded)> {
+    let offered = try_offer(py, argv, shell, extras, copies, calls);
+    let ended = calls.progress.end(py, offered.is_ok());
+    let offered = offered?;
+    ended.map(|()| offered)
+}
+
+fn try_offer(
+    py: Python<'_>,
+    argv: &[OsString],
+    shell: Option<&Bound<'_, PyDict>>,
+    extras: &Bound<'_, PyDict>,
+    copies: u8,
+    calls: &mut Calls,
+) -> PyResult<(ReadyPeer, Encoded)> {
+    crate::steps::begin();
     crate::install::ready(py)?;
     Meanwhile::refuse(py)?;
     times::clear();
+    calls.progress.phase("connect", None)?;
     let command = shell.map(receive_command).transpose()?;
 
     // What was printed so far comes before whatever the way there prints.
     import(py, "pyteleport.streams")?.call_method0("flush_streams")?;
     let environment = import(py, "pyteleport.interpreter")?.call_method0("environment_of_peer")?;
     let environment = environment.extract::<Vec<(OsString, Option<OsString>)>>()?;
-    let peer = timed("spawn", || {
-        py.detach(|| spawn(argv, command.as_ref(), &environment))
-    });
-    let mut peer = peer.map_err(|error| transport_error(py, error))?;
-    // The peer starts meanwhile.
-    import(py, "pyteleport.graph")?;
-    let (ours, check) = hello(py)?;
-    let greeted = timed("hello", || {
-        py.detach(|| peer.hello(&ours, check, &mut || calls.signalled()))
-    });
-    let theirs = greeted.map_err(|error| calls.failed(py, error))?;
+    let warm = match take_server(extras)? {
+        Some(server) if command.is_none() && copies == 0 => {
+            warm_peer(py, &server, argv, &environment, calls)?
+        }
+        _ => None,
+    };
+    let (peer, theirs) = match warm {
+        Some(greeted) => greeted,
+        None => fresh_peer(py, argv, command.as_ref(), &environment, calls)?,
+    };
+    log::debug!(
+        "greeted: {} on {}, process {}, pyteleport {}",
+        theirs.build,
+        theirs.host,
+        theirs.pid,
+        theirs.build.pyteleport
+    );
     extras.set_item("elsewhere", theirs.host != host(py)?)?;
 
+    calls.progress.phase("capture", None)?;
     let encoded = encode(py, extras)?;
     calls.captured(extras.as_any().get_item("signals")?.extract()?);
     if copies > 0 && encoded.has_threads() {
         let message = "fork() makes copies of one thread, and others run here too: join them before, or move the program";
         return Err(raise(py, "CaptureError", message.into()));
     }
-    let payload = Payload(encoded.writer(py)?);
+    let writer = encoded.writer(py)?;
+    let sizes = encoded.sizes();
+    log::debug!("encoded: {} bytes, {} frames", writer.len(), encoded.frames());
+    calls.progress.phase("send", Some(writer.len()))?;
+    let progress = calls.progress.clone();
+    let payload = Payload {
+        writer,
+        progress: &progress,
+        sizes: &sizes,
+    };
     let ready = timed("send", || {
-        py.detach(|| peer.offer(&payload, copies, &mut || calls.signalled()))
+        py.detach(|| {
+            peer.offer(&payload, copies, &mut || {
+                calls.interrupted() || progress.tick(&sizes)
+            })
+        })
     });
     let ready = ready.map_err(|error| calls.failed(py, error))?;
     drop(payload);
+    drop(sizes);
     Ok((ready, encoded))
+}
+
+/// Where a server of warm peers listens, if one is to be asked; taken out of what travels.
+fn take_server(extras: &Bound<'_, PyDict>) -> PyResult<Option<PathBuf>> {
+    let Some(server) = extras.get_item("server")? else {
+        return Ok(None);
+    };
+    extras.del_item("server")?;
+    match server.extract::<bool>() {
+        Ok(true) => crate::warm::server_path(extras.py()).map(Some),
+        Ok(false) => Ok(None),
+        Err(_) => server.extract().map(Some),
+    }
+}
+
+/// A peer of a server, if one fits and answers.
+fn warm_peer(
+    py: Python<'_>,
+    server: &Path,
+    argv: &[OsString],
+    environment: &[(OsString, Option<OsString>)],
+    calls: &mut Calls,
+) -> PyResult<Option<(Peer, Hello)>> {
+    if !server.exists() {
+        return Ok(None);
+    }
+    let Some(wanted) = crate::warm::wanted(py, argv, environment)? else {
+        return Ok(None);
+    };
+    let peer = timed("spawn", || py.detach(|| Peer::warm(server, &wanted)));
+    let Some(mut peer) = peer else { return Ok(None) };
+    log::debug!(
+        "taken: process {} of the server at {}",
+        peer.pid(),
+        server.display()
+    );
+    import(py, "pyteleport.graph")?;
+    let (ours, check) = hello(py)?;
+    let none = |_: &str| Err(TransportError::Misfit("a warm peer has pyteleport".into()));
+    let greeted = timed("hello", || {
+        py.detach(|| peer.hello(&ours, check, none, &mut || calls.signalled()))
+    });
+    match greeted {
+        Ok(theirs) => Ok(Some((peer, theirs))),
+        Err(TransportError::Interrupted) => Err(calls.failed(py, TransportError::Interrupted)),
+        // A fresh one will do.
+        Err(error) => {
+            log::debug!("process {} did not answer: {error}", peer.pid());
+            Ok(None)
+        }
+    }
+}
+
+/// A peer that is started now.
+fn fresh_peer(
+    py: Python<'_>,
+    argv: &[OsString],
+    command: Option<&ReceiveCommand>,
+    environment: &[(OsString, Option<OsString>)],
+    calls: &mut Calls,
+) -> PyResult<(Peer, Hello)> {
+    let peer = timed("spawn", || py.detach(|| spawn(argv, command, environment)));
+    let mut peer = peer.map_err(|error| transport_error(py, error))?;
+    log::debug!("spawned: process {} by {}", peer.pid(), shown(argv));
+    // The peer starts meanwhile.
+    import(py, "pyteleport.graph")?;
+    let (ours, check) = hello(py)?;
+    let mut refusal = None;
+    let package = |said: &str| {
+        package_for(said).map_err(|error| {
+            refusal = Some(error);
+            TransportError::Interrupted
+        })
+    };
+    let greeted = timed("hello", || {
+        py.detach(|| peer.hello(&ours, check, package, &mut || calls.signalled()))
+    });
+    match (greeted, refusal) {
+        (Err(_), Some(refusal)) => Err(refusal),
+        (Err(error), None) => Err(calls.failed(py, error)),
+        (Ok(theirs), _) => Ok((peer, theirs)),
+    }
+}
+
+/// A command as it may be read.
+fn shown(argv: &[OsString]) -> String {
+    let words: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
+}
+
+/// What is sent to a Python without pyteleport that has said this.
+fn package_for(said: &str) -> PyResult<Vec<u8>> {
+    Python::attach(|py| {
+        import(py, "pyteleport.bare")?
+            .call_method1("answer", (said,))?
+            .extract()
+    })
 }
 
 /// The exit status of a home that cannot know the program's.
@@ -184,6 +323,7 @@ fn receive_command(shell: &Bound<'_, PyDict>) -> PyResult<ReceiveCommand> {
             .map(|item| item?.extract())
             .collect::<PyResult<_>>()?,
         copies: shell.contains("copies")?,
+        begin: Some(part("begin")?.extract()?),
     })
 }
 
@@ -191,9 +331,9 @@ fn receive_command(shell: &Bound<'_, PyDict>) -> PyResult<ReceiveCommand> {
 ///
 /// A handler that runs here after the capture changes what has been captured: the first time that one has, the
 /// move begins anew; if it comes to that again, handlers are left to the program where it goes on.
-#[derive(Default)]
 struct Calls {
     raised: Option<PyErr>,
+    progress: Arc<Progress>,
     /// For a move: the signals that have been captured, once they have.
     captured: Option<Vec<i32>>,
     is_move: bool,
@@ -213,11 +353,15 @@ enum Handlers {
 }
 
 impl Calls {
-    fn of_a_move() -> Self {
-        Self {
-            is_move: true,
-            ..Self::default()
-        }
+    /// With what the extras say of who is told how far it is.
+    fn of(extras: &Bound<'_, PyDict>, is_move: bool) -> PyResult<Self> {
+        Ok(Self {
+            raised: None,
+            progress: Arc::new(Progress::of(extras)?),
+            captured: None,
+            is_move,
+            handlers: Handlers::default(),
+        })
     }
 
     /// From here on handlers change what has been captured.
@@ -237,7 +381,7 @@ impl Calls {
 
     /// What a failure of the transport is: what a handler has raised, if it gave up because of that.
     fn failed(&mut self, py: Python<'_>, error: TransportError) -> PyErr {
-        match self.raised.take() {
+        match self.raised.take().or_else(|| self.progress.raised()) {
             Some(raised) => {
                 self.handlers = Handlers::Wait;
                 raised
@@ -247,7 +391,7 @@ impl Calls {
     }
 
     /// Runs the program's signal handlers if signals came; whether to give up.
-    fn signalled(&mut self) -> bool {
+    fn interrupted(&mut self) -> bool {
         Python::attach(|py| match self.look(py) {
             Ok(give_up) => give_up,
             Err(raised) => {
@@ -280,18 +424,27 @@ impl Calls {
         waiting.retain(|number| !captured.contains(number));
         waiting
     }
+
+    /// The same, and tells how far it is.
+    fn signalled(&mut self) -> bool {
+        self.interrupted() || self.progress.tick(&Vec::new)
+    }
 }
 
 /// A payload as the transport takes it.
-struct Payload<'a>(PayloadWriter<'a>);
+struct Payload<'a> {
+    writer: PayloadWriter<'a>,
+    progress: &'a Progress,
+    sizes: &'a (dyn Fn() -> Vec<Variable> + Sync),
+}
 
 impl PayloadSource for Payload<'_> {
     fn len(&self) -> u64 {
-        self.0.len()
+        self.writer.len()
     }
 
     fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.0.write_to(out)
+        self.writer.write_to(&mut self.progress.counting(out, self.sizes))
     }
 }
 
@@ -336,21 +489,45 @@ pub fn pump(py: Python<'_>, arguments: Vec<OsString>) -> PyResult<()> {
 ///     trailer: bytes to put behind the payload.
 #[pyfunction]
 pub fn dump(py: Python<'_>, path: PathBuf, extras: &Bound<'_, PyDict>, trailer: &[u8]) -> PyResult<()> {
+    keep(py, extras, |payload| {
+        let kept = Kept { payload, trailer };
+        py.detach(|| transport::file::write(&path, &kept))?;
+        Ok(())
+    })
+}
+
+/// Captures the program and has `write` keep it.
+fn keep(
+    py: Python<'_>,
+    extras: &Bound<'_, PyDict>,
+    write: impl FnOnce(Payload<'_>) -> PyResult<()>,
+) -> PyResult<()> {
+    crate::steps::begin();
+    let progress = Progress::of(extras)?;
     crate::install::ready(py)?;
     Meanwhile::refuse(py)?;
     times::clear();
-    let encoded = encode(py, extras)?;
-    let kept = Kept {
-        payload: encoded.writer(py)?,
-        trailer,
-    };
-    py.detach(|| transport::file::write(&path, &kept))?;
-    Ok(())
+    let kept = (|| {
+        progress.phase("capture", None)?;
+        let encoded = encode(py, extras)?;
+        let (writer, sizes) = (encoded.writer(py)?, encoded.sizes());
+        log::debug!("encoded: {} bytes, {} frames", writer.len(), encoded.frames());
+        progress.phase("write", Some(writer.len()))?;
+        let payload = Payload {
+            writer,
+            progress: &progress,
+            sizes: &sizes,
+        };
+        write(payload)
+    })();
+    let ended = progress.end(py, kept.is_ok());
+    kept.map_err(|error| progress.raised().unwrap_or(error))?;
+    ended
 }
 
 /// A payload with what follows it in a file.
 struct Kept<'a> {
-    payload: PayloadWriter<'a>,
+    payload: Payload<'a>,
     trailer: &'a [u8],
 }
 
@@ -368,21 +545,15 @@ impl PayloadSource for Kept<'_> {
 /// Writes the running program to an open binary file; arguments as for ``dump``.
 #[pyfunction]
 pub fn dump_to(file: &Bound<'_, PyAny>, extras: &Bound<'_, PyDict>, trailer: &[u8]) -> PyResult<()> {
-    let py = file.py();
-    crate::install::ready(py)?;
-    Meanwhile::refuse(py)?;
-    times::clear();
-    let encoded = encode(py, extras)?;
-    let mut out = PythonFile { file, raised: None };
-    let written = encoded
-        .writer(py)?
-        .write_to(&mut out)
-        .and_then(|()| out.write_all(trailer));
-    match (written, out.raised) {
-        (_, Some(raised)) => Err(raised),
-        (Err(error), None) => Err(error.into()),
-        (Ok(()), None) => Ok(()),
-    }
+    keep(file.py(), extras, |payload| {
+        let mut out = PythonFile { file, raised: None };
+        let written = payload.write_to(&mut out).and_then(|()| out.write_all(trailer));
+        match (written, out.raised) {
+            (_, Some(raised)) => Err(raised),
+            (Err(error), None) => Err(error.into()),
+            (Ok(()), None) => Ok(()),
+        }
+    })
 }
 
 /// A Python file object as a writer.

@@ -14,6 +14,8 @@ use capture::cpython::modules::{import, loaded};
 use capture::cpython::thread::CoroutineHooks;
 use capture::cpython::tripped;
 use capture::graph::Piece;
+use capture::payload::records::Pieces;
+use capture::payload::sizes::{of_parts, Variable};
 use capture::payload::{Header, PayloadWriter, Start};
 use capture::read::{frame_objects, Captured, Place};
 use capture::snapshot::{Slot, Snapshot};
@@ -110,9 +112,31 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// How many frames there are.
+    pub fn frames(&self) -> u32 {
+        self.header.frames
+    }
+
     /// Whether other threads stand with it.
     pub fn has_threads(&self) -> bool {
         self.snapshot.stacks.len() > 1
+    }
+
+    /// The variables that take the space, the largest first; none where that would take long to find out.
+    pub fn sizes(&self) -> impl Fn() -> Vec<Variable> + Sync + '_ {
+        let (major, minor, _) = self.header.build.version;
+        let lengths: Vec<u64> = self.buffers.iter().map(|buffer| buffer.len() as u64).collect();
+        let written = self
+            .graph
+            .iter()
+            .filter(|piece| matches!(piece, Piece::Written(_)));
+        let records: usize = written.map(|piece| piece.bytes().len()).sum();
+        let graph = Pieces::new(self.graph.iter().map(Piece::bytes));
+        let snapshot = &self.snapshot;
+        move || match records > LARGE_GRAPH {
+            true => Vec::new(),
+            false => of_parts((major, minor), snapshot, lengths.clone(), graph.clone()).unwrap_or_default(),
+        }
     }
 
     /// The payload, which borrows all that is large.
@@ -123,6 +147,9 @@ impl Encoded {
             .map_err(|error| payload_error(py, error))
     }
 }
+
+/// A graph with so many bytes of records is not gone through only to show what is in it.
+const LARGE_GRAPH: usize = 32 << 20;
 
 /// Stops the other threads, captures the calling thread's stack below pyteleport's own frames and theirs, and
 /// encodes it all.

@@ -4,6 +4,7 @@ use capture::cpython::hashes::secret;
 use capture::cpython::modules::import;
 use capture::payload::{BuildIdentity, Start};
 use pyo3::prelude::*;
+use std::path::PathBuf;
 use transport::Hello;
 
 /// The identity of the running interpreter and of this build.
@@ -70,6 +71,11 @@ pub fn start(py: Python<'_>) -> PyResult<Start> {
         hashes: secret().to_vec(),
         options: options.extract()?,
     })
+}
+
+/// The file of the native half.
+pub fn installed_file(py: Python<'_>) -> PyResult<PathBuf> {
+    import(py, "pyteleport._native")?.getattr("__file__")?.extract()
 }
 
 /// The name of this machine.

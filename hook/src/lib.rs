@@ -18,12 +18,15 @@ mod identity;
 mod install;
 mod meanwhile;
 mod patches;
+mod progress;
 mod rest;
 mod show;
 mod signals;
+mod steps;
 mod tail;
 mod threads;
 mod times;
+mod warm;
 
 use pyo3::prelude::*;
 
@@ -38,7 +41,7 @@ mod _native {
     }
 
     #[pymodule_export]
-    use super::arrive::{become_like_file, receive, receive_on, resume_file};
+    use super::arrive::{become_like_file, enter_folder, receive, receive_on, receive_warm, resume_file};
     #[pymodule_export]
     use super::depart::{depart, dump, dump_to, fork, pump};
     #[pymodule_export]
@@ -66,4 +69,6 @@ mod _native {
     use super::threads::{abandon_threads, close_gate, key_of_local, main_ended, ThreadStack};
     #[pymodule_export]
     use super::times::last_move_times;
+    #[pymodule_export]
+    use super::warm::{prepare, server_path};
 }

@@ -17,6 +17,7 @@ pub fn clear() {
 
 /// Notes a stage that took `seconds`.
 pub fn note(stage: &str, seconds: f64) {
+    log::debug!("{stage}: {:.1} ms", seconds * 1e3);
     if let Ok(mut last) = LAST.lock() {
         last.push((stage.to_owned(), seconds));
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from . import builds as builds  # first: refuses what cannot be served
 from ._native import hook_status, install_hook, uninstall_hook
-from .api import bash_teleport, dump, fork, resume, teleport, tp_bash, tp_dummy, tp_shell
+from .api import bash_teleport, dump, fork, prepare, resume, teleport, tp_bash, tp_dummy, tp_shell
 from .coroutines import ateleport
 from .errors import (
     BoundaryError,
@@ -29,6 +29,7 @@ __all__ = [
     "Channel",
     "Copy",
     "PayloadError",
+    "Progress",
     "ResumeError",
     "TeleportError",
     "TransportError",
@@ -40,6 +41,7 @@ __all__ = [
     "fork",
     "hook_status",
     "install_hook",
+    "prepare",
     "register",
     "resume",
     "teleport",
@@ -56,6 +58,10 @@ def __getattr__(name):
         from . import copies
 
         return getattr(copies, name)
+    if name == "Progress":
+        from .progress import Progress
+
+        return Progress
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -7,6 +7,8 @@ import sys
 USAGE = """usage: python -m pyteleport resume FILE   go on from what dump() kept in FILE
        python -m pyteleport show FILE     say what it holds, and how much of it is whose; nothing of it is run
        python -m pyteleport receive       be the far end of a move (started by the near end)
+       python -m pyteleport serve [--pool N] [--socket PATH]
+                                          keep processes waiting, so that local moves of this session are fast
        python -m pyteleport check         see whether this interpreter can be served"""
 
 
@@ -23,6 +25,14 @@ def main(arguments: list[str]) -> int:
         return resume_from_command_line(rest[0])
     if command == "show" and len(rest) == 1:
         return show(rest[0])
+    if command == "serve" and len(rest) % 2 == 0 and {*rest[::2]} <= {"--pool", "--socket"}:
+        from .serve import serve
+
+        try:
+            return serve(rest)
+        except ValueError as error:
+            print(f"pyteleport: {error}", file=sys.stderr)
+            return 2
     if command == "check" and not rest:
         from . import _native
 

@@ -11,8 +11,13 @@ def main():
     folder = __file__.rpartition("/")[0]
     if sys.path[:1] == [folder]:  # not with -I or -P
         del sys.path[0]
-    # The program may have found this package by a path of its own.
-    sys.path.append(folder.rpartition("/")[0])
+    parent = folder.rpartition("/")[0]
+    if parent.rpartition("/")[2].startswith("pyteleport-"):
+        # It was sent here, where another may be installed (`_lodge.py`).
+        sys.path.insert(0, parent)
+    else:
+        # The program may have found this package by a path of its own.
+        sys.path.append(parent)
     from pyteleport.arrival import receive
 
     return receive(sys.argv[1:])

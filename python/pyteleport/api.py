@@ -12,7 +12,9 @@ __builtins__ = imports.BUILTINS
 # Kept lazy: `os` and `sys` are there at start-up, everything else is imported when it is needed.
 
 
-def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None):
+def teleport(
+    target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None, progress=None
+):
     """Stops the program here and goes on with it in another process.
 
     The call returns there. Here nothing of the program runs any more: this process forwards
@@ -37,6 +39,9 @@ def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(
             come along that the program holds.
         timeout: how many seconds other threads have to come out of C code that cannot be moved; ``None`` for
             one. Those that wait for a lock, a queue or another thread, or sleep, move as they are.
+        progress: a function that is called with a :class:`Progress` in the course of the move. ``None``:
+            where standard error is a terminal, a line is shown there once the payload has taken a second.
+            ``False``: not that either.
 
     Raises:
         CaptureError: the program cannot be captured here; :exc:`BoundaryError` and
@@ -48,11 +53,52 @@ def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(
 
     Whatever is raised, nothing moved, and the program goes on here.
     """
-    argv, shell = _way(target, env, cwd)
-    return _native.depart(argv, shell, _extras(env, cwd, files, ship, ship_files, timeout))
+    argv, shell, server = _way(target, env, cwd)
+    extras = _extras(env, cwd, files, ship, ship_files, timeout, progress)
+    extras["server"] = server
+    return _native.depart(argv, shell, extras)
 
 
-def fork(target=None, values=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None):
+def prepare(target=None, *, timeout=10.0):
+    """Has the server of this session (``python -m pyteleport serve``) start a process that waits for this
+    program.
+
+    The next :func:`teleport` to the same target goes there, in some milliseconds. The server does that by
+    itself for every one after the first.
+
+    Args:
+        target: ``None``, or ``"local:"`` with its options.
+        timeout: how many seconds to wait for it.
+
+    Returns:
+        Whether a process waits now.
+
+    Raises:
+        ValueError: the target is none of this machine.
+    """
+    from .interpreter import environment_of_peer
+
+    argv, shell, server = _way(target, None, None)
+    if shell is not None:
+        raise ValueError(f"a process can wait on this machine only, not at {target!r}")
+    if server is False:
+        return False
+    path = _native.server_path() if server is True else server
+    return _native.prepare(path, argv, environment_of_peer(), float(timeout))
+
+
+def fork(
+    target=None,
+    values=None,
+    *,
+    env=None,
+    cwd=None,
+    files=(),
+    ship=(),
+    ship_files=(),
+    timeout=None,
+    progress=None,
+):
     """Makes copies of the running program, and goes on.
 
     In each copy the call returns that copy's value. The state is captured and sent once, however many
@@ -63,7 +109,7 @@ def fork(target=None, values=None, *, env=None, cwd=None, files=(), ship=(), shi
         target: where they run, as for :func:`teleport`.
         values: what the call is worth in the copies, one each: any objects that can travel. ``None``
             makes one copy, in which the call returns ``None``.
-        env, cwd, files, ship, ship_files, timeout: as for :func:`teleport`.
+        env, cwd, files, ship, ship_files, timeout, progress: as for :func:`teleport`.
 
     Returns:
         At home a list of :class:`Copy`; in a copy its value.
@@ -76,12 +122,12 @@ def fork(target=None, values=None, *, env=None, cwd=None, files=(), ship=(), shi
     values = [None] if values is None else list(values)
     if not values:
         return []
-    argv, shell = _way(target, env, cwd)
+    argv, shell, _ = _way(target, env, cwd)
     if shell is None:
         argv.append("--copies")
     else:
         shell["copies"] = True
-    extras = _extras(env, cwd, files, ship, ship_files, timeout)
+    extras = _extras(env, cwd, files, ship, ship_files, timeout, progress)
     extras["value"] = values
     return made(_native.fork(argv, shell, extras), values)
 
@@ -96,6 +142,7 @@ def bash_teleport(
     ship=(),
     ship_files=(),
     timeout=None,
+    progress=None,
 ):
     """Goes on with the program in the shell that a command opens.
 
@@ -106,7 +153,7 @@ def bash_teleport(
         argv: the command; what it runs is appended as its last argument.
         python: the interpreter to start there, as a shell word or words.
         before: shell commands, or a list of them, to run before it.
-        env, cwd, files, ship, ship_files, timeout: as for :func:`teleport`.
+        env, cwd, files, ship, ship_files, timeout, progress: as for :func:`teleport`.
 
     Raises:
         As :func:`teleport`.
@@ -115,7 +162,7 @@ def bash_teleport(
         raise TypeError("bash_teleport() takes the words of a command, each a string")
     if not isinstance(before, str):
         before = "; ".join(before)
-    extras = _extras(env, cwd, files, ship, ship_files, timeout)
+    extras = _extras(env, cwd, files, ship, ship_files, timeout, progress)
     return _native.depart(list(argv), _shell(python, before, env, cwd), extras)
 
 
@@ -129,7 +176,7 @@ def tp_dummy(dry_run=False, return_=None, **options):
         dry_run: do nothing at all.
         return_: a list: goes on here, and in one copy for each of its values, as :func:`fork` does.
         options: ``python`` (the interpreter, this one if left out), ``before``, ``env``, ``cwd``,
-            ``files``, ``ship``, ``ship_files`` and ``timeout``, as for :func:`bash_teleport`.
+            ``files``, ``ship``, ``ship_files``, ``timeout`` and ``progress``, as for :func:`bash_teleport`.
 
     Raises:
         As :func:`teleport`.
@@ -144,14 +191,14 @@ def tp_dummy(dry_run=False, return_=None, **options):
     return teleport(**options)
 
 
-def dump(path_or_file, *, ship=(), ship_files=(), timeout=None):
+def dump(path_or_file, *, ship=(), ship_files=(), timeout=None, progress=None):
     """Keeps the running program in a file, and goes on.
 
     ``python state.tp`` goes on from there, any number of times, as does :func:`resume`.
 
     Args:
         path_or_file: a path, which is written as a whole or not at all, or an open binary file.
-        ship, ship_files, timeout: as for :func:`teleport`.
+        ship, ship_files, timeout, progress: as for :func:`teleport`.
 
     Returns:
         ``None`` here; a true value in a program that goes on from the file.
@@ -160,7 +207,7 @@ def dump(path_or_file, *, ship=(), ship_files=(), timeout=None):
         CaptureError: the program cannot be captured here.
         OSError: the file cannot be written.
     """
-    extras = _extras(None, None, (), ship, ship_files, timeout)
+    extras = _extras(None, None, (), ship, ship_files, timeout, progress)
     if hasattr(path_or_file, "write"):
         return _native.dump_to(path_or_file, extras, _trailer())
     return _native.dump(path_or_file, extras, _trailer())
@@ -181,7 +228,7 @@ def resume(path_or_file, value=True):
     _native.resume_file(path_or_file, value)
 
 
-def _extras(env, cwd, files, ship, ship_files, timeout):
+def _extras(env, cwd, files, ship, ship_files, timeout, progress):
     """What travels beside the program, as plain data."""
     import os
 
@@ -218,19 +265,35 @@ def _extras(env, cwd, files, ship, ship_files, timeout):
         "value": None,
         "ship": ship or None,
         "ship_files": ship_files if ship_files or ship_files == [] else None,
+        "progress": _told(progress),
     }
 
 
+def _told(progress):
+    """Who is told how far it is: a function, or whether there is a terminal for a line."""
+    import os
+
+    if progress is None:
+        try:
+            return os.isatty(sys.stderr.fileno())
+        except (AttributeError, OSError, ValueError):  # closed, or in memory
+            return False
+    if progress is not False and not callable(progress):
+        raise TypeError(f"progress is a function of one argument, None or False, not {progress!r}")
+    return progress
+
+
 def _way(target, env, cwd):
-    """The words of a command that leads to a target; and what it is to run there, unless it is our child."""
+    """The words of a command that leads to a target; what it is to run there, unless it is this interpreter
+    here; and then, whether a server is to be asked for a process that waits, or which."""
     if target is None:
-        return _local_command(), None
+        return _local_command(), None, True
     from .targets import command_of
 
     command = command_of(target)
     if command.argv is None:
-        return _local_command(), None
-    return command.argv, _shell(command.python, command.before, env, cwd)
+        return _local_command(), None, command.server
+    return command.argv, _shell(command.python, command.before, env, cwd), False
 
 
 def _local_command():
@@ -244,7 +307,14 @@ def _local_command():
 
 
 def _shell(python, before, env, cwd):
-    return {"python": python, "before": before, "env": dict(env or {}), "cwd": cwd}
+    import os
+
+    from .bare import begin
+
+    env = dict(env or {})
+    if "PYTELEPORT_LOG" in os.environ:
+        env.setdefault("PYTELEPORT_LOG", os.environ["PYTELEPORT_LOG"])
+    return {"python": python, "before": before, "env": env, "cwd": cwd, "begin": begin()}
 
 
 def _quoted(word):

@@ -15,11 +15,24 @@ def receive(arguments):
     Args:
         arguments: ``--fd N``, the descriptor to home; behind a shell also ``--inode I``, which
             tells whether that descriptor is the one that home meant; ``--copies`` if home asks for
-            copies. For a process that replaced the one which was started so: ``--channel WORDS...``,
-            or ``--file PATH``.
+            copies. From a server ``--warm N``, the descriptor to it. For a process that replaced the
+            one which was started so: ``--channel WORDS...``, or ``--file PATH``. Before all that,
+            where pyteleport was sent along, ``--lodger N``: the descriptor that has held its folder
+            until now.
     """
+    import os
+
     from . import _native
 
+    held = None
+    if arguments[0] == "--lodger":
+        held, arguments = int(arguments[1]), arguments[2:]
+    _native.enter_folder(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), held)
+    if arguments[0] == "--warm":
+        rehearse()
+        server = int(arguments[1])
+        os.set_inheritable(server, False)
+        return _native.receive_warm(server)
     if arguments[0] == "--file":
         return resume_from_command_line(arguments[1], again=True)
     if arguments[0] == "--channel":
@@ -30,6 +43,19 @@ def receive(arguments):
     options = dict(zip(arguments[::2], arguments[1::2]))
     inode = options.get("--inode")
     return _native.receive(int(options["--fd"]), None if inode is None else int(inode), makes_copies)
+
+
+def rehearse():
+    """What takes time when a process does it first, done ahead: imports, and a program that is captured."""
+    import atexit  # noqa: F401
+    import collections.abc  # noqa: F401
+    import io
+    import warnings  # noqa: F401
+
+    from . import graph, interpreter, runtime  # noqa: F401
+    from .api import dump
+
+    dump(io.BytesIO(), progress=False)
 
 
 def resume_from_command_line(path, again=False):

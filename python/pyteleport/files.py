@@ -171,17 +171,22 @@ def _holds_lock(descriptor):
 _OF_SQLITE = [str(0x40000000 + offset) for offset in range(3)]
 
 
+# Files that are locked with the program knowing nothing of it: SQLite's, ours (`_lodge.py`).
+_NOT_ITS_OWN = ("-shm", "/.pyteleport-was-sent-here")
+
+
 def refuse_locks():
     """Refuse locks that a descriptor holds, but no file object that travels: of a file that `os` has opened.
 
-    Not those that who started this process has handed down, and which stay with home; nor those of SQLite.
+    Not those that who started this process has handed down, and which stay with home; nor those that are not
+    the program's own.
     """
     found = []
     for name in os.listdir("/proc/self/fd"):
         try:
             path = os.readlink("/proc/self/fd/" + name)
             is_own = int(name) > 2 and path[:1] == "/" and not os.get_inheritable(int(name))
-            if is_own and not path.endswith("-shm") and _holds_lock(int(name)):
+            if is_own and not path.endswith(_NOT_ITS_OWN) and _holds_lock(int(name)):
                 found.append(("descriptor %s (%s)" % (name, path), _LOCKED))
         except OSError:  # gone, as that with which they are listed
             continue

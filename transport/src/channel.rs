@@ -59,6 +59,13 @@ impl Channel {
         }
     }
 
+    /// Puts bytes back that were read too far; nothing else was.
+    pub(crate) fn give_back(&mut self, mut bytes: Vec<u8>) {
+        bytes.reverse();
+        bytes.splice(0..0, std::mem::take(&mut self.ahead));
+        self.ahead = bytes;
+    }
+
     /// Makes every operation return to its [`Wait`] rather than block in the kernel.
     pub(crate) fn set_nonblocking(&self) -> nix::Result<()> {
         set_nonblocking(self.input())?;

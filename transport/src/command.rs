@@ -20,6 +20,8 @@ pub struct ReceiveCommand {
     pub env: Vec<(OsString, OsString)>,
     /// Whether copies are to be made there.
     pub copies: bool,
+    /// Python source that receives; without it, the installed package does.
+    pub begin: Option<OsString>,
 }
 
 impl Default for ReceiveCommand {
@@ -30,6 +32,7 @@ impl Default for ReceiveCommand {
             cwd: None,
             env: Vec::new(),
             copies: false,
+            begin: None,
         }
     }
 }
@@ -69,7 +72,14 @@ impl ReceiveCommand {
             }
         }
         text.extend(self.python.as_bytes());
-        text.extend(format!(" -m pyteleport receive --fd {fd} --inode {inode}").into_bytes());
+        match &self.begin {
+            Some(source) => {
+                text.extend(b" -c ");
+                text.extend(quote(source.as_bytes()));
+            }
+            None => text.extend(b" -m pyteleport receive"),
+        }
+        text.extend(format!(" --fd {fd} --inode {inode}").into_bytes());
         if self.copies {
             text.extend(b" --copies");
         }
@@ -144,11 +154,12 @@ mod tests {
             cwd: Some("/some where".into()),
             env: vec![("A".into(), "b c".into()), ("EMPTY".into(), "".into())],
             copies: true,
+            begin: Some("print(1)".into()),
         };
         assert_eq!(
             text(&command),
             "conda activate py39 && cd '/some where' && env A='b c' EMPTY='' \
-             python3 -X dev -m pyteleport receive --fd 5 --inode 77 --copies"
+             python3 -X dev -c 'print(1)' --fd 5 --inode 77 --copies"
         );
     }
 
@@ -216,7 +227,7 @@ mod tests {
             before: Some("true;".into()),
             cwd: Some(directory.path().into()),
             env: vec![("A".into(), "two  words'".into())],
-            copies: false,
+            ..Default::default()
         };
         let output = Command::new("sh")
             .arg("-c")

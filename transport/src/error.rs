@@ -42,6 +42,20 @@ pub enum TransportError {
         words: Words,
     },
 
+    /// The package that was sent to a Python without pyteleport does not run there.
+    #[error(
+        "`{python}` at the far end has no pyteleport, and the one that was sent along does not run there ({ending}); \
+         install it there with `{python} -m pip install pyteleport`{words}"
+    )]
+    PackageUnfit {
+        /// The Python that the command asks for.
+        python: String,
+        /// How it ended.
+        ending: Fate,
+        /// What was printed on the way.
+        words: Words,
+    },
+
     /// ssh came back without having reached anything.
     #[error("`{program}` could not connect (exit status 255){words}")]
     Unreachable {

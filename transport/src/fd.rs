@@ -4,7 +4,7 @@ use nix::errno::Errno;
 use nix::fcntl::{fcntl, open, FcntlArg, FdFlag, OFlag};
 use nix::sys::socket::{setsockopt, socketpair, sockopt, AddressFamily, SockFlag, SockType};
 use nix::sys::stat::{fstat, FileStat, Mode, SFlag};
-use nix::unistd::pipe2;
+use nix::unistd::{pipe2, Pid};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// What a socket or pipe may hold; enough to keep both ends busy with large blocks.
@@ -124,6 +124,58 @@ pub(crate) fn set_nonblocking(fd: impl AsFd) -> nix::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
 }
+
+/// Takes a lock (`flock(2)`), or gives EAGAIN where another has one that is in the way and `options` has
+/// `LOCK_NB`.
+pub(crate) fn lock(fd: impl AsFd, options: libc::c_int) -> nix::Result<()> {
+    // SAFETY: `flock` has no memory effects.
+    Errno::result(unsafe { libc::flock(fd.as_fd().as_raw_fd(), options) }).map(drop)
+}
+
+/// A process as something to poll, readable once that has ended (`pidfd_open(2)`).
+pub(crate) fn open_process(process: Pid) -> nix::Result<OwnedFd> {
+    // SAFETY: `pidfd_open` has no memory effects; what it returns is a new descriptor, closed on exec.
+    let number = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0) })?;
+    above_stdio(claim(number as RawFd))
+}
+
+/// Sends a signal to a process that was opened.
+pub(crate) fn send_signal(process: &OwnedFd, number: libc::c_int) {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: without information about the signal it has no memory effects.
+    unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            number,
+            no_info,
+            0,
+        )
+    };
+}
+
+/// The number, here, of a process that was opened, from `/proc/self/fdinfo`.
+pub(crate) fn number_of_process(process: &OwnedFd) -> Option<Pid> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_raw_fd())).ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
+    line.trim().parse().ok().map(Pid::from_raw)
+}
+
+/// Whether a child would have this descriptor too.
+pub(crate) fn is_handed_on(number: RawFd) -> bool {
+    if number < 0 {
+        return false;
+    }
+    // SAFETY: the number is not -1, and the borrow ends with this function, in which nothing closes a
+    // descriptor. If it is not open the system call fails with EBADF.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    fcntl(fd, FcntlArg::F_GETFD)
+        .is_ok_and(|flags| !FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC))
+}
+
+/// Where descriptors of ours are put in a process of the program, so that its own files get the numbers that
+/// they would have.
+pub(crate) const HIGH: RawFd = 500;
 
 /// Whether it is a socket.
 pub(crate) fn is_socket(fd: impl AsFd) -> bool {

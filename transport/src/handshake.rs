@@ -7,10 +7,15 @@
 //! ```text
 //! | 00 ff "pyteleport" 0d 0a | version: u16, little endian | Hello packet |
 //! ```
+//!
+//! Version 0 is that of a far end without pyteleport, where a text speaks that home itself has put on
+//! the command line: it says Bare in place of Hello, and what home answers is not a packet but source
+//! and package, which that text runs. Then all begins anew.
 
 use crate::channel::Channel;
 use crate::error::{ChannelError, TransportError};
 use crate::packet::{self, Kind, Packet};
+use crate::side::write_standard;
 use crate::wait::Wait;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -93,6 +98,25 @@ pub(crate) fn expect_preamble(channel: &mut Channel, wait: &mut Wait<'_>) -> Res
     Ok(Opening(found))
 }
 
+/// Reads the other end's preamble behind noise, which is passed on.
+pub(crate) fn find_preamble(channel: &mut Channel, wait: &mut Wait<'_>) -> Result<Opening, ChannelError> {
+    let mut scanner = Scanner::default();
+    let mut block = [0; 4 << 10];
+    loop {
+        let length = channel.read(&mut block, wait)?;
+        if length == 0 {
+            write_standard(1, &scanner.finish());
+            return Err(ChannelError::Gone);
+        }
+        let scanned = scanner.feed(&block[..length]);
+        write_standard(1, &scanned.noise);
+        if let Some(rest) = scanned.rest {
+            channel.give_back(rest);
+            return expect_preamble(channel, wait);
+        }
+    }
+}
+
 /// Reads the other end's Hello.
 pub(crate) fn expect_hello(channel: &mut Channel, wait: &mut Wait<'_>) -> Result<Hello, ChannelError> {
     let packet: Packet = channel.receive(wait)?;
@@ -113,6 +137,11 @@ pub(crate) fn out_of_turn(found: Kind, expected: &'static str) -> crate::error::
 pub(crate) struct Opening([u8; PREAMBLE]);
 
 impl Opening {
+    /// Whether it is that of a Python without pyteleport.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.0[..MAGIC.len()] == MAGIC && self.0[MAGIC.len()..] == [0, 0]
+    }
+
     pub(crate) fn check(&self) -> Result<(), TransportError> {
         let (magic, version) = self.0.split_at(MAGIC.len());
         if magic != MAGIC {

@@ -6,17 +6,20 @@ use crate::copies::CommittedCopies;
 use crate::error::{ChannelError, TransportError};
 use crate::fd::duplicate_standard;
 use crate::handoff::{send_offer, OfferError, PayloadSource};
-use crate::handshake::{expect_preamble, out_of_turn, say_hello, Hello};
+use crate::handshake::{expect_preamble, find_preamble, out_of_turn, say_hello, Hello, Opening};
 use crate::keeper;
 use crate::packet::{Failed, Kind, Packet, ReadyBody};
 use crate::pump::PumpArgs;
 use crate::reach::{Link, Started};
 use crate::signals::{self, Held};
+use crate::spawn::Child;
 use crate::wait::Wait;
+use crate::warm::{self, Wanted};
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal};
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 
 /// A peer that was started. Dropping it ends it.
 #[derive(Debug)]
@@ -48,6 +51,20 @@ impl Peer {
         })
     }
 
+    /// Takes a process of the server that listens at `path`, if there is one that fits. It has nothing of
+    /// this process, but is in its process group.
+    pub fn warm(path: &Path, wanted: &Wanted) -> Option<Peer> {
+        Some(Peer {
+            started: Started::warm(warm::take(path, wanted)?),
+            committed: false,
+        })
+    }
+
+    /// Whether it is a server's.
+    pub fn is_warm(&self) -> bool {
+        self.started.child.as_foreign().is_some()
+    }
+
     /// Number of the process that was started.
     pub fn pid(&self) -> i32 {
         self.started.child.pid().as_raw()
@@ -55,17 +72,23 @@ impl Peer {
 
     /// Waits for the peer's Hello, has `check` say whether it fits (its text becomes the error),
     /// and answers with ours. `interrupted` is asked whenever a signal comes, and now and then.
+    ///
+    /// `bare`: what is sent to a Python without pyteleport, which has said what it is.
     pub fn hello(
         &mut self,
         ours: &Hello,
         check: impl FnOnce(&Hello) -> Result<(), String>,
+        bare: impl FnOnce(&str) -> Result<Vec<u8>, TransportError>,
         interrupted: &mut dyn FnMut() -> bool,
     ) -> Result<Hello, TransportError> {
         self.started.find_way(interrupted)?;
-        let opening = match self.with_channel(interrupted, expect_preamble) {
+        let mut opening = match self.with_channel(interrupted, expect_preamble) {
             Ok(opening) => opening,
             Err(error) => return Err(self.started.explain_start(error)),
         };
+        if opening.is_bare() {
+            opening = self.send_package(bare, interrupted)?;
+        }
         opening.check()?;
         let theirs: Hello = match self.with_channel(interrupted, Channel::receive) {
             Ok(packet) if packet.kind == Kind::Hello => packet.read()?,
@@ -75,7 +98,7 @@ impl Peer {
         };
         check(&theirs).map_err(TransportError::Misfit)?;
 
-        let passes_stdio = matches!(self.started.link, Link::Own { .. });
+        let passes_stdio = matches!(self.started.link, Link::Own { .. }) || self.is_warm();
         let answered = self.with_channel(interrupted, |channel, wait| {
             say_hello(channel, ours, wait)?;
             if passes_stdio {
@@ -85,6 +108,36 @@ impl Peer {
         });
         answered.map_err(|error| self.started.explain_loss(error, "after it said Hello"))?;
         Ok(theirs)
+    }
+
+    /// Has a Python without pyteleport run the one that `bare` gives; its opening.
+    fn send_package(
+        &mut self,
+        bare: impl FnOnce(&str) -> Result<Vec<u8>, TransportError>,
+        interrupted: &mut dyn FnMut() -> bool,
+    ) -> Result<Opening, TransportError> {
+        let during = "while pyteleport was sent there";
+        let said = match self.with_channel(interrupted, Channel::receive) {
+            Ok(packet) if packet.kind == Kind::Bare => packet.body,
+            Ok(packet) => return Err(out_of_turn(packet.kind, "Bare").into()),
+            Err(error) => return Err(self.started.explain_loss(error, during)),
+        };
+        let package = bare(&String::from_utf8_lossy(&said))?;
+        let sent = self.with_channel(interrupted, |channel, wait| channel.write_all(&package, wait));
+        sent.map_err(|error| self.started.explain_loss(error, during))?;
+        self.started.sent_package = true;
+        let opening = match self.with_channel(interrupted, find_preamble) {
+            Ok(opening) => opening,
+            Err(error) => return Err(self.started.explain_start(error)),
+        };
+        if !opening.is_bare() {
+            return Ok(opening);
+        }
+        match self.with_channel(interrupted, Channel::receive) {
+            Ok(packet) if packet.kind == Kind::Failed => Err(failure(&packet)),
+            Ok(packet) => Err(out_of_turn(packet.kind, "Failed").into()),
+            Err(error) => Err(self.started.explain_loss(error, during)),
+        }
     }
 
     /// Sends the payload, and waits until the peer has taken it in. A peer that could not is
@@ -259,8 +312,9 @@ impl Committed {
     pub fn leave(mut self) -> Committed {
         let Started { child, link, .. } = &mut self.peer.started;
         if let Link::Direct(channel) = link {
-            if keeper::hand_over(child.pid(), channel.input()) {
-                keeper::pass_on_signals(child.pid());
+            if keeper::hand_over(child, channel.input()) {
+                let child = std::mem::replace(child, Child::adopt(child.pid()));
+                keeper::pass_on_signals(child);
                 signals::exit_now(0);
             }
         }
@@ -277,7 +331,9 @@ impl Committed {
         let started = &mut self.peer.started;
         let link = std::mem::replace(&mut started.link, Link::Closed);
         let streams = std::mem::take(&mut started.side.streams);
-        PumpArgs::new(started.child.pid(), link, streams)
+        let same = Child::adopt(started.child.pid());
+        let child = std::mem::replace(&mut started.child, same);
+        PumpArgs::new(child, link, streams)
             .and_then(PumpArgs::into_words)
             .map_err(TransportError::io("keep the channel for the pump"))
     }

@@ -13,11 +13,8 @@ use crate::spawn::Child;
 use crate::wait::Wait;
 use crate::ward::Ward;
 use nix::unistd::{getpid, getsid, Pid};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, PoisonError};
-
-/// Where the line is put, so that the program's own files get the numbers that they would have.
-const HIGH: RawFd = 500;
 
 /// The keeper of this process, if a program came into it. Set once, by [`remember`].
 static KEEPER: Mutex<Option<Keeper>> = Mutex::new(None);
@@ -33,7 +30,7 @@ struct Keeper {
 
 /// Keeps the line for as long as this process lives.
 pub(crate) fn remember(line: OwnedFd) {
-    let Ok(line) = fd::duplicate_above(&line, HIGH).or_else(|_| fd::duplicate(&line)) else {
+    let Ok(line) = fd::duplicate_above(&line, fd::HIGH).or_else(|_| fd::duplicate(&line)) else {
         return; // this process will stay as a pump
     };
     let Ok(inode) = fd::inode(&line) else { return };
@@ -57,7 +54,7 @@ fn line() -> Option<Channel> {
 
 /// Has the keeper of this process wait for `child`, to which `theirs` leads, in its place. True
 /// says that it does, and has the child once this process ends.
-pub(crate) fn hand_over(child: Pid, theirs: BorrowedFd<'_>) -> bool {
+pub(crate) fn hand_over(child: &Child, theirs: BorrowedFd<'_>) -> bool {
     // The end of a session's leader is felt by all of its session.
     let leads_session = getsid(None).is_ok_and(|session| session == getpid());
     if leads_session {
@@ -66,15 +63,19 @@ pub(crate) fn hand_over(child: Pid, theirs: BorrowedFd<'_>) -> bool {
     let Some(mut line) = line() else { return false };
     let never = &mut || false;
     let mut wait = Wait::new(never);
-    let body = child.as_raw().to_le_bytes();
-    line.send_with(Kind::Moved, &body, &[theirs.as_fd().as_raw_fd()], &mut wait)
+    let body = child.pid().as_raw().to_le_bytes();
+    let mut attached = vec![theirs.as_raw_fd()];
+    if let Some(foreign) = child.as_foreign() {
+        attached.extend([foreign.process.as_raw_fd(), foreign.status.as_raw_fd()]);
+    }
+    line.send_with(Kind::Moved, &body, &attached, &mut wait)
         .and_then(|()| line.receive(&mut wait))
         .is_ok_and(|packet| packet.kind == Kind::Adopted && packet.body == [packet::YES])
 }
 
 /// Passes on the signals for the program that have reached this process, whose child it still is.
-pub(crate) fn pass_on_signals(program: Pid) {
-    let mut program = Ward::new(Child::adopt(program), None);
+pub(crate) fn pass_on_signals(program: Child) {
+    let mut program = Ward::new(program, None);
     let Ok(signals) = Incoming::new() else { return };
     while let Some(came) = signals.next() {
         pass_on_signal(&mut program, came);

@@ -10,10 +10,12 @@
 //! | Offer, Ready or Failed, Commit | [`home`] | [`peer`], `relay` |
 //! | afterwards | [`pump`], `ward` | `relay`, `ward`, `keeper` |
 //! | with copies of a program | [`copies`] | [`warden`] |
+//! | with a peer that a server has started | [`warm`] | [`warm`] |
 //!
 //! [`handoff`] draws the sequence and says what each end may rely on. `packet` has the units on
 //! the wire, `channel` the two byte halves that they travel over, `mux` the three streams of a
-//! program that share one channel after Commit. [`mod@file`] keeps a payload without any peer.
+//! program that share one channel after Commit. [`mod@file`] keeps a payload without any peer, and
+//! [`folder`] removes what was put where no pyteleport was installed.
 //!
 //! Unsafe code is in `fd`, `signals` and `fork`, and nowhere else.
 #![deny(unsafe_code)]
@@ -25,6 +27,7 @@ pub mod error;
 #[allow(unsafe_code)]
 mod fd;
 pub mod file;
+pub mod folder;
 #[allow(unsafe_code)]
 mod fork;
 pub mod handoff;
@@ -47,6 +50,7 @@ mod stream;
 mod wait;
 mod ward;
 pub mod warden;
+pub mod warm;
 
 pub use command::ReceiveCommand;
 pub use error::TransportError;
@@ -54,4 +58,5 @@ pub use handoff::PayloadSource;
 pub use handshake::{BuildIdentity, Hello};
 pub use home::{Committed, Peer, ReadyPeer};
 pub use peer::{Arriving, HeldSignals, Receiver, Standby};
+pub use signals::Quiet;
 pub use spawn::Ending;

@@ -35,11 +35,17 @@ pub(crate) enum Way {
     Stdio,
     /// Behind a command, on a socket of our own; home passes its 0, 1 and 2.
     Own,
+    /// From a server; home passes its 0, 1 and 2.
+    Warm,
 }
 
 impl Way {
-    const WORDS: [(Way, &'static str); 3] =
-        [(Way::Direct, "direct"), (Way::Stdio, "stdio"), (Way::Own, "own")];
+    const WORDS: [(Way, &'static str); 4] = [
+        (Way::Direct, "direct"),
+        (Way::Stdio, "stdio"),
+        (Way::Own, "own"),
+        (Way::Warm, "warm"),
+    ];
 
     pub(crate) fn word(self) -> &'static str {
         Self::WORDS[self as usize].1

@@ -58,10 +58,12 @@ pub(crate) enum Kind {
     CopyExit = 15,
     /// A signal for a copy: [`CopySignal`].
     CopySignal = 16,
+    /// From a Python that has no pyteleport: what it is, in lines.
+    Bare = 17,
 }
 
 impl Kind {
-    const ALL: [Kind; 16] = [
+    const ALL: [Kind; 17] = [
         Kind::Hello,
         Kind::Stdio,
         Kind::Offer,
@@ -78,6 +80,7 @@ impl Kind {
         Kind::Adopted,
         Kind::CopyExit,
         Kind::CopySignal,
+        Kind::Bare,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -98,13 +101,14 @@ impl Kind {
             Kind::Adopted => "Adopted",
             Kind::CopyExit => "CopyExit",
             Kind::CopySignal => "CopySignal",
+            Kind::Bare => "Bare",
         }
     }
 
     /// The longest body of this kind.
     pub(crate) fn limit(self) -> usize {
         match self {
-            Kind::Hello => 64 << 10,
+            Kind::Hello | Kind::Bare => 64 << 10,
             Kind::Failed => 256 << 10,
             Kind::Data => 1 + STREAM_BLOCK,
             Kind::Stdio | Kind::End | Kind::Closed | Kind::Adopted => 1,
@@ -268,7 +272,7 @@ mod tests {
 
     #[test]
     fn zeroed_and_unknown_kinds_are_refused() {
-        for number in [0, 17, 255] {
+        for number in [0, 18, 255] {
             let refusal = read_header(&[number, 0, 0, 0, 0]).unwrap_err();
             assert!(matches!(refusal, PacketError::UnknownKind(n) if n == number));
         }

@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, read, write};
 use std::io::{self, BufReader, Read, Take};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 /// Reads below this are served from a buffer; larger ones go straight where they are wanted.
 const GATHER: usize = 128 << 10;
@@ -48,6 +48,12 @@ impl Receiver {
         Receiver::new(channel, Way::Stdio)
     }
 
+    /// Over a socket that a server has handed to this process, which it has started before
+    /// ([`crate::warm::await_home`]).
+    pub fn from_server(socket: OwnedFd) -> Result<Receiver, TransportError> {
+        Receiver::new(Channel::over_socket(socket), Way::Warm)
+    }
+
     fn new(channel: Channel, way: Way) -> Result<Receiver, TransportError> {
         let held = Held::new().map_err(TransportError::io("hold signals"))?;
         Ok(Receiver {
@@ -68,7 +74,7 @@ impl Receiver {
     /// To be called while the process has one thread and holds nothing that must not be forked.
     pub fn split_off_relay(&mut self) -> Result<bool, TransportError> {
         let line = &mut self.line;
-        if line.way == Way::Direct {
+        if matches!(line.way, Way::Direct | Way::Warm) {
             return Ok(false);
         }
         let pipe = || fd::pipe().map_err(TransportError::io("make a pipe"));
@@ -129,7 +135,7 @@ impl Receiver {
         line.act(|channel, wait| say_hello(channel, ours, wait))?;
         line.act(expect_preamble)?.check()?;
         let theirs = line.act(expect_hello)?;
-        if line.way == Way::Own {
+        if matches!(line.way, Way::Own | Way::Warm) {
             line.take_stdio()?;
         }
         Ok(theirs)

@@ -58,7 +58,7 @@ pub(crate) fn say(text: &str) {
 #[derive(Debug)]
 pub(crate) struct PumpArgs {
     /// The program, or the command that leads to it.
-    child: Pid,
+    child: Child,
     way: Way,
     side: Vec<(OwnedFd, RawFd)>,
 }
@@ -82,7 +82,7 @@ enum Way {
 }
 
 impl PumpArgs {
-    pub(crate) fn new(child: Pid, link: Link, side: Vec<SideStream>) -> nix::Result<PumpArgs> {
+    pub(crate) fn new(child: Child, link: Link, side: Vec<SideStream>) -> nix::Result<PumpArgs> {
         let way = match link {
             Link::Direct(channel) => Way::Direct {
                 line: channel.copy_halves()?.0,
@@ -106,7 +106,11 @@ impl PumpArgs {
 
     /// As words; the descriptors in them live on through exec.
     pub(crate) fn into_words(self) -> nix::Result<Vec<OsString>> {
-        let mut words = vec![format!("child={}", self.child)];
+        let mut words = vec![format!("child={}", self.child.pid())];
+        if let Some(foreign) = self.child.into_foreign() {
+            let (process, status) = (keep(foreign.process)?, keep(foreign.status)?);
+            words.push(format!("served={process},{status}"));
+        }
         match self.way {
             Way::Direct { line } => words.push(format!("direct={}", keep(line)?)),
             Way::Stdio { input, output } => {
@@ -121,7 +125,7 @@ impl PumpArgs {
     }
 
     fn from_words(words: &[OsString]) -> nix::Result<PumpArgs> {
-        let (mut child, mut way, mut side) = (None, None, Vec::new());
+        let (mut child, mut served, mut way, mut side) = (None, None, None, Vec::new());
         for word in words {
             let word = word.to_str().ok_or(Errno::EINVAL)?;
             match word.split_once('=') {
@@ -131,6 +135,10 @@ impl PumpArgs {
                     });
                 }
                 Some(("child", pid)) => child = Some(Pid::from_raw(number(pid)?)),
+                Some(("served", pair)) => {
+                    let (process, status) = numbers(pair)?;
+                    served = Some((inherited(process)?, inherited(status)?));
+                }
                 Some(("stdio", pair)) => {
                     let (input, output) = numbers(pair)?;
                     way = Some(Way::Stdio {
@@ -156,7 +164,13 @@ impl PumpArgs {
             }
         }
         match (child, way) {
-            (Some(child), Some(way)) if child.as_raw() > 0 => Ok(PumpArgs { child, way, side }),
+            (Some(child), Some(way)) if child.as_raw() > 0 => {
+                let child = match served {
+                    Some((process, status)) => Child::foreign(child, process, status),
+                    None => Child::adopt(child),
+                };
+                Ok(PumpArgs { child, way, side })
+            }
             _ => Err(Errno::EINVAL),
         }
     }
@@ -175,7 +189,7 @@ impl PumpArgs {
 
     fn try_work(self) -> nix::Result<Ending> {
         let signals = Incoming::new()?;
-        let child = Child::adopt(self.child);
+        let child = self.child;
         let mut side = SideStreams::default();
         for (from, to) in self.side {
             side.add(from, to)?;
@@ -254,6 +268,15 @@ pub(crate) fn let_go(number: RawFd) -> nix::Result<()> {
     }
 }
 
+/// What has something to say to who goes with a direct child.
+#[derive(Debug, Clone, Copy)]
+enum Heard {
+    Signals,
+    Program,
+    /// It has ended.
+    End,
+}
+
 /// Goes with a direct child until it ends.
 fn accompany(mut program: Ward, signals: &Incoming) -> Ending {
     loop {
@@ -261,16 +284,26 @@ fn accompany(mut program: Ward, signals: &Incoming) -> Ending {
             return ending.unwrap_or(Ending::Code(LOST));
         }
         fork::reap_others(program.pid());
-        let mut wanted = vec![(false, signals.descriptor(), PollFlags::POLLIN)];
-        wanted.extend(program.line().map(|line| (true, line, PollFlags::POLLIN)));
-        for (from_program, _) in poll_all(&wanted, PollTimeout::NONE) {
-            match from_program {
-                true => program.listen(),
-                false => {
+        let mut wanted = vec![(Heard::Signals, signals.descriptor(), PollFlags::POLLIN)];
+        wanted.extend(
+            program
+                .line()
+                .map(|line| (Heard::Program, line, PollFlags::POLLIN)),
+        );
+        wanted.extend(
+            program
+                .end_line()
+                .map(|line| (Heard::End, line, PollFlags::POLLIN)),
+        );
+        for (heard, _) in poll_all(&wanted, PollTimeout::NONE) {
+            match heard {
+                Heard::Program => program.listen(),
+                Heard::Signals => {
                     while let Some(came) = signals.next() {
                         pass_on_signal(&mut program, came);
                     }
                 }
+                Heard::End => {}
             }
         }
     }
@@ -417,7 +450,7 @@ mod tests {
         let (side, _writing) = crate::fd::pipe().unwrap();
         let raw = [socket.as_raw_fd(), stdin.as_raw_fd(), side.as_raw_fd()];
         let args = PumpArgs {
-            child: Pid::from_raw(77),
+            child: Child::adopt(Pid::from_raw(77)),
             way: Way::Own { socket, stdin },
             side: vec![(side, 2)],
         };

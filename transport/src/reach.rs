@@ -13,6 +13,7 @@ use crate::side::{write_standard, SideStreams};
 use crate::signals;
 use crate::spawn::{Child, Plan};
 use crate::wait::Wait;
+use crate::warm::Spare;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::unistd::read;
@@ -34,6 +35,8 @@ pub(crate) struct Started {
     /// First word of the command, and the Python that it asks for; for error texts.
     program: String,
     python: String,
+    /// Whether pyteleport was sent there.
+    pub sent_package: bool,
 }
 
 /// How a peer is connected.
@@ -97,6 +100,11 @@ impl Started {
         Ok(Started::new(child, Link::Direct(channel), &argv, String::new()))
     }
 
+    /// Takes what a server has started.
+    pub(crate) fn warm(spare: Spare) -> Started {
+        Started::new(spare.child, Link::Direct(spare.channel), &[], String::new())
+    }
+
     /// Starts a command.
     pub(crate) fn command(argv: &[OsString], command: &ReceiveCommand) -> Result<Started, TransportError> {
         let (ours, theirs) = fd::socket_pair().map_err(TransportError::io("make a socket"))?;
@@ -152,6 +160,7 @@ impl Started {
             link,
             program,
             python,
+            sent_package: false,
         }
     }
 
@@ -196,6 +205,13 @@ impl Started {
             let no_package = ["No module named pyteleport", "No module named 'pyteleport"];
             if python.is_empty() {
                 return TransportError::EndedEarly { ending, words };
+            }
+            if started.sent_package {
+                return TransportError::PackageUnfit {
+                    python,
+                    ending,
+                    words,
+                };
             }
             match ending.0.map(|ending| ending.status()) {
                 _ if started.side.mentions(&no_package) => TransportError::PackageNotFound { python, words },

@@ -5,6 +5,7 @@
 //! child. Until Commit the child has the channel to itself, and the relay only passes on what it
 //! prints, to standard error. Afterwards the relay has it.
 
+use crate::folder;
 use crate::fork;
 use crate::mux::{poll_all, At, Event, Mux};
 use crate::packet::{ExitBody, Group, SignalBody};
@@ -43,6 +44,8 @@ enum Place {
     Channel,
     Output(usize),
     Mux(At),
+    /// The program has ended, if that is not told by SIGCHLD.
+    End,
 }
 
 impl Relay {
@@ -52,6 +55,7 @@ impl Relay {
             Ok(Some(ending)) => ending.status(),
             Ok(None) | Err(_) => TROUBLE,
         };
+        folder::leave();
         signals::exit_now(status)
     }
 
@@ -127,7 +131,7 @@ fn until_commit(
                 }
                 // Until Commit the program is at home, and so are its signals.
                 Place::Signals => while signals.next().is_some() {},
-                Place::Mux(_) => {}
+                Place::Mux(_) | Place::End => {}
             }
         }
         if let Some(ending) = child.try_wait() {
@@ -173,6 +177,8 @@ fn after_commit(signals: &Incoming, program: &mut Ward, mut mux: Mux) -> Option<
             // still writes is not waited for.
             mux.drain_sources();
             if mux.is_read() && !told {
+                // Home ends when it knows, and nothing of ours must be left then.
+                folder::leave();
                 mux.send_exit(&exit_body(how));
                 told = true;
             }
@@ -185,6 +191,11 @@ fn after_commit(signals: &Incoming, program: &mut Ward, mut mux: Mux) -> Option<
             program
                 .line()
                 .map(|line| (Place::Control, line, PollFlags::POLLIN)),
+        );
+        wanted.extend(
+            program
+                .end_line()
+                .map(|line| (Place::End, line, PollFlags::POLLIN)),
         );
         wanted.extend(
             mux.wanted()

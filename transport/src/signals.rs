@@ -104,6 +104,25 @@ pub(crate) fn raise_held(numbers: &[c_int]) {
     }
 }
 
+/// While it lives, signals for the program wait that come to this thread.
+#[derive(Debug)]
+pub struct Quiet(Option<Held>);
+
+impl Quiet {
+    /// Begins.
+    pub fn begin() -> Quiet {
+        Quiet(Held::new().ok())
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        if let Some(held) = self.0.take() {
+            held.release();
+        }
+    }
+}
+
 /// Takes one pending signal of the set, if there is one.
 fn take_pending(set: &SigSet) -> bool {
     let now = libc::timespec {

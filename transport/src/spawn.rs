@@ -1,14 +1,14 @@
 //! Starting the process that leads to the peer, and its end.
 
 use crate::error::TransportError;
-use crate::{fork, signals};
+use crate::{fd, fork, signals, warm};
 use nix::errno::Errno;
 use nix::spawn::{posix_spawnp, PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,16 @@ pub(crate) struct Plan<'a> {
 pub(crate) struct Child {
     pid: Pid,
     ending: Option<Option<Ending>>,
+    foreign: Option<Foreign>,
+}
+
+/// What we have of a process that is a server's child ([`crate::warm`]).
+#[derive(Debug)]
+pub(crate) struct Foreign {
+    /// It, to poll and to send signals to.
+    pub process: OwnedFd,
+    /// Where the server says how it has ended.
+    pub status: OwnedFd,
 }
 
 impl Child {
@@ -70,7 +80,34 @@ impl Child {
 
     /// A child that was started by other means: by fork, or before this process was exec'ed.
     pub(crate) fn adopt(pid: Pid) -> Child {
-        Child { pid, ending: None }
+        Child {
+            pid,
+            ending: None,
+            foreign: None,
+        }
+    }
+
+    /// A child of a server.
+    pub(crate) fn foreign(pid: Pid, process: OwnedFd, status: OwnedFd) -> Child {
+        Child {
+            foreign: Some(Foreign { process, status }),
+            ..Child::adopt(pid)
+        }
+    }
+
+    /// What there is of it if it is a server's.
+    pub(crate) fn as_foreign(&self) -> Option<&Foreign> {
+        self.foreign.as_ref()
+    }
+
+    pub(crate) fn into_foreign(self) -> Option<Foreign> {
+        self.foreign
+    }
+
+    /// Readable once it has ended, if that is not told by SIGCHLD.
+    pub(crate) fn end_line(&self) -> Option<BorrowedFd<'_>> {
+        let foreign = self.foreign.as_ref().filter(|_| self.ending.is_none())?;
+        Some(foreign.process.as_fd())
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -79,6 +116,12 @@ impl Child {
 
     /// Whether it has ended, and then how; the inner `None` if somebody else reaped it.
     pub(crate) fn try_wait(&mut self) -> Option<Option<Ending>> {
+        if let Some(foreign) = &self.foreign {
+            if self.ending.is_none() && warm::is_over(&foreign.process) {
+                self.ending = Some(warm::ending_of(&foreign.status));
+            }
+            return self.ending;
+        }
         while self.ending.is_none() {
             match fork::reap(self.pid) {
                 Ok(None) => return None,
@@ -104,7 +147,15 @@ impl Child {
     /// Sends a signal unless it has ended.
     pub(crate) fn signal(&mut self, number: i32) {
         if self.try_wait().is_none() {
-            signals::send(self.pid, number);
+            self.send(number);
+        }
+    }
+
+    /// Sends a signal to what is known to have not been reaped.
+    pub(crate) fn send(&self, number: i32) {
+        match &self.foreign {
+            Some(foreign) => fd::send_signal(&foreign.process, number),
+            None => signals::send(self.pid, number),
         }
     }
 

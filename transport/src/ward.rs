@@ -15,9 +15,9 @@
 
 use crate::channel::Channel;
 use crate::error::ChannelError;
+use crate::fd;
 use crate::handshake::out_of_turn;
 use crate::packet::{Kind, NO, YES};
-use crate::signals;
 use crate::spawn::{Child, Ending};
 use crate::wait::Wait;
 use nix::sys::prctl;
@@ -31,7 +31,7 @@ pub(crate) struct Ward {
     child: Child,
     line: Option<Channel>,
     /// The one before, which has handed its place on and is about to end.
-    leaving: Option<(Child, Adopting)>,
+    leaving: Option<(Child, Option<Adopting>)>,
 }
 
 impl Ward {
@@ -52,6 +52,14 @@ impl Ward {
         self.line.as_ref().map(Channel::input)
     }
 
+    /// What to poll beside SIGCHLD for an end.
+    pub(crate) fn end_line(&self) -> Option<BorrowedFd<'_>> {
+        match &self.leaving {
+            Some((leaving, _)) => leaving.end_line(),
+            None => self.child.end_line(),
+        }
+    }
+
     /// Takes what the program says.
     pub(crate) fn listen(&mut self) {
         if self.hear().is_err() {
@@ -69,17 +77,27 @@ impl Ward {
             (Kind::Moved, Ok(number)) => Pid::from_raw(i32::from_le_bytes(number)),
             (kind, _) => return Err(out_of_turn(kind, "Moved").into()),
         };
-        let theirs = attached
-            .pop()
-            .filter(|_| self.leaving.is_none() && self.is_its_child(said));
-        let (Some(theirs), Ok(adopting)) = (theirs, Adopting::begin()) else {
+        let child = match (self.leaving.is_none(), attached.len()) {
+            (true, 1) => self.adopted(said),
+            (true, 3) => foreign(said, &mut attached).map(|child| (child, None)),
+            _ => None,
+        };
+        let (Some(theirs), Some((child, adopting))) = (attached.pop(), child) else {
             return self.answer(NO, &mut wait);
         };
         self.answer(YES, &mut wait)?;
-        let leaving = std::mem::replace(&mut self.child, Child::adopt(said));
+        let leaving = std::mem::replace(&mut self.child, child);
         self.leaving = Some((leaving, adopting));
         self.line = Some(Channel::over_socket(theirs));
         Ok(())
+    }
+
+    /// The program's child, if it can be ours: it comes to us from a descendant only.
+    fn adopted(&self, said: Pid) -> Option<(Child, Option<Adopting>)> {
+        if self.child.as_foreign().is_some() || !self.is_its_child(said) {
+            return None;
+        }
+        Some((Child::adopt(said), Some(Adopting::begin().ok()?)))
     }
 
     fn answer(&mut self, answer: u8, wait: &mut Wait<'_>) -> Result<(), ChannelError> {
@@ -107,10 +125,16 @@ impl Ward {
     pub(crate) fn signal(&mut self, number: i32) {
         match self.leaving {
             // Not reaped by us, nor by the one that is leaving: it does not wait any more.
-            Some(_) => signals::send(self.child.pid(), number),
+            Some(_) => self.child.send(number),
             None => self.child.signal(number),
         }
     }
+}
+
+/// A server's child, of which the last two that are attached are its pidfd and the server's line.
+fn foreign(said: Pid, attached: &mut Vec<OwnedFd>) -> Option<Child> {
+    let (status, process) = (attached.pop()?, attached.pop()?);
+    (fd::number_of_process(&process) == Some(said)).then(|| Child::foreign(said, process, status))
 }
 
 /// While there is one, the children of a descendant that ends become ours.

@@ -8,6 +8,7 @@
 use crate::channel::Channel;
 use crate::error::{ChannelError, TransportError};
 use crate::fd;
+use crate::folder;
 use crate::fork::{self, Side};
 use crate::handshake::out_of_turn;
 use crate::keeper;
@@ -131,10 +132,12 @@ impl Splitting {
 
     /// Goes with the copies until all have ended, and ends this process.
     pub fn stay(self) -> ! {
-        signals::exit_now(match self.try_stay() {
+        let status = match self.try_stay() {
             Ok(()) => 0,
             Err(_) => 1,
-        })
+        };
+        folder::leave();
+        signals::exit_now(status)
     }
 
     fn try_stay(self) -> Result<(), TransportError> {
@@ -267,6 +270,8 @@ enum Place {
     Signals,
     Line(usize),
     Mux(At),
+    /// One has ended, if that is not told by SIGCHLD.
+    End,
 }
 
 impl Warden {
@@ -333,6 +338,9 @@ impl Warden {
                     .line()
                     .map(|line| (Place::Line(index), line, PollFlags::POLLIN)),
             );
+            if let (None, Some(line)) = (copy.ending, copy.ward.end_line()) {
+                wanted.push((Place::End, line, PollFlags::POLLIN));
+            }
         }
         let places = self.mux.wanted().into_iter();
         wanted.extend(places.map(|(at, fd, flags)| (Place::Mux(at), fd, flags)));
@@ -342,6 +350,7 @@ impl Warden {
                 // which is no part of the program.
                 Place::Signals => while self.signals.next().is_some() {},
                 Place::Line(index) => self.copies[index].ward.listen(),
+                Place::End => {}
                 Place::Mux(at) => self.mux.serve(at, flags).unwrap_or_else(|_| self.mux.hang_up()),
             }
         }

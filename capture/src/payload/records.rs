@@ -213,6 +213,50 @@ impl RecordSource for std::io::Cursor<Vec<u8>> {
     }
 }
 
+/// Records in memory, in pieces.
+#[derive(Clone, Debug)]
+pub struct Pieces<'a> {
+    /// What is left, in order.
+    left: std::collections::VecDeque<&'a [u8]>,
+}
+
+impl<'a> Pieces<'a> {
+    /// The records that these pieces are, one behind the other.
+    pub fn new(pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self {
+            left: pieces.into_iter().collect(),
+        }
+    }
+}
+
+impl RecordSource for Pieces<'_> {
+    fn remaining(&self) -> u64 {
+        self.left.iter().map(|piece| piece.len() as u64).sum()
+    }
+
+    fn read(&mut self, count: usize) -> Result<Vec<u8>, PayloadError> {
+        let count = count.min(usize::try_from(self.remaining()).unwrap_or(usize::MAX));
+        let mut bytes = vec![0; count];
+        self.read_into(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn read_into(&mut self, place: &mut [u8]) -> Result<usize, PayloadError> {
+        let mut done = 0;
+        while let Some(piece) = self.left.front_mut().filter(|_| done < place.len()) {
+            let length = piece.len().min(place.len() - done);
+            let (now, later) = piece.split_at(length);
+            place[done..done + length].copy_from_slice(now);
+            done += length;
+            *piece = later;
+            if later.is_empty() {
+                self.left.pop_front();
+            }
+        }
+        Ok(done)
+    }
+}
+
 /// No number has more bytes.
 const NUMBER: usize = 10;
 

@@ -61,11 +61,21 @@ pub fn variables<R: Read>(mut reader: PayloadReader<R>) -> Result<Vec<Variable>,
     let snapshot = reader.read_snapshot()?;
     let lengths = reader.buffer_lengths().to_vec();
     reader.skip_buffers()?;
-    let mut graph = Graph::read(RecordReader::new(reader.into_graph()?), lengths)?;
+    of_parts((version.0, version.1), &snapshot, lengths, reader.into_graph()?)
+}
+
+/// The same from a payload's parts: of which release it is, the frames, the lengths of its buffers, and the graph.
+pub fn of_parts<S: RecordSource>(
+    release: (u16, u16),
+    snapshot: &Snapshot,
+    lengths: Vec<u64>,
+    graph: S,
+) -> Result<Vec<Variable>, PayloadError> {
+    let mut graph = Graph::read(RecordReader::new(graph), lengths)?;
     graph.attach_deferred();
     graph.attach_contents();
     let mut found = graph.of_modules();
-    found.extend(graph.of_frames(&snapshot, (version.0, version.1) >= ONE_SLOT));
+    found.extend(graph.of_frames(snapshot, release >= ONE_SLOT));
     found.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
     Ok(found)
 }

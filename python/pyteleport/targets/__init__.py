@@ -24,6 +24,9 @@ class Command(NamedTuple):
     python: str = "python"
     #: Shell commands to run before it.
     before: str = ""
+    #: For a child of this process, whether one that waits for it is taken (``python -m pyteleport serve``),
+    #: or where the server of those listens.
+    server: str | bool = True
 
 
 class Url(NamedTuple):

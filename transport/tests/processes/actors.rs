@@ -184,7 +184,12 @@ fn try_home(way: &OsStr, script: Vec<u8>) -> Result<std::convert::Infallible, Tr
         std::fs::write(pid_file, peer.pid().to_string()).unwrap();
     }
     let refusal = option("REFUSE");
-    let theirs = peer.hello(&hello(), |_| refusal.map_or(Ok(()), Err), &mut interrupted)?;
+    let theirs = peer.hello(
+        &hello(),
+        |_| refusal.map_or(Ok(()), Err),
+        |said| Err(TransportError::Misfit(said.to_owned())),
+        &mut interrupted,
+    )?;
     assert_eq!(theirs.build, hello().build);
     home_dies_if("hello");
     let ready = peer.offer(&Script(script), 0, &mut interrupted)?;
