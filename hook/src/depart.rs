@@ -17,7 +17,8 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
-use transport::{PayloadSource, Peer, ReadyPeer, ReceiveCommand, TransportError};
+use transport::copies::Carried;
+use transport::{Going, PayloadSource, Peer, ReadyPeer, ReceiveCommand, TransportError};
 
 /// Goes on with the program in another process; returns only if it raises.
 ///
@@ -37,12 +38,13 @@ pub fn depart(
     let mut calls = Calls::of_a_move();
     let (committed, encoded, held_back) = loop {
         let extras = extras.copy()?;
-        let moved = offer(py, &argv, shell, &extras, 0, &mut calls).and_then(|(ready, encoded)| {
-            let held_back = extras.as_any().get_item("held back")?.extract::<Vec<i32>>()?;
-            let committed = py.detach(|| ready.commit(&mut || calls.signalled()));
-            let committed = committed.map_err(|error| calls.failed(py, error))?;
-            Ok((committed, encoded, held_back))
-        });
+        let moved =
+            offer(py, &argv, shell, &extras, Going::Moves, &mut calls).and_then(|(ready, encoded)| {
+                let held_back = extras.as_any().get_item("held back")?.extract::<Vec<i32>>()?;
+                let committed = py.detach(|| ready.commit(&mut || calls.signalled()));
+                let committed = committed.map_err(|error| calls.failed(py, error))?;
+                Ok((committed, encoded, held_back))
+            });
         match moved {
             Err(_) if calls.begin_again() => {}
             moved => break moved?,
@@ -93,16 +95,7 @@ pub fn fork(
                 transport::copies::MOST
             ))
         })?;
-    let mut calls = Calls::default();
-    let (python, script) = pump_command(py)?;
-    let command = pump_words(python, script);
-    let (ready, encoded) = offer(py, &argv, shell, extras, copies, &mut calls)?;
-    drop(encoded);
-    let committed = py.detach(|| ready.commit_copies(&mut || calls.signalled()));
-    let committed = committed.map_err(|error| calls.failed(py, error))?;
-    let carried = py
-        .detach(|| committed.carry(&command))
-        .map_err(|error| transport_error(py, error))?;
+    let carried = send_copies(py, &argv, shell, extras, Going::Copies(copies), || Ok(()))?;
     Ok((
         carried.pids,
         carried.control.into_raw_fd(),
@@ -111,13 +104,35 @@ pub fn fork(
     ))
 }
 
+/// Has copies of the program run in other processes, or one that comes back; `prepare` is called before that is
+/// decided.
+pub fn send_copies(
+    py: Python<'_>,
+    argv: &[OsString],
+    shell: Option<&Bound<'_, PyDict>>,
+    extras: &Bound<'_, PyDict>,
+    going: Going,
+    prepare: impl FnOnce() -> PyResult<()>,
+) -> PyResult<Carried> {
+    let mut calls = Calls::default();
+    let (python, script) = pump_command(py)?;
+    let command = pump_words(python, script);
+    let (ready, encoded) = offer(py, argv, shell, extras, going, &mut calls)?;
+    drop(encoded);
+    prepare()?;
+    let committed = py.detach(|| ready.commit_copies(&mut || calls.signalled()));
+    let committed = committed.map_err(|error| calls.failed(py, error))?;
+    py.detach(|| committed.carry(&command))
+        .map_err(|error| transport_error(py, error))
+}
+
 /// What a move and a fork have in common: reach the peer, capture, offer.
 fn offer(
     py: Python<'_>,
     argv: &[OsString],
     shell: Option<&Bound<'_, PyDict>>,
     extras: &Bound<'_, PyDict>,
-    copies: u8,
+    going: Going,
     calls: &mut Calls,
 ) -> PyResult<(ReadyPeer, Encoded)> {
     crate::install::ready(py)?;
@@ -144,13 +159,13 @@ fn offer(
 
     let encoded = encode(py, extras)?;
     calls.captured(extras.as_any().get_item("signals")?.extract()?);
-    if copies > 0 && encoded.has_threads() {
+    if going != Going::Moves && encoded.has_threads() {
         let message = "fork() makes copies of one thread, and others run here too: join them before, or move the program";
         return Err(raise(py, "CaptureError", message.into()));
     }
     let payload = Payload(encoded.writer(py)?);
     let ready = timed("send", || {
-        py.detach(|| peer.offer(&payload, copies, &mut || calls.signalled()))
+        py.detach(|| peer.offer(&payload, going, &mut || calls.signalled()))
     });
     let ready = ready.map_err(|error| calls.failed(py, error))?;
     drop(payload);
@@ -373,9 +388,14 @@ pub fn dump_to(file: &Bound<'_, PyAny>, extras: &Bound<'_, PyDict>, trailer: &[u
     Meanwhile::refuse(py)?;
     times::clear();
     let encoded = encode(py, extras)?;
+    write_to(file, &encoded, trailer)
+}
+
+/// Writes a payload, and what follows it, to an open binary file.
+pub fn write_to(file: &Bound<'_, PyAny>, encoded: &Encoded, trailer: &[u8]) -> PyResult<()> {
     let mut out = PythonFile { file, raised: None };
     let written = encoded
-        .writer(py)?
+        .writer(file.py())?
         .write_to(&mut out)
         .and_then(|()| out.write_all(trailer));
     match (written, out.raised) {

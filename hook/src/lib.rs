@@ -24,6 +24,7 @@ mod signals;
 mod tail;
 mod threads;
 mod times;
+mod trip;
 
 use pyo3::prelude::*;
 
@@ -66,4 +67,6 @@ mod _native {
     use super::threads::{abandon_threads, close_gate, key_of_local, main_ended, ThreadStack};
     #[pymodule_export]
     use super::times::last_move_times;
+    #[pymodule_export]
+    use super::trip::{come_home, keep_for_good, send_guest};
 }

@@ -13,6 +13,7 @@ from ._native import hook_status, install_hook, uninstall_hook
 from .api import bash_teleport, dump, fork, resume, teleport, tp_bash, tp_dummy, tp_shell
 from .coroutines import ateleport
 from .errors import (
+    AwayError,
     BoundaryError,
     CaptureError,
     PayloadError,
@@ -24,6 +25,7 @@ from .errors import (
 from .registered import register
 
 __all__ = [
+    "AwayError",
     "BoundaryError",
     "CaptureError",
     "Channel",
@@ -38,8 +40,10 @@ __all__ = [
     "channel",
     "dump",
     "fork",
+    "home",
     "hook_status",
     "install_hook",
+    "on",
     "register",
     "resume",
     "teleport",
@@ -56,6 +60,10 @@ def __getattr__(name):
         from . import copies
 
         return getattr(copies, name)
+    if name in ("home", "on"):
+        from . import there
+
+        return getattr(there, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -48,6 +48,7 @@ def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(
 
     Whatever is raised, nothing moved, and the program goes on here.
     """
+    _refuse_guest()
     argv, shell = _way(target, env, cwd)
     return _native.depart(argv, shell, _extras(env, cwd, files, ship, ship_files, timeout))
 
@@ -115,6 +116,7 @@ def bash_teleport(
         raise TypeError("bash_teleport() takes the words of a command, each a string")
     if not isinstance(before, str):
         before = "; ".join(before)
+    _refuse_guest()
     extras = _extras(env, cwd, files, ship, ship_files, timeout)
     return _native.depart(list(argv), _shell(python, before, env, cwd), extras)
 
@@ -219,6 +221,17 @@ def _extras(env, cwd, files, ship, ship_files, timeout):
         "ship": ship or None,
         "ship_files": ship_files if ship_files or ship_files == [] else None,
     }
+
+
+def _refuse_guest():
+    """Refuse to move a program for good that is awaited at home."""
+    away = sys.modules.get(__package__ + ".away")
+    if away is not None and away.guest is not None and away.guest.is_here():
+        from .errors import CaptureError
+
+        raise CaptureError(
+            "the program is away from home, by on(): come home first, or use on() from here, too"
+        )
 
 
 def _way(target, env, cwd):
