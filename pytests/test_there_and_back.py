@@ -215,7 +215,7 @@ def test_standard_output_in_a_file_stays_with_it(move, tmp_path):
                 try:
                     print("there")
                 except AwayError as error:
-                    seen = "file (_io.TextIOWrapper) has stayed at home" in str(error)
+                    seen = "(_io.TextIOWrapper) has stayed at home" in str(error)
             print("after", seen)
         print("end", sys.stdout is sys.__stdout__, back())
     """)
