@@ -57,7 +57,7 @@ SUITES = {
     "chains": ["chain", "benchmarks"],
     "hand-off": [
         *("handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "docs", "leaks"),
-        *("bare", "progress", "serve"),
+        *("bare", "progress", "serve", "there_and_back"),
     ],
     "hook": ["hook", "unseen", "builds"],
     "micro versions": ["elsewhere"],

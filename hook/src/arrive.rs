@@ -44,6 +44,9 @@ struct Decoded {
 /// A stack of so many frames has room anyway.
 const MANY_FRAMES: usize = 500;
 
+/// As much of a stack as pyteleport's own calls take below them.
+const FEW_FRAMES: usize = 8;
+
 /// Reads a payload to its end and makes everything in it.
 fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyAny>>) -> PyResult<Decoded> {
     let _meanwhile = Meanwhile::begin();
@@ -84,8 +87,11 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
         let main = graph.getattr("main")?.extract()?;
         // The other threads have begun with stacks that are large enough.
         let deep = prepared.get(main).map_or(0, Vec::len);
-        if deep > MANY_FRAMES {
-            make_room_for(py, deep).map_err(|error| raise(py, "ResumeError", error.to_string()))?;
+        // Those that have waited for a program that comes back stay below.
+        let is_back = graph.getattr("is_back")?.extract::<bool>()?;
+        if is_back || deep > MANY_FRAMES {
+            make_room_for(py, deep + FEW_FRAMES)
+                .map_err(|error| raise(py, "ResumeError", error.to_string()))?;
         }
         let value = match value {
             Some(value) => value,
@@ -518,6 +524,7 @@ fn become_copy(
     mut decoded: Decoded,
     arriving: Arriving,
 ) -> Result<(Decoded, HeldSignals), Refused> {
+    let is_guest = arriving.is_guest();
     let mut splitting = arriving.split()?;
     let mut new = None;
     while new.is_none() && splitting.has_more() {
@@ -544,7 +551,12 @@ fn become_copy(
     }
     let (signals, talk) = py.detach(|| copy.wait_commit())?;
     let talk = talk.into_raw_fd();
-    let told = import(py, "pyteleport.copies").and_then(|copies| copies.call_method1("remember", (talk,)));
+    let module = if is_guest {
+        "pyteleport.away"
+    } else {
+        "pyteleport.copies"
+    };
+    let told = import(py, module).and_then(|module| module.call_method1("remember", (talk,)));
     if let Err(error) = told {
         error.write_unraisable(py, None);
     }

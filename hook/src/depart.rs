@@ -20,7 +20,8 @@ use std::io::{self, Write};
 use std::os::fd::IntoRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use transport::{Hello, PayloadSource, Peer, ReadyPeer, ReceiveCommand, TransportError};
+use transport::copies::Carried;
+use transport::{Going, Hello, PayloadSource, Peer, ReadyPeer, ReceiveCommand, TransportError};
 
 /// Goes on with the program in another process; returns only if it raises.
 ///
@@ -40,12 +41,13 @@ pub fn depart(
     let mut calls = Calls::of(extras, true)?;
     let (committed, encoded, held_back) = loop {
         let extras = extras.copy()?;
-        let moved = offer(py, &argv, shell, &extras, 0, &mut calls).and_then(|(ready, encoded)| {
-            let held_back = extras.as_any().get_item("held back")?.extract::<Vec<i32>>()?;
-            let committed = py.detach(|| ready.commit(&mut || calls.signalled()));
-            let committed = committed.map_err(|error| calls.failed(py, error))?;
-            Ok((committed, encoded, held_back))
-        });
+        let moved =
+            offer(py, &argv, shell, &extras, Going::Moves, &mut calls).and_then(|(ready, encoded)| {
+                let held_back = extras.as_any().get_item("held back")?.extract::<Vec<i32>>()?;
+                let committed = py.detach(|| ready.commit(&mut || calls.signalled()));
+                let committed = committed.map_err(|error| calls.failed(py, error))?;
+                Ok((committed, encoded, held_back))
+            });
         match moved {
             Err(_) if calls.begin_again() => {}
             moved => break moved?,
@@ -97,17 +99,7 @@ pub fn fork(
                 transport::copies::MOST
             ))
         })?;
-    let mut calls = Calls::of(extras, false)?;
-    let (python, script) = pump_command(py)?;
-    let command = pump_words(python, script);
-    let (ready, encoded) = offer(py, &argv, shell, extras, copies, &mut calls)?;
-    drop(encoded);
-    let committed = py.detach(|| ready.commit_copies(&mut || calls.signalled()));
-    let committed = committed.map_err(|error| calls.failed(py, error))?;
-    log::debug!("committed: {copies} copies are there");
-    let carried = py
-        .detach(|| committed.carry(&command))
-        .map_err(|error| transport_error(py, error))?;
+    let carried = send_copies(py, &argv, shell, extras, Going::Copies(copies), || Ok(()))?;
     Ok((
         carried.pids,
         carried.control.into_raw_fd(),
@@ -116,16 +108,39 @@ pub fn fork(
     ))
 }
 
+/// Has copies of the program run in other processes, or one that comes back; `prepare` is called before that is
+/// decided.
+pub fn send_copies(
+    py: Python<'_>,
+    argv: &[OsString],
+    shell: Option<&Bound<'_, PyDict>>,
+    extras: &Bound<'_, PyDict>,
+    going: Going,
+    prepare: impl FnOnce() -> PyResult<()>,
+) -> PyResult<Carried> {
+    let mut calls = Calls::of(extras, false)?;
+    let (python, script) = pump_command(py)?;
+    let command = pump_words(python, script);
+    let (ready, encoded) = offer(py, argv, shell, extras, going, &mut calls)?;
+    drop(encoded);
+    prepare()?;
+    let committed = py.detach(|| ready.commit_copies(&mut || calls.signalled()));
+    let committed = committed.map_err(|error| calls.failed(py, error))?;
+    log::debug!("committed: {going:?}");
+    py.detach(|| committed.carry(&command))
+        .map_err(|error| transport_error(py, error))
+}
+
 /// What a move and a fork have in common: reach the peer, capture, offer.
 fn offer(
     py: Python<'_>,
     argv: &[OsString],
     shell: Option<&Bound<'_, PyDict>>,
     extras: &Bound<'_, PyDict>,
-    copies: u8,
+    going: Going,
     calls: &mut Calls,
 ) -> PyResult<(ReadyPeer, Encoded)> {
-    let offered = try_offer(py, argv, shell, extras, copies, calls);
+    let offered = try_offer(py, argv, shell, extras, going, calls);
     let ended = calls.progress.end(py, offered.is_ok());
     let offered = offered?;
     ended.map(|()| offered)
@@ -136,7 +151,7 @@ fn try_offer(
     argv: &[OsString],
     shell: Option<&Bound<'_, PyDict>>,
     extras: &Bound<'_, PyDict>,
-    copies: u8,
+    going: Going,
     calls: &mut Calls,
 ) -> PyResult<(ReadyPeer, Encoded)> {
     crate::steps::begin();
@@ -151,7 +166,7 @@ fn try_offer(
     let environment = import(py, "pyteleport.interpreter")?.call_method0("environment_of_peer")?;
     let environment = environment.extract::<Vec<(OsString, Option<OsString>)>>()?;
     let warm = match take_server(extras)? {
-        Some(server) if command.is_none() && copies == 0 => {
+        Some(server) if command.is_none() && going == Going::Moves => {
             warm_peer(py, &server, argv, &environment, calls)?
         }
         _ => None,
@@ -172,7 +187,7 @@ fn try_offer(
     calls.progress.phase("capture", None)?;
     let encoded = encode(py, extras)?;
     calls.captured(extras.as_any().get_item("signals")?.extract()?);
-    if copies > 0 && encoded.has_threads() {
+    if going != Going::Moves && encoded.has_threads() {
         let message = "fork() makes copies of one thread, and others run here too: join them before, or move the program";
         return Err(raise(py, "CaptureError", message.into()));
     }
@@ -188,7 +203,7 @@ fn try_offer(
     };
     let ready = timed("send", || {
         py.detach(|| {
-            peer.offer(&payload, copies, &mut || {
+            peer.offer(&payload, going, &mut || {
                 calls.interrupted() || progress.tick(&sizes)
             })
         })
@@ -546,14 +561,28 @@ impl PayloadSource for Kept<'_> {
 #[pyfunction]
 pub fn dump_to(file: &Bound<'_, PyAny>, extras: &Bound<'_, PyDict>, trailer: &[u8]) -> PyResult<()> {
     keep(file.py(), extras, |payload| {
-        let mut out = PythonFile { file, raised: None };
-        let written = payload.write_to(&mut out).and_then(|()| out.write_all(trailer));
-        match (written, out.raised) {
-            (_, Some(raised)) => Err(raised),
-            (Err(error), None) => Err(error.into()),
-            (Ok(()), None) => Ok(()),
-        }
+        write_all(file, trailer, |out| payload.write_to(out))
     })
+}
+
+/// Writes a payload, and what follows it, to an open binary file.
+pub fn write_to(file: &Bound<'_, PyAny>, encoded: &Encoded, trailer: &[u8]) -> PyResult<()> {
+    let payload = encoded.writer(file.py())?;
+    write_all(file, trailer, |out| payload.write_to(out))
+}
+
+fn write_all(
+    file: &Bound<'_, PyAny>,
+    trailer: &[u8],
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> PyResult<()> {
+    let mut out = PythonFile { file, raised: None };
+    let written = write(&mut out).and_then(|()| out.write_all(trailer));
+    match (written, out.raised) {
+        (_, Some(raised)) => Err(raised),
+        (Err(error), None) => Err(error.into()),
+        (Ok(()), None) => Ok(()),
+    }
 }
 
 /// A Python file object as a writer.

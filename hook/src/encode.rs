@@ -162,7 +162,12 @@ pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
         timeout.extract()
     })?;
     let timeout = Duration::try_from_secs_f64(timeout).unwrap_or(Duration::MAX);
-    let (stopped, captured) = stop_and_read(py, timeout).map_err(|error| capture_error(py, error))?;
+    let read = match extras.contains("guest")? {
+        // The other threads stay, and run on.
+        true => read_stacks(py, None, is_ours).map(|captured| (None, captured)),
+        false => stop_and_read(py, timeout),
+    };
+    let (stopped, captured) = read.map_err(|error| capture_error(py, error))?;
     let running = PyDict::new(py);
     for (index, frame) in captured.frames.iter().enumerate() {
         if let Some(generator) = frame.generator() {

@@ -26,6 +26,7 @@ mod steps;
 mod tail;
 mod threads;
 mod times;
+mod trip;
 mod warm;
 
 use pyo3::prelude::*;
@@ -69,6 +70,8 @@ mod _native {
     use super::threads::{abandon_threads, close_gate, key_of_local, main_ended, ThreadStack};
     #[pymodule_export]
     use super::times::last_move_times;
+    #[pymodule_export]
+    use super::trip::{come_home, keep_for_good, send_guest};
     #[pymodule_export]
     use super::warm::{prepare, server_path};
 }

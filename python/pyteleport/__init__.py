@@ -13,6 +13,7 @@ from ._native import hook_status, install_hook, uninstall_hook
 from .api import bash_teleport, dump, fork, prepare, resume, teleport, tp_bash, tp_dummy, tp_shell
 from .coroutines import ateleport
 from .errors import (
+    AwayError,
     BoundaryError,
     CaptureError,
     PayloadError,
@@ -24,6 +25,7 @@ from .errors import (
 from .registered import register
 
 __all__ = [
+    "AwayError",
     "BoundaryError",
     "CaptureError",
     "Channel",
@@ -39,8 +41,10 @@ __all__ = [
     "channel",
     "dump",
     "fork",
+    "home",
     "hook_status",
     "install_hook",
+    "on",
     "prepare",
     "register",
     "resume",
@@ -62,6 +66,10 @@ def __getattr__(name):
         from .progress import Progress
 
         return Progress
+    if name in ("home", "on"):
+        from . import there
+
+        return getattr(there, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

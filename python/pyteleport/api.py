@@ -53,6 +53,7 @@ def teleport(
 
     Whatever is raised, nothing moved, and the program goes on here.
     """
+    _refuse_guest()
     argv, shell, server = _way(target, env, cwd)
     extras = _extras(env, cwd, files, ship, ship_files, timeout, progress)
     extras["server"] = server
@@ -162,6 +163,7 @@ def bash_teleport(
         raise TypeError("bash_teleport() takes the words of a command, each a string")
     if not isinstance(before, str):
         before = "; ".join(before)
+    _refuse_guest()
     extras = _extras(env, cwd, files, ship, ship_files, timeout, progress)
     return _native.depart(list(argv), _shell(python, before, env, cwd), extras)
 
@@ -281,6 +283,17 @@ def _told(progress):
     if progress is not False and not callable(progress):
         raise TypeError(f"progress is a function of one argument, None or False, not {progress!r}")
     return progress
+
+
+def _refuse_guest():
+    """Refuse to move a program for good that is awaited at home."""
+    away = sys.modules.get(__package__ + ".away")
+    if away is not None and away.guest is not None and away.guest.is_here():
+        from .errors import CaptureError
+
+        raise CaptureError(
+            "the program is away from home, by on(): come home first, or use on() from here, too"
+        )
 
 
 def _way(target, env, cwd):

@@ -260,7 +260,7 @@ def _collect(pickler, cls, waiting):
 
     trouble = mapped(read_namespace(cls))
     if trouble is not None:
-        pickler.refuse(cls, trouble)
+        pickler.refuse_for_good(cls, trouble)
         return
     pickler.own_namespaces[id(own_namespace(cls))] = cls
     if not pickler.any_class:

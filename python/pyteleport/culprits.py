@@ -43,17 +43,22 @@ def reason_for(thing, text):
     return _REASONS.get(type(thing).__name__, "%s; leave it out" % text)
 
 
-def unmovable(culprits, capture, modules, extra_roots):
-    """The error for all culprits, each with the shortest path from a variable."""
+def named(culprits, capture, modules, extra_roots):
+    """id of each culprit → the shortest path to it from a variable, and why it is one."""
     wanted = {}
     for thing, reason in culprits:
         wanted.setdefault(id(thing), (thing, reason))
     paths = _find(wanted, _roots(capture, modules, extra_roots), modules)
-    found = []
+    found = {}
     for key, (thing, reason) in wanted.items():
         path = paths.get(key, "an object out of sight")
-        found.append(("%s (%s)" % (path, type_name(thing)), reason))
-    found.sort()
+        found[key] = "%s (%s)" % (path, type_name(thing)), reason
+    return found
+
+
+def unmovable(culprits, capture, modules, extra_roots):
+    """The error for all culprits, each with the shortest path from a variable."""
+    found = sorted(named(culprits, capture, modules, extra_roots).values())
     if len(found) == 1:
         message = "%s cannot move: %s" % found[0]
     else:

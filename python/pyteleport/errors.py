@@ -31,6 +31,10 @@ class UnmovableError(CaptureError):
         self.culprits = list(culprits or ())
 
 
+class AwayError(TeleportError):
+    """An object was used that has stayed at home, while the program is away."""
+
+
 class PayloadError(TeleportError):
     """The bytes of a snapshot are damaged, cut off, or made by something else."""
 

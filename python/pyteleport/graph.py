@@ -19,7 +19,7 @@ from __future__ import annotations
 import copyreg
 import gc
 import sys
-from types import FunctionType
+from types import FrameType, FunctionType, TracebackType
 
 from . import (
     _native,
@@ -56,16 +56,24 @@ class Asker:
         variables: id → context variable that travels by value.
         valued: ids of those whose values are written.
         culprits: (object, reason) for each that cannot travel.
+        trip: home's table of what stays there, if the program is to come back.
+        coming: what is known here of the trip from which the program comes back now.
     """
 
-    def __init__(self, found_modules, capture, travellers=None):
+    def __init__(self, found_modules, capture, travellers=None, trip=None, coming=None):
         from . import reducers  # which the peer does without
 
+        self.trip = trip
+        self.coming = coming
         self.modules = found_modules
         self.capture = capture
         self.travellers = travellers
         self.choose = reducers.choose
         self.takers = reducers.table()
+        if trip is not None:
+            trip.takers(self.takers)
+        elif coming is not None:
+            coming.takers(self.takers)
         self.begun = {}
         self.promised = {}
         self.named_classes = set()
@@ -87,7 +95,9 @@ class Asker:
         """What takes the instances of a class apart."""
         taker = self.takers.get(cls)
         if taker is None:
-            taker = self.takers[cls] = self.choose(self, cls)
+            choose = self.choose
+            taker = choose(self, cls) if self.trip is None else self.trip.choose(self, cls, choose)
+            self.takers[cls] = taker
         return taker
 
     fields_of = staticmethod(instances.fields_of)
@@ -133,7 +143,16 @@ class Asker:
         self.closing.append(raw)
 
     def refuse(self, thing, reason):
-        """Remember what cannot travel, and write a stand-in so that the rest is looked at too."""
+        """Remember what cannot travel, and write a stand-in so that the rest is looked at too.
+
+        If the program is to come back, it stays at home. But for what others are made of.
+        """
+        if self.trip is not None and not issubclass(type(thing), _MADE_OF):
+            return self.trip.stays(self, thing, reason)
+        return self.refuse_for_good(thing, reason)
+
+    def refuse_for_good(self, thing, reason):
+        """As `refuse`, of what cannot stay at home either."""
         self.culprits.append((thing, reason))
         return builders.nothing, ()
 
@@ -151,6 +170,7 @@ class Asker:
         return classes.attribute, (sys.modules[pid[1]], pid[2])
 
 
+_MADE_OF = (type, modules.ModuleType, FrameType, TracebackType)
 _CONSUMERS = (instances.fill_container, instances.set_state)
 
 
@@ -188,6 +208,7 @@ def _encode(capture, extras, limit, collecting):
     streams.flush_streams()
     _take_files(extras)
     modules.choices.update(extras.pop("ship", None) or {})
+    trip, coming = extras.pop("guest", None), extras.pop("coming", None)
     travellers = threads.Travellers(capture)
     extras["ended"] = endings.take()
     threads.mark_saved(capture)
@@ -204,11 +225,15 @@ def _encode(capture, extras, limit, collecting):
     late["threads"] = travellers.take()
     late["coroutine hooks"] = travellers.take_coroutine_hooks()
     late["thread locals"] = perthread.take_known_locals(travellers)
+    if trip is not None:
+        trip.take_early(early, late)
+    elif coming is not None:
+        coming.take_early(early, late)
     odd = modules.odd_entries(found.by_value)
     if odd:
         late["odd modules"] = odd
     options = {key: value for key, value in extras.items() if key != "files"}
-    asker = Asker(found, capture, travellers)
+    asker = Asker(found, capture, travellers, trip, coming)
     encoder = new_encoder(asker)
     encoder.write(early)
     _write(encoder, asker, late, options)
@@ -220,7 +245,11 @@ def _encode(capture, extras, limit, collecting):
         from .culprits import unmovable
 
         raise unmovable(asker.culprits, capture, found, _more_roots(late, options)) from None
-    files.refuse_locks()
+    if trip is None:
+        files.refuse_locks()
+    else:
+        trip.hold(asker, late)
+        encoder.write(trip.texts(asker, _more_roots(late, options)))
     return encoder
 
 
@@ -297,19 +326,32 @@ class Arrival:
         frames: (frame object, index) of captured frames that something refers to.
         extras: the options of the move.
         main: the number of the stack that goes on in the main thread.
+        is_guest: whether it will come back.
     """
 
-    __slots__ = ("_late", "extras", "frames", "main", "objects")
+    __slots__ = ("_home", "_late", "extras", "frames", "is_guest", "main", "objects")
 
-    def __init__(self, objects, frames, extras, late):
+    def __init__(self, objects, frames, extras, late, home, is_guest):
+        self._home = home
+        self.is_guest = is_guest
         self.objects = objects
         self.frames = frames
         self.extras = extras
         self._late = late
         self.main = threads.main()
 
+    @property
+    def is_back(self):
+        """Whether it goes on above frames of its own, which have waited for it."""
+        return self._home is not None
+
     def give_back(self):
         """Give back what acts on the world outside: the program is here for good, and goes on."""
+        if self._home is not None:
+            self._home.settle(self._late)
+        elif self.is_guest:
+            # It is a process that has split off since, in which `random` has begun afresh.
+            runtime.begin_again(self._late)
         runtime.settle(self._late)
 
     def begin(self):
@@ -322,6 +364,7 @@ def decode(decoder):
 
     The program gets a `__main__` of its own. If it cannot go on here, the process is left as it was.
     """
+    home = _returning()
     before = runtime.Before()
     collecting = gc.isenabled()
     gc.disable()
@@ -330,14 +373,18 @@ def decode(decoder):
     del tasks.cancelled[:]
     loops.forget()
     try:
-        arrival = _decode(decoder, finder)
+        arrival = _decode(decoder, finder, home)
     except TeleportError:
         threads.abandon()
         before.put_back()
+        if home is not None:
+            home.put_back()
         raise
     except Exception as problem:
         threads.abandon()
         before.put_back()
+        if home is not None:
+            home.put_back()
         _check(finder)
         text = "the objects cannot be built here: %s: %s" % (type(problem).__name__, problem)
         raise ResumeError(text) from problem
@@ -349,19 +396,37 @@ def decode(decoder):
     return arrival
 
 
-def _decode(decoder, finder):
+def _returning():
+    """At home the trip from which the program comes back now; None for a process that is fresh."""
+    trips = sys.modules.get(__package__ + ".trips")
+    return trips and trips.returning
+
+
+def _decode(decoder, finder, home):
     def read():
         return decoder.read(finder.persistent_load)
 
     early = read()
-    runtime.give_back_early(early, early["extras"])
+    if home is not None:
+        home.give_back_early(early)
+    else:
+        runtime.give_back_early(early, early["extras"])
+        if "guest" in early:
+            from . import away
+
+            away.arrive(early["guest"])
     threads.begin(early["threads"])
     for name, own in read().items():
         modules.namespace_of(sys.modules[name]).update(own)
     for name, (namespace, kind) in read().items():
         module = sys.modules[name]
         place = modules.namespace_of(module)
-        place.clear()
+        if home is None:
+            place.clear()
+        else:
+            # Other threads look there, too.
+            for key in [key for key in place if key not in namespace]:
+                del place[key]
         place.update(namespace)
         if kind is not None:
             module.__class__ = kind
@@ -391,7 +456,10 @@ def _decode(decoder, finder):
     for name in early.get("hidden", ()):
         del sys.modules[name]
     sys.modules.update(late.get("odd modules", ()))
-    runtime.give_back_late(late)
+    if home is None:
+        runtime.give_back_late(late)
+    if "guest" in early:
+        away.told(early["guest"], read())
     if late["threads"] is not None:
         threads.give_back(late["threads"])
         endings.give_back(extras["ended"])
@@ -399,7 +467,7 @@ def _decode(decoder, finder):
     threads.give_back_coroutine_hooks(late["coroutine hooks"])
     threads.give_back_contexts({0: variables or (), **(contexts or {})})
     threads.settle()
-    return Arrival(objects, frames, extras, late)
+    return Arrival(objects, frames, extras, late, home, "guest" in early)
 
 
 def _check(finder):

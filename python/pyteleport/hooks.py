@@ -91,4 +91,4 @@ def give_back_tracer(taken):
 
 def take_tracer(pickler, tracer):
     """Refuse it."""
-    return pickler.refuse(tracer, _NO_TRACER)
+    return pickler.refuse_for_good(tracer, _NO_TRACER)

@@ -319,7 +319,7 @@ def _refuse_watched(pickler, key):
     if type(thing) is int:
         thing = next((handle for handle in key.data or () if handle is not None), thing)
     reason = "the loop waits for descriptor %d, which stays with its process; remove it before the move"
-    pickler.refuse(thing, reason % key.fd)
+    pickler.refuse_for_good(thing, reason % key.fd)
 
 
 def take_transport(pickler, transport):

@@ -459,13 +459,15 @@ def paths_of(by_value):
     return {name: list(path) for name, path in paths.items() if type(path) is list}
 
 
-def make_shells(names, aliases, paths):
+def make_shells(names, aliases, paths, anew=True):
     """Put empty modules for those that travel by value into `sys.modules`.
 
     A fresh `__main__` too: the one that is there belongs to what runs here now, whose frames keep
-    its namespace for good.
+    its namespace for good. Not `anew`: those that are there stay.
     """
     for name in names:
+        if not anew and isinstance(sys.modules.get(name), ModuleType):
+            continue
         sys.modules[name] = module = ModuleType(name)
         module.__builtins__ = sys.modules["builtins"]
         if name in paths:

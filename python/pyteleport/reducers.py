@@ -389,6 +389,7 @@ _BY_MODULE = {
     "random": (("Random", take_random), ("SystemRandom", take_random)),
     "subprocess": (("Popen", take_child_process),),
     "_io": files.TAKERS,
+    "pyteleport.away": (("Away", _later("away", "take")),),
     "_sqlite3": (("Connection", _take_connection), ("Cursor", _take_cursor), ("Row", _take_row)),
 }
 

@@ -292,11 +292,7 @@ def take_signals():
     signal = sys.modules.get("_signal")
     if signal is None:
         return None
-    usual = {
-        signal.SIGINT: signal.default_int_handler,
-        signal.SIGPIPE: 1,
-        getattr(signal, "SIGXFSZ", -1): 1,
-    }
+    usual = _usual_handlers(signal)
     handlers = {}
     for number in range(1, signal.NSIG):
         try:
@@ -306,6 +302,22 @@ def take_signals():
         if handler is not None and handler != usual.get(number, 0):
             handlers[number] = handler
     return handlers or None
+
+
+def _usual_handlers(signal):
+    return {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGPIPE: 1,
+        getattr(signal, "SIGXFSZ", -1): 1,
+    }
+
+
+def reset_signals(but):
+    """Do what is usual for all signals but these."""
+    found = {number: None for number in take_signals() or () if number not in but}
+    if found:
+        usual = _usual_handlers(sys.modules["_signal"])
+        give_back_signals({number: usual.get(number, 0) for number in found})
 
 
 def give_back_signals(taken):
@@ -488,6 +500,12 @@ def give_back_late(found):
     for name, _take, give_back in LATE:
         if name in found:
             give_back(found[name])
+
+
+def begin_again(found):
+    """In a process that was forked: go on with what forking begins afresh."""
+    if "random" in found:
+        give_back_random(found["random"])
 
 
 def begin(found):

@@ -11,6 +11,7 @@ import os
 import sys
 
 from . import _native
+from .errors import AwayError
 from .files import give_back_text, unread_text
 
 
@@ -20,8 +21,22 @@ def flush_streams():
         stream = getattr(sys, name, None)
         try:
             stream.flush()
-        except (AttributeError, OSError, ValueError):
+        except (AttributeError, OSError, ValueError, AwayError):
             pass
+
+
+def take_back():
+    """Put the streams in their places, with nothing read ahead, for a program that comes back."""
+    for name in _STREAMS:
+        setattr(sys, name, getattr(sys, "__%s__" % name))
+    text = sys.__stdin__
+    try:
+        if type(text) is io.TextIOWrapper and not text.closed:
+            text.read(len(_native.text_unread(text)))
+            if type(text.buffer) is io.BufferedReader:
+                text.buffer.read(len(_native.buffered_unread(text.buffer)))
+    except ValueError:  # detached
+        pass
 
 
 _STREAM_OPTIONS = ("encoding", "errors", "line_buffering", "write_through")

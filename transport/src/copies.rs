@@ -4,7 +4,7 @@
 //! It speaks with home in lines of text:
 //!
 //! ```text
-//!  home ──▶  signal COPY NAME
+//!  home ──▶  signal COPY NAME [terminal]
 //!  home ◀──  exit COPY code NUMBER   |   exit COPY signal NAME   |   lost COPY
 //! ```
 
@@ -15,6 +15,7 @@ use crate::packet::{CopyExit, CopySignal, ExitBody};
 use crate::port::{Moved, Port};
 use crate::pump::{let_go, number, numbers, say};
 use crate::reach::Link;
+use crate::relay::terminal_group;
 use crate::side::{SideStream, SideStreams};
 use crate::signals::{self, Incoming};
 use crate::spawn::{Child, Plan};
@@ -31,10 +32,15 @@ pub(crate) const WORD: &str = "copies";
 /// The most copies that one fork makes.
 pub const MOST: u8 = Streams::MOST;
 
+/// The line to home, and the same if home waits for a guest.
+const CONTROL: &str = "control";
+const GUEST: &str = "guest";
+
 /// Copies that run.
 #[derive(Debug)]
 pub struct CommittedCopies {
     pids: Vec<i32>,
+    guest: bool,
     /// The process that home started: the one that made the copies, or a command that leads to it.
     leader: Pid,
     link: Link,
@@ -55,9 +61,16 @@ pub struct Carried {
 }
 
 impl CommittedCopies {
-    pub(crate) fn new(pids: Vec<i32>, leader: Pid, link: Link, side: Vec<SideStream>) -> CommittedCopies {
+    pub(crate) fn new(
+        pids: Vec<i32>,
+        guest: bool,
+        leader: Pid,
+        link: Link,
+        side: Vec<SideStream>,
+    ) -> CommittedCopies {
         CommittedCopies {
             pids,
+            guest,
             leader,
             link,
             side,
@@ -85,7 +98,7 @@ impl CommittedCopies {
         let numbers: Vec<RawFd> = given.iter().map(|fd| fd.as_raw_fd()).collect();
         words.push(WORD.into());
         words.push(format!("channel={},{}", numbers[0], numbers[1]).into());
-        words.push(format!("control={}", numbers[2]).into());
+        words.push(format!("{}={}", if self.guest { GUEST } else { CONTROL }, numbers[2]).into());
         words.extend(numbers[3..].iter().map(|talk| format!("talk={talk}").into()));
         for stream in self.side {
             let (from, to) = stream.into_parts();
@@ -126,6 +139,7 @@ struct Carrier {
     mux: Mux,
     side: SideStreams,
     signals: Incoming,
+    guest: bool,
     /// None when home has closed its end.
     control: Option<Port>,
     heard: Vec<u8>,
@@ -149,6 +163,7 @@ impl Carrier {
     fn from_words(words: &[OsString]) -> nix::Result<Carrier> {
         let (mut channel, mut control, mut talks, mut side) =
             (None, None, Vec::new(), SideStreams::default());
+        let mut guest = false;
         for word in words {
             let (name, value) = word
                 .to_str()
@@ -164,7 +179,10 @@ impl Carrier {
                     };
                     channel = Some((input, output));
                 }
-                "control" => control = Some(Port::own(inherited(number(value)?)?)?),
+                CONTROL | GUEST => {
+                    guest = name == GUEST;
+                    control = Some(Port::own(inherited(number(value)?)?)?);
+                }
                 "talk" => talks.push(inherited(number(value)?)?),
                 "side" => {
                     let (from, to) = numbers(value)?;
@@ -191,6 +209,7 @@ impl Carrier {
             mux,
             side,
             signals,
+            guest,
             control,
             heard: Vec::new(),
             unsaid: Vec::new(),
@@ -302,15 +321,21 @@ impl Carrier {
             let line: Vec<u8> = self.heard.drain(..=end).collect();
             let text = String::from_utf8_lossy(&line);
             let words: Vec<&str> = text.split_whitespace().collect();
-            if let ["signal", copy, name] = words.as_slice() {
+            if let ["signal", copy, name, from @ ..] = words.as_slice() {
                 if let Ok(copy) = copy.parse() {
                     let name = (*name).to_owned();
-                    self.mux.send_copy_signal(&CopySignal { copy, name });
+                    let number = signals::number(&name).unwrap_or(0);
+                    let group = terminal_group(number, from == ["terminal"]);
+                    self.mux.send_copy_signal(&CopySignal { copy, name, group });
                 }
             }
         }
         if gone {
             self.control = None;
+            if self.guest {
+                // A guest is the program itself: it ends with its home.
+                self.mux.hang_up();
+            }
         }
     }
 }

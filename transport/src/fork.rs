@@ -2,7 +2,7 @@
 
 use crate::spawn::Ending;
 use nix::errno::Errno;
-use nix::unistd::{fork, ForkResult, Pid};
+use nix::unistd::{fork, getppid, ForkResult, Pid};
 
 /// Which of the two we are.
 pub(crate) enum Side {
@@ -22,6 +22,17 @@ pub(crate) fn split() -> nix::Result<Side> {
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(Side::Parent { child }),
         ForkResult::Child => Ok(Side::Child),
+    }
+}
+
+/// Has this process be killed as soon as its parent, which is `parent`, ends.
+pub(crate) fn end_with(parent: Pid) -> nix::Result<()> {
+    // SAFETY: sets an attribute of this process; no memory is involved.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) })?;
+    // It may have ended before.
+    match getppid() == parent {
+        true => Ok(()),
+        false => Err(Errno::ESRCH),
     }
 }
 

@@ -63,6 +63,17 @@ impl PayloadSource for &[u8] {
 /// Writes below this are gathered; larger ones go straight through.
 const GATHER: usize = 128 << 10;
 
+/// What becomes of a program that is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Going {
+    /// It is there from then on, and not at home.
+    Moves,
+    /// So many copies of it run there, and home goes on.
+    Copies(u8),
+    /// It runs there while home waits, and comes back.
+    Guest,
+}
+
 /// Why an Offer did not go out as a whole.
 pub(crate) enum OfferError {
     Channel(ChannelError),
@@ -76,13 +87,19 @@ pub(crate) enum OfferError {
 pub(crate) fn send_offer(
     channel: &mut Channel,
     payload: &dyn PayloadSource,
-    copies: u8,
+    going: Going,
     wait: &mut Wait<'_>,
 ) -> Result<(), OfferError> {
     let mut bytes = Vec::new();
+    let (copies, guest) = match going {
+        Going::Moves => (0, false),
+        Going::Copies(copies) => (copies, false),
+        Going::Guest => (1, true),
+    };
     let offer = OfferBody {
         length: payload.len(),
         copies,
+        guest,
     };
     packet::append_value(&mut bytes, Kind::Offer, &offer)
         .map_err(|error| OfferError::Channel(error.into()))?;

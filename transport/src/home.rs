@@ -5,7 +5,7 @@ use crate::command::ReceiveCommand;
 use crate::copies::CommittedCopies;
 use crate::error::{ChannelError, TransportError};
 use crate::fd::duplicate_standard;
-use crate::handoff::{send_offer, OfferError, PayloadSource};
+use crate::handoff::{send_offer, Going, OfferError, PayloadSource};
 use crate::handshake::{expect_preamble, find_preamble, out_of_turn, say_hello, Hello, Opening};
 use crate::keeper;
 use crate::packet::{Failed, Kind, Packet, ReadyBody};
@@ -142,17 +142,15 @@ impl Peer {
 
     /// Sends the payload, and waits until the peer has taken it in. A peer that could not is
     /// [`TransportError::PeerFailed`].
-    ///
-    /// `copies`: how many copies of the program are to be made there; none if it moves.
     pub fn offer(
         mut self,
         payload: &dyn PayloadSource,
-        copies: u8,
+        going: Going,
         interrupted: &mut dyn FnMut() -> bool,
     ) -> Result<ReadyPeer, TransportError> {
         let mut source_error = None;
         let sent = self.with_channel(interrupted, |channel, wait| {
-            match send_offer(channel, payload, copies, wait) {
+            match send_offer(channel, payload, going, wait) {
                 Ok(()) | Err(OfferError::PeerSpoke) => Ok(()),
                 // It may have said why before it went.
                 Err(OfferError::Channel(ChannelError::Gone)) => Ok(()),
@@ -172,7 +170,11 @@ impl Peer {
                 let ReadyBody { copies } = packet.read()?;
                 // What was printed until now comes before what the program prints.
                 self.started.side.drain();
-                Ok(ReadyPeer { peer: self, copies })
+                Ok(ReadyPeer {
+                    peer: self,
+                    going,
+                    copies,
+                })
             }
             Ok(packet) if packet.kind == Kind::Failed => Err(failure(&packet)),
             Ok(packet) => Err(out_of_turn(packet.kind, "Ready or Failed").into()),
@@ -229,6 +231,7 @@ fn pass_stdio(channel: &mut Channel, wait: &mut Wait<'_>) -> Result<(), ChannelE
 #[derive(Debug)]
 pub struct ReadyPeer {
     peer: Peer,
+    going: Going,
     copies: Vec<i32>,
 }
 
@@ -273,7 +276,8 @@ impl ReadyPeer {
                 let link = std::mem::replace(&mut started.link, Link::Closed);
                 let side = std::mem::take(&mut started.side.streams);
                 let leader = started.child.pid();
-                Ok(CommittedCopies::new(self.copies, leader, link, side))
+                let guest = self.going == Going::Guest;
+                Ok(CommittedCopies::new(self.copies, guest, leader, link, side))
             }
             Err(error) => Err(self
                 .peer

@@ -11,15 +11,18 @@
 //! | afterwards | [`pump`], `ward` | `relay`, `ward`, `keeper` |
 //! | with copies of a program | [`copies`] | [`warden`] |
 //! | with a peer that a server has started | [`warm`] | [`warm`] |
+//! | with a guest, which comes back | [`guest`] | [`warden`] |
 //!
 //! [`handoff`] draws the sequence and says what each end may rely on. `packet` has the units on
 //! the wire, `channel` the two byte halves that they travel over, `mux` the three streams of a
 //! program that share one channel after Commit. [`mod@file`] keeps a payload without any peer, and
 //! [`folder`] removes what was put where no pyteleport was installed.
 //!
-//! Unsafe code is in `fd`, `signals` and `fork`, and nowhere else.
+//! Unsafe code is in `fd`, `signals`, `caught` and `fork`, and nowhere else.
 #![deny(unsafe_code)]
 
+#[allow(unsafe_code)]
+mod caught;
 mod channel;
 pub mod command;
 pub mod copies;
@@ -30,6 +33,7 @@ pub mod file;
 pub mod folder;
 #[allow(unsafe_code)]
 mod fork;
+pub mod guest;
 pub mod handoff;
 pub mod handshake;
 pub mod home;
@@ -54,7 +58,8 @@ pub mod warm;
 
 pub use command::ReceiveCommand;
 pub use error::TransportError;
-pub use handoff::PayloadSource;
+pub use guest::Returned;
+pub use handoff::{Going, PayloadSource};
 pub use handshake::{BuildIdentity, Hello};
 pub use home::{Committed, Peer, ReadyPeer};
 pub use peer::{Arriving, HeldSignals, Receiver, Standby};

@@ -201,6 +201,8 @@ pub(crate) struct OfferBody {
     pub length: u64,
     /// How many copies are to be made of the program; none if it moves.
     pub copies: u8,
+    /// Whether the one copy is a guest: home waits for it to come back.
+    pub guest: bool,
 }
 
 /// Body of Ready.
@@ -222,6 +224,8 @@ pub(crate) struct CopyExit {
 pub(crate) struct CopySignal {
     pub copy: u8,
     pub name: String,
+    /// Of a signal from home's terminal: the process group that got it.
+    pub group: Option<Group>,
 }
 
 /// Body of Failed.

@@ -199,11 +199,16 @@ impl Receiver {
         if packet.kind != Kind::Offer {
             return Err(out_of_turn(packet.kind, "Offer").into());
         }
-        let OfferBody { length, copies } = packet.read()?;
+        let OfferBody {
+            length,
+            copies,
+            guest,
+        } = packet.read()?;
         let bytes = Bytes { line: self.line }.take(length);
         Ok(Arriving {
             length,
             copies,
+            guest,
             bytes: BufReader::with_capacity(GATHER, bytes),
         })
     }
@@ -221,6 +226,7 @@ impl Receiver {
 pub struct Arriving {
     length: u64,
     copies: u8,
+    guest: bool,
     bytes: BufReader<Take<Bytes>>,
 }
 
@@ -268,10 +274,15 @@ impl Arriving {
         self.copies
     }
 
+    /// Whether the one copy is a guest, which goes back to home.
+    pub fn is_guest(&self) -> bool {
+        self.guest
+    }
+
     /// Begins to make the copies, of what this process is by then.
     pub fn split(self) -> Result<Splitting, TransportError> {
-        let copies = self.copies;
-        self.read_on().map(|line| Splitting::new(line, copies))
+        let (copies, guest) = (self.copies, self.guest);
+        self.read_on().map(|line| Splitting::new(line, copies, guest))
     }
 
     /// Skips what was not read.
@@ -377,7 +388,11 @@ mod tests {
         let mut opening = preamble().to_vec();
         packet::append_value(&mut opening, Kind::Hello, &hello()).unwrap();
         let (mut offer, mut commit) = (Vec::new(), Vec::new());
-        let body = OfferBody { length: 5, copies: 0 };
+        let body = OfferBody {
+            length: 5,
+            copies: 0,
+            guest: false,
+        };
         packet::append_value(&mut offer, Kind::Offer, &body).unwrap();
         packet::append(&mut commit, Kind::Commit, |_| ()).unwrap();
         [opening, offer, b"bytes".to_vec(), commit]

@@ -249,7 +249,7 @@ pub(crate) fn pass_on_signal(program: &mut Ward, came: Came) {
 }
 
 /// Sends a signal on, unless the program is in the group that got it already.
-fn pass_signal(program: &mut Ward, number: i32, group: Option<&Group>) {
+pub(crate) fn pass_signal(program: &mut Ward, number: i32, group: Option<&Group>) {
     let has_it = group.is_some_and(|group| {
         !group.system.is_empty()
             && group.system == system()

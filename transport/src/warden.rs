@@ -12,19 +12,19 @@ use crate::folder;
 use crate::fork::{self, Side};
 use crate::handshake::out_of_turn;
 use crate::keeper;
-use crate::line::Line;
+use crate::line::{Line, Way};
 use crate::mux::{poll_all, At, Event, Mux};
-use crate::packet::{self, CopyExit, CopySignal, Failed, Kind, ReadyBody};
+use crate::packet::{self, CopyExit, CopySignal, Failed, Group, Kind, ReadyBody};
 use crate::peer::HeldSignals;
 use crate::port::Port;
 use crate::pump::let_go;
-use crate::relay::exit_body;
+use crate::relay::{exit_body, pass_signal};
 use crate::signals::{self, Held, Incoming};
 use crate::spawn::{Child, Ending};
 use crate::wait::Wait;
 use crate::ward::Ward;
 use nix::poll::{PollFlags, PollTimeout};
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, Pid};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getpid, Pid};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The streams of the copy with this number: three each.
@@ -60,6 +60,7 @@ impl Streams {
 pub struct Splitting {
     /// None in a copy.
     line: Option<Line>,
+    guest: bool,
     left: u8,
     made: Vec<Made>,
 }
@@ -75,9 +76,10 @@ struct Made {
 }
 
 impl Splitting {
-    pub(crate) fn new(line: Line, copies: u8) -> Splitting {
+    pub(crate) fn new(line: Line, copies: u8, guest: bool) -> Splitting {
         Splitting {
             line: Some(line),
+            guest,
             left: copies,
             made: Vec::new(),
         }
@@ -97,6 +99,7 @@ impl Splitting {
         let (talk, its_talk) = fd::socket_pair().map_err(TransportError::io("make a socket"))?;
         let (output, its_output) = fd::pipe().map_err(TransportError::io("make a pipe"))?;
         let (errors, its_errors) = fd::pipe().map_err(TransportError::io("make a pipe"))?;
+        let parent = getpid();
         match fork::split().map_err(TransportError::io("fork"))? {
             Side::Parent { child } => {
                 self.left -= 1;
@@ -112,14 +115,21 @@ impl Splitting {
             Side::Child => {
                 self.left = 0;
                 self.made.clear();
-                let Some(Line { held, .. }) = self.line.take() else {
+                let Some(Line { held, way, .. }) = self.line.take() else {
                     return Err(TransportError::HomeGaveUp);
                 };
-                fd::nothing()
-                    .and_then(dup2_stdin)
-                    .and_then(|()| dup2_stdout(&its_output))
-                    .and_then(|()| dup2_stderr(&its_errors))
-                    .map_err(TransportError::io("put the streams of a copy in place"))?;
+                if self.guest {
+                    fork::end_with(parent)
+                        .map_err(TransportError::io("end with the process that made us"))?;
+                }
+                // Nothing but a guest uses home's own while home does not.
+                if !self.guest || way == Way::Stdio {
+                    fd::nothing()
+                        .and_then(dup2_stdin)
+                        .and_then(|()| dup2_stdout(&its_output))
+                        .and_then(|()| dup2_stderr(&its_errors))
+                        .map_err(TransportError::io("put the streams of a copy in place"))?;
+                }
                 Ok(Some(NewCopy {
                     copy,
                     line: Channel::over_socket(its_line),
@@ -170,6 +180,7 @@ impl Splitting {
         Warden::new(
             Port::shared_input(input),
             Port::shared_output(output),
+            self.guest,
             &mut copies,
         )
         .map_err(TransportError::io("go with the copies"))?
@@ -252,6 +263,7 @@ impl NewCopy {
 /// Goes with running copies.
 struct Warden {
     mux: Mux,
+    guest: bool,
     copies: Vec<Copy>,
     signals: Incoming,
 }
@@ -275,7 +287,7 @@ enum Place {
 }
 
 impl Warden {
-    fn new(input: Port, output: Port, made: &mut Vec<Made>) -> nix::Result<Warden> {
+    fn new(input: Port, output: Port, guest: bool, made: &mut Vec<Made>) -> nix::Result<Warden> {
         let signals = Incoming::new()?;
         for number in 0..=1 {
             let_go(number)?;
@@ -296,7 +308,12 @@ impl Warden {
                 told: false,
             });
         }
-        Ok(Warden { mux, copies, signals })
+        Ok(Warden {
+            mux,
+            guest,
+            copies,
+            signals,
+        })
     }
 
     fn work(mut self) {
@@ -310,18 +327,19 @@ impl Warden {
             self.step();
             while let Some(event) = self.mux.event() {
                 match event {
-                    Event::CopySignal(CopySignal { copy, name }) => {
+                    Event::CopySignal(CopySignal { copy, name, group }) => {
                         let copy = self.copies.get_mut(usize::from(copy));
                         if let (Some(copy), Some(number)) = (copy, signals::number(&name)) {
-                            copy.signal(number);
+                            copy.pass_signal(number, group.as_ref());
                         }
                     }
                     Event::Gone => {
-                        // As when a terminal hangs up.
+                        // As when a terminal hangs up; but home goes on in a guest's place.
+                        let number = if self.guest { libc::SIGKILL } else { libc::SIGHUP };
                         self.mux.close_output();
                         self.mux.close_sources();
                         self.mux.end_sinks();
-                        self.copies.iter_mut().for_each(|copy| copy.signal(libc::SIGHUP));
+                        self.copies.iter_mut().for_each(|copy| copy.signal(number));
                     }
                     _ => {}
                 }
@@ -379,6 +397,12 @@ impl Copy {
     fn signal(&mut self, number: i32) {
         if self.ending.is_none() {
             self.ward.signal(number);
+        }
+    }
+
+    fn pass_signal(&mut self, number: i32, group: Option<&Group>) {
+        if self.ending.is_none() {
+            pass_signal(&mut self.ward, number, group);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::process::{self, Command};
 use transport::{
-    command, pump, Arriving, BuildIdentity, Hello, PayloadSource, Peer, ReceiveCommand, Receiver,
+    command, pump, Arriving, BuildIdentity, Going, Hello, PayloadSource, Peer, ReceiveCommand, Receiver,
     TransportError,
 };
 
@@ -192,7 +192,7 @@ fn try_home(way: &OsStr, script: Vec<u8>) -> Result<std::convert::Infallible, Tr
     )?;
     assert_eq!(theirs.build, hello().build);
     home_dies_if("hello");
-    let ready = peer.offer(&Script(script), 0, &mut interrupted)?;
+    let ready = peer.offer(&Script(script), Going::Moves, &mut interrupted)?;
     home_dies_if("ready");
     if let Some(pid) = option("KILL_WHEN_READY").and(option("PEER_PID")) {
         // The peer itself, or what leads to it.

@@ -1,0 +1,96 @@
+//! There and back: a program that runs elsewhere as a guest while home waits, and comes back.
+//!
+//! On the way there it is a copy, as `fork` makes them, of the calling thread alone; on the way back what `dump`
+//! keeps, which home goes on from in its own process, as `resume` does.
+
+use crate::depart::{send_copies, write_to};
+use crate::encode::encode;
+use crate::errors::{raise, transport_error};
+use crate::meanwhile::Meanwhile;
+use crate::times;
+use capture::cpython::lifecycle::leave;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use std::ffi::OsString;
+use transport::guest::Waiting;
+use transport::{Ending, Going};
+
+/// See [`send_guest`].
+type Returned<'py> = (Bound<'py, PyBytes>, Option<i32>, Option<i32>, [i32; 2]);
+
+/// Has the program run in another process, as a guest there, and waits at home until that has ended. Signals are
+/// passed on to it meanwhile, and other threads run.
+///
+/// Args:
+///     argv, shell, extras: as for ``depart``; the extras' value is a list of what the call is worth there, and
+///         ``guest`` is among them.
+///
+/// Returns:
+///     What it sent; its exit status (minus a signal's number; None if the way to it broke); the signal that ended
+///     it, if that has come through here and would have ended home; and children that are to be waited for.
+#[pyfunction]
+pub fn send_guest<'py>(
+    py: Python<'py>,
+    argv: Vec<OsString>,
+    shell: Option<&Bound<'py, PyDict>>,
+    extras: &Bound<'py, PyDict>,
+) -> PyResult<Returned<'py>> {
+    let mut waiting = None;
+    let carried = send_copies(py, &argv, shell, extras, Going::Guest, || {
+        let new = Waiting::new().map_err(|error| transport_error(py, error))?;
+        waiting = Some(new);
+        // One that came before is the program's, which is still here.
+        py.check_signals()
+    })?;
+    let mut talks = carried.talks.into_iter();
+    let (Some(talk), Some(waiting)) = (talks.next(), waiting) else {
+        let message = "there is no line to the program";
+        return Err(raise(py, "TransportError", message.into()));
+    };
+    let returned = py
+        .detach(|| waiting.wait(carried.control, talk))
+        .map_err(|error| transport_error(py, error))?;
+    let code = returned.ending.map(|ending| match ending {
+        Ending::Code(code) => code,
+        Ending::Signal(number) => -number,
+    });
+    let payload = PyBytes::new(py, &returned.payload);
+    Ok((payload, code, returned.ended_by, carried.children))
+}
+
+/// In a guest: sends the program home, and ends this process; returns only if it raises.
+///
+/// Args:
+///     file: an open binary file that leads to home.
+///     extras: what travels beside the program.
+///     trailer: bytes to put behind the payload.
+///
+/// Raises:
+///     CaptureError: the program cannot be captured here, or other threads run.
+///     OSError: home is gone.
+#[pyfunction]
+pub fn come_home(
+    py: Python<'_>,
+    file: &Bound<'_, PyAny>,
+    extras: &Bound<'_, PyDict>,
+    trailer: &[u8],
+) -> PyResult<()> {
+    crate::install::ready(py)?;
+    Meanwhile::refuse(py)?;
+    times::clear();
+    let encoded = encode(py, extras)?;
+    if encoded.has_threads() {
+        let message =
+            "threads that were started away from home run here: join them before the program comes back";
+        return Err(raise(py, "CaptureError", message.into()));
+    }
+    write_to(file, &encoded, trailer)?;
+    // The program is on its way; what is here is left where it is: no destructor, no `finally`.
+    leave(0)
+}
+
+/// Keeps an object for as long as this process lives, and beyond its last destructor.
+#[pyfunction]
+pub fn keep_for_good(object: Py<PyAny>) {
+    std::mem::forget(object);
+}

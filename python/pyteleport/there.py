@@ -1,0 +1,216 @@
+"""There and back: a block of the program runs elsewhere, and the program comes back."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+from . import _native, api, away, imports, timers, trips
+from .errors import CaptureError, TeleportError, TransportError
+
+__builtins__ = imports.BUILTINS
+
+# Behind the payload of a program that comes back: it is whole.
+_WHOLE = b"pyteleport: all of it"
+
+
+class on:  # reads as a word of the with statement
+    """Runs a block elsewhere, and brings the program back.
+
+    >>> with pyteleport.on("ssh://big-machine"):
+    ...     result = compute(data)
+
+    The block runs at the target, with all of the program that can travel. At its end, however it is left, the
+    program comes back to the process that it has left, which has waited: the same pid, with its threads,
+    sockets and open files. An exception that leaves the block comes back, too, and is raised here.
+
+    What cannot travel stays. In its place stands something that raises :exc:`AwayError` when it is used,
+    and after the block it is the very same object again. Open files, other threads and what one talks to
+    them with stay, too.
+
+    Args:
+        target: where the block runs, as for :func:`teleport`.
+        env, cwd, files, ship, ship_files, timeout: as for :func:`teleport`, for as long as the block runs.
+
+    Raises:
+        CaptureError: at the beginning, as :func:`teleport`, and where this is not the main thread, or an
+            event loop runs in it. At the end of the block if the program cannot be captured there; it goes on
+            there, and :func:`home` brings it back later.
+        UnmovableError: the same, of objects made in the block.
+        TransportError: the peer could not be reached, does not fit, or went away, even in the middle of the
+            block. It is raised at home by the with statement, and the program goes on as it was when it left.
+        ResumeError, PayloadError: the far end, or home, could not bring the program to life; raised likewise.
+    """
+
+    def __init__(self, target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None):
+        self._target = target
+        self._options = env, cwd, files, ship, ship_files, timeout
+        self._tokens = []
+
+    def __repr__(self):
+        return "pyteleport.on(%r)" % (self._target,)
+
+    def __enter__(self):
+        _refuse()
+        argv, shell = api._way(self._target, *self._options[:2])
+        if shell is None:
+            argv.append("--copies")
+        else:
+            shell["copies"] = True
+        extras = api._extras(*self._options)
+        trip = extras["guest"] = trips.Trip()
+        extras["value"] = [self]
+        self._tokens.append(trip.token)
+        pending = timers.take_timers()
+        try:
+            # There, the call of this method returns what `value` says. What follows is at home.
+            payload, code, ended_by, children = _native.send_guest(argv, shell, extras)
+            _see_off(children, code is None)
+            if payload.endswith(_WHOLE) and code == 0:
+                source = [io.BytesIO(payload)]
+                del payload, extras, argv, shell
+                _go_on(trip, source)
+        except BaseException:
+            self._tokens.pop()
+            if pending is not None:
+                timers.give_back_timers(pending)
+            raise
+        if code is not None and code >= 0:
+            _end_as_there(code)
+        self._tokens.pop()
+        if ended_by is not None:
+            os.kill(os.getpid(), ended_by)
+        if pending is not None:
+            timers.give_back_timers(pending)
+        raise TransportError(_lost(code))
+
+    def __exit__(self, *_exception):
+        token = self._tokens.pop() if self._tokens else None
+        if not trips.is_over(token):
+            try:
+                _come(token)
+            except BaseException:
+                if token is not None:
+                    self._tokens.append(token)
+                raise
+        return False
+
+
+def home():
+    """Comes back from where :func:`on` has brought the program, before the end of the block, or without one.
+
+    The call returns in the process that the program has left last. What follows in the block runs there,
+    and the block's end does nothing more. ``on(target).__enter__()`` is the way there without a block.
+
+    Raises:
+        TeleportError: the program has left no home that it could come back to: it is there already, or it has
+            come here by other ways, as a copy or from a file.
+        CaptureError: the program cannot be captured here; it goes on here.
+        TransportError: home is gone.
+    """
+    _come(None)
+
+
+def _come(token):
+    """Comes back from a trip, None for the one that has led here."""
+    guest = away.guest
+    if guest is None or not guest.is_here() or token not in (None, guest.token):
+        raise TeleportError(
+            "this process is not one that on() has brought the program to: it has no home to return to"
+        )
+    extras = api._extras(None, None, (), (), (), None)
+    extras["coming"] = guest
+    try:
+        _native.come_home(_Line(guest.line), extras, _WHOLE)
+    except OSError as problem:
+        raise TransportError("home is gone: %s" % problem) from problem
+
+
+class _Line:
+    """The line to home, as a file to write to."""
+
+    def __init__(self, number):
+        self._number = number
+
+    def write(self, data):
+        """Write all of it."""
+        view = memoryview(data)
+        while view.nbytes:
+            view = view[os.write(self._number, view) :]
+
+
+def _refuse():
+    """Refuse what cannot be brought back."""
+    from _thread import get_ident
+
+    events = sys.modules.get("asyncio.events")
+    if events is not None and events._get_running_loop() is not None:
+        raise CaptureError(
+            "on() cannot bring an event loop back that runs in this thread; use ateleport(), or leave it"
+        )
+    from threading import main_thread
+
+    if main_thread().ident != get_ident():
+        raise CaptureError("on() brings back the main thread, and this is another one")
+
+
+def _go_on(trip, source):
+    """At home: goes on from what has come back; returns only if it raises."""
+    before, trips.returning = trips.returning, trip
+
+    def arrived():
+        # The frames that wait here are left where they are, with all that they hold.
+        trips.returning = before
+        source.pop().close()
+
+    trip.arrived = arrived
+    try:
+        _native.resume_file(source[0], None)
+    finally:
+        trips.returning = before
+
+
+def _see_off(children, is_lost):
+    """Waits for the processes that have led to the guest, which have nothing to do any more."""
+    import signal
+
+    carrier, leader = children
+    if is_lost:
+        # The guest ends with it, or hears that home is gone.
+        try:
+            os.kill(leader, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    for child in (carrier, leader):
+        try:
+            os.waitpid(child, 0)
+        except ChildProcessError:
+            pass  # somebody else has waited for it
+
+
+def _end_as_there(code):
+    """The program has come to its end there: this process ends as it did."""
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
+    for stream in (sys.__stdout__, sys.__stderr__):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass
+    os._exit(code)
+
+
+def _lost(code):
+    """What is said of a program that has not come back."""
+    import signal
+
+    after = "; the program goes on at home, as it was when it left"
+    if code is None:
+        return "the way to the program broke while it was away" + after
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "signal %d" % -code
+    return "the program was ended by %s while it was away" % name + after

@@ -1,0 +1,166 @@
+//! Home's end of a program that runs elsewhere as a guest and comes back: home waits for what it sends.
+//!
+//! ```text
+//!  home                      what carries for it            the guest
+//!    │  ◀── bytes of its payload ──────────────────────────────  │   then it ends
+//!    │  ◀── exit 0 code 0 ───────  │   once all that it wrote has come out
+//!    ╵
+//! ```
+//!
+//! What it sends counts once it has ended: there are never two.
+
+use crate::caught::Caught;
+use crate::error::TransportError;
+use crate::packet::ExitBody;
+use crate::signals;
+use crate::spawn::Ending;
+use nix::errno::Errno;
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::unistd::{read, write};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// How much is read at once.
+const BLOCK: usize = 256 << 10;
+
+/// How a guest has ended, and what it sent before.
+#[derive(Debug)]
+pub struct Returned {
+    /// All that it sent, which may be cut off if it did not end by itself.
+    pub payload: Vec<u8>,
+    /// Its end; none if the way to it broke.
+    pub ending: Option<Ending>,
+    /// The signal that ended it, if it came through here, and would have ended home.
+    pub ended_by: Option<i32>,
+}
+
+/// A process that is going to wait for a guest: from here on signals are for that, and timers stand.
+#[derive(Debug)]
+pub struct Waiting {
+    caught: Caught,
+}
+
+impl Waiting {
+    /// Begins, before the guest is told to go on. Dropping it lets signals that came come again.
+    pub fn new() -> Result<Waiting, TransportError> {
+        let caught = Caught::new().map_err(TransportError::io("catch signals"))?;
+        signals::stop_timers();
+        Ok(Waiting { caught })
+    }
+
+    /// Waits until the guest has ended and all that it has written has come out. Signals for the program are passed
+    /// on meanwhile.
+    ///
+    /// Takes the line to what carries for it, and that to the guest itself.
+    pub fn wait(self, control: OwnedFd, talk: OwnedFd) -> Result<Returned, TransportError> {
+        wait(&self.caught, &control, &talk)
+    }
+}
+
+fn wait(caught: &Caught, control: &OwnedFd, talk: &OwnedFd) -> Result<Returned, TransportError> {
+    let failed = TransportError::io("wait for the program to come back");
+    let (mut payload, mut said) = (Vec::new(), Vec::new());
+    let mut passed_on = Vec::new();
+    let (mut control_open, mut talk_open) = (true, true);
+    while control_open || talk_open {
+        let mut wanted = vec![PollFd::new(caught.descriptor().as_fd(), PollFlags::POLLIN)];
+        if control_open {
+            wanted.push(PollFd::new(control.as_fd(), PollFlags::POLLIN));
+        }
+        if talk_open {
+            wanted.push(PollFd::new(talk.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut wanted, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        let ready: Vec<bool> = wanted.iter().map(|fd| fd.any() == Some(true)).collect();
+        let talk_ready = talk_open && ready.last() == Some(&true);
+        if control_open && ready.get(1) == Some(&true) {
+            control_open = take(control, &mut said);
+        }
+        if talk_ready {
+            talk_open = take(talk, &mut payload);
+        }
+        while let Some(signal) = caught.next() {
+            let from = if signal.from_terminal { " terminal" } else { "" };
+            let line = format!("signal 0 {}{from}\n", signals::name(signal.number));
+            // If nobody is there to hear it, the guest has ended.
+            let _ = signals::without_sigpipe(|| write(control, line.as_bytes()));
+            passed_on.push(signal.number);
+        }
+    }
+    let ending = ending_of(&said);
+    let ended_by = match ending {
+        Some(Ending::Signal(number)) if passed_on.contains(&number) && caught.would_end(number) => {
+            Some(number)
+        }
+        _ => None,
+    };
+    Ok(Returned {
+        payload,
+        ending,
+        ended_by,
+    })
+}
+
+/// Takes what there is; whether more may come.
+fn take(from: &OwnedFd, into: &mut Vec<u8>) -> bool {
+    let before = into.len();
+    into.resize(before + BLOCK, 0);
+    let read = read(from, &mut into[before..]);
+    into.truncate(before + *read.as_ref().unwrap_or(&0));
+    match read {
+        Ok(0) => false,
+        Ok(_) => true,
+        Err(errno) => matches!(errno, Errno::EINTR | Errno::EAGAIN),
+    }
+}
+
+/// How the guest has ended, by the words of what carries for it.
+fn ending_of(said: &[u8]) -> Option<Ending> {
+    let text = String::from_utf8_lossy(said);
+    let words: Vec<&str> = text.lines().next()?.split_whitespace().collect();
+    let ending = match words.as_slice() {
+        ["exit", _, "code", code] => ExitBody::Code(code.parse().ok()?),
+        ["exit", _, "signal", name] => ExitBody::Signal((*name).to_owned()),
+        _ => return None,
+    };
+    match ending {
+        ExitBody::Code(code) => Some(Ending::Code(code)),
+        ExitBody::Signal(name) => signals::number(&name).map(Ending::Signal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn what_was_said_tells_the_ending() {
+        assert!(matches!(ending_of(b"exit 0 code 3\n"), Some(Ending::Code(3))));
+        let killed = ending_of(b"exit 0 signal SIGKILL\n");
+        assert!(matches!(killed, Some(Ending::Signal(libc::SIGKILL))));
+        assert!(ending_of(b"lost 0\n").is_none() && ending_of(b"").is_none());
+    }
+
+    #[test]
+    fn what_a_guest_sends_is_whole_once_both_lines_have_ended() {
+        let _alone = crate::caught::ALONE.lock();
+        let (control, mut carrier) = UnixStream::pair().unwrap();
+        let (talk, mut guest) = UnixStream::pair().unwrap();
+        let sender = std::thread::spawn(move || {
+            for _ in 0..10 {
+                guest.write_all(&[7; 100_000]).unwrap();
+            }
+            drop(guest);
+            carrier.write_all(b"exit 0 code 0\n").unwrap();
+        });
+        let waiting = Waiting::new().unwrap();
+        let returned = waiting.wait(control.into(), talk.into()).unwrap();
+        sender.join().unwrap();
+        assert_eq!(returned.payload.len(), 1_000_000);
+        assert!(matches!(returned.ending, Some(Ending::Code(0))) && returned.ended_by.is_none());
+    }
+}
