@@ -142,7 +142,7 @@ fn offer(
     let theirs = greeted.map_err(|error| calls.failed(py, error))?;
     extras.set_item("elsewhere", theirs.host != host(py)?)?;
 
-    let encoded = encode(py, extras)?;
+    let encoded = encode(py, extras, copies > 0)?;
     calls.captured(extras.as_any().get_item("signals")?.extract()?);
     if copies > 0 && encoded.has_threads() {
         let message = "fork() makes copies of one thread, and others run here too: join them before, or move the program";
@@ -184,6 +184,7 @@ fn receive_command(shell: &Bound<'_, PyDict>) -> PyResult<ReceiveCommand> {
             .map(|item| item?.extract())
             .collect::<PyResult<_>>()?,
         copies: shell.contains("copies")?,
+        detach: shell.contains("detach")?,
     })
 }
 
@@ -339,7 +340,7 @@ pub fn dump(py: Python<'_>, path: PathBuf, extras: &Bound<'_, PyDict>, trailer: 
     crate::install::ready(py)?;
     Meanwhile::refuse(py)?;
     times::clear();
-    let encoded = encode(py, extras)?;
+    let encoded = encode(py, extras, false)?;
     let kept = Kept {
         payload: encoded.writer(py)?,
         trailer,
@@ -372,7 +373,7 @@ pub fn dump_to(file: &Bound<'_, PyAny>, extras: &Bound<'_, PyDict>, trailer: &[u
     crate::install::ready(py)?;
     Meanwhile::refuse(py)?;
     times::clear();
-    let encoded = encode(py, extras)?;
+    let encoded = encode(py, extras, false)?;
     let mut out = PythonFile { file, raised: None };
     let written = encoded
         .writer(py)?

@@ -12,7 +12,9 @@ __builtins__ = imports.BUILTINS
 # Kept lazy: `os` and `sys` are there at start-up, everything else is imported when it is needed.
 
 
-def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None):
+def teleport(
+    target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None, detach=False
+):
     """Stops the program here and goes on with it in another process.
 
     The call returns there. Here nothing of the program runs any more: this process forwards
@@ -37,6 +39,8 @@ def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(
             come along that the program holds.
         timeout: how many seconds other threads have to come out of C code that cannot be moved; ``None`` for
             one. Those that wait for a lock, a queue or another thread, or sleep, move as they are.
+        detach: the program lives on there when the connection breaks or home ends, with nothing more to
+            read; what it writes from then on is in ``~/.local/state/pyteleport/PROCESS.out`` there.
 
     Raises:
         CaptureError: the program cannot be captured here; :exc:`BoundaryError` and
@@ -44,12 +48,20 @@ def teleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(
         TransportError: the peer could not be reached, does not fit, or went away.
         ResumeError: the peer could not bring the program back to life.
         TypeError: the target is none of the above.
-        ValueError: the target's text is in a way that is not known.
+        ValueError: the target's text is in a way that is not known, or ``detach`` comes without a target.
 
     Whatever is raised, nothing moved, and the program goes on here.
     """
     argv, shell = _way(target, env, cwd)
-    return _native.depart(argv, shell, _extras(env, cwd, files, ship, ship_files, timeout))
+    if detach:
+        if shell is None:
+            raise ValueError(
+                "detach needs a target: a process that takes this one's place has no line to home"
+            )
+        shell["detach"] = True
+    extras = _extras(env, cwd, files, ship, ship_files, timeout)
+    with _aside():
+        return _native.depart(argv, shell, extras)
 
 
 def fork(target=None, values=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None):
@@ -83,7 +95,8 @@ def fork(target=None, values=None, *, env=None, cwd=None, files=(), ship=(), shi
         shell["copies"] = True
     extras = _extras(env, cwd, files, ship, ship_files, timeout)
     extras["value"] = values
-    return made(_native.fork(argv, shell, extras), values)
+    with _aside():
+        return made(_native.fork(argv, shell, extras), values)
 
 
 def bash_teleport(
@@ -96,6 +109,7 @@ def bash_teleport(
     ship=(),
     ship_files=(),
     timeout=None,
+    detach=False,
 ):
     """Goes on with the program in the shell that a command opens.
 
@@ -106,7 +120,7 @@ def bash_teleport(
         argv: the command; what it runs is appended as its last argument.
         python: the interpreter to start there, as a shell word or words.
         before: shell commands, or a list of them, to run before it.
-        env, cwd, files, ship, ship_files, timeout: as for :func:`teleport`.
+        env, cwd, files, ship, ship_files, timeout, detach: as for :func:`teleport`.
 
     Raises:
         As :func:`teleport`.
@@ -115,8 +129,12 @@ def bash_teleport(
         raise TypeError("bash_teleport() takes the words of a command, each a string")
     if not isinstance(before, str):
         before = "; ".join(before)
+    shell = _shell(python, before, env, cwd)
+    if detach:
+        shell["detach"] = True
     extras = _extras(env, cwd, files, ship, ship_files, timeout)
-    return _native.depart(list(argv), _shell(python, before, env, cwd), extras)
+    with _aside():
+        return _native.depart(list(argv), shell, extras)
 
 
 tp_bash = tp_shell = bash_teleport
@@ -161,9 +179,10 @@ def dump(path_or_file, *, ship=(), ship_files=(), timeout=None):
         OSError: the file cannot be written.
     """
     extras = _extras(None, None, (), ship, ship_files, timeout)
-    if hasattr(path_or_file, "write"):
-        return _native.dump_to(path_or_file, extras, _trailer())
-    return _native.dump(path_or_file, extras, _trailer())
+    with _aside():
+        if hasattr(path_or_file, "write"):
+            return _native.dump_to(path_or_file, extras, _trailer())
+        return _native.dump(path_or_file, extras, _trailer())
 
 
 def resume(path_or_file, value=True):
@@ -219,6 +238,13 @@ def _extras(env, cwd, files, ship, ship_files, timeout):
         "ship": ship or None,
         "ship_files": ship_files if ship_files or ship_files == [] else None,
     }
+
+
+def _aside():
+    """Has what works for the prompt stand aside while the program is captured."""
+    from .shells import Aside
+
+    return Aside()
 
 
 def _way(target, env, cwd):

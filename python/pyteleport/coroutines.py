@@ -8,7 +8,9 @@ from .api import teleport
 __builtins__ = imports.BUILTINS
 
 
-async def ateleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None):
+async def ateleport(
+    target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None, detach=False
+):
     """Stops the program here and goes on with it in another process, from inside a coroutine.
 
     ``await ateleport(...)`` takes the event loop along, and all that waits in it; so does a plain call of
@@ -20,4 +22,5 @@ async def ateleport(target=None, *, env=None, cwd=None, files=(), ship=(), ship_
     Raises:
         As :func:`teleport`. Whatever is raised, nothing moved, and the program goes on here.
     """
-    return teleport(target, env=env, cwd=cwd, files=files, ship=ship, ship_files=ship_files, timeout=timeout)
+    options = {"ship": ship, "ship_files": ship_files, "timeout": timeout, "detach": detach}
+    return teleport(target, env=env, cwd=cwd, files=files, **options)

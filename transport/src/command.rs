@@ -4,6 +4,7 @@
 //! has a shell read it. That shell may be any login shell, so the command keeps to what they have
 //! in common: words, single quotes, `&&`, and the program `env`.
 
+use crate::terminal::HasTerminal;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -20,6 +21,8 @@ pub struct ReceiveCommand {
     pub env: Vec<(OsString, OsString)>,
     /// Whether copies are to be made there.
     pub copies: bool,
+    /// Whether the program lives on there when the connection breaks.
+    pub detach: bool,
 }
 
 impl Default for ReceiveCommand {
@@ -30,6 +33,7 @@ impl Default for ReceiveCommand {
             cwd: None,
             env: Vec::new(),
             copies: false,
+            detach: false,
         }
     }
 }
@@ -42,7 +46,7 @@ impl ReceiveCommand {
     /// ```text
     /// conda activate py39 && cd '/some where' && env A='b c' python -m pyteleport receive --fd 5 --inode 12345
     /// ```
-    pub fn text(&self, fd: i32, inode: u64) -> OsString {
+    pub fn text(&self, fd: i32, inode: u64, terminal: Option<HasTerminal>) -> OsString {
         let mut text = Vec::new();
         if let Some(before) = self
             .before
@@ -72,6 +76,13 @@ impl ReceiveCommand {
         text.extend(format!(" -m pyteleport receive --fd {fd} --inode {inode}").into_bytes());
         if self.copies {
             text.extend(b" --copies");
+        }
+        if self.detach {
+            text.extend(b" --detach");
+        }
+        if let Some(terminal) = terminal {
+            text.extend(b" --terminal ");
+            text.extend(terminal.word().into_bytes());
         }
         OsString::from_vec(text)
     }
@@ -125,7 +136,7 @@ mod tests {
     use std::process::Command;
 
     fn text(command: &ReceiveCommand) -> String {
-        command.text(5, 77).into_string().unwrap()
+        command.text(5, 77, None).into_string().unwrap()
     }
 
     #[test]
@@ -144,6 +155,7 @@ mod tests {
             cwd: Some("/some where".into()),
             env: vec![("A".into(), "b c".into()), ("EMPTY".into(), "".into())],
             copies: true,
+            detach: false,
         };
         assert_eq!(
             text(&command),
@@ -217,10 +229,11 @@ mod tests {
             cwd: Some(directory.path().into()),
             env: vec![("A".into(), "two  words'".into())],
             copies: false,
+            detach: false,
         };
         let output = Command::new("sh")
             .arg("-c")
-            .arg(command.text(3, 4))
+            .arg(command.text(3, 4, None))
             .output()
             .unwrap();
         let expected = format!("two  words':{}\n", directory.path().display());
@@ -236,7 +249,7 @@ mod tests {
         };
         let output = Command::new("sh")
             .arg("-c")
-            .arg(command.text(3, 4))
+            .arg(command.text(3, 4, None))
             .output()
             .unwrap();
         assert_eq!(

@@ -277,7 +277,8 @@ impl Committed {
         let started = &mut self.peer.started;
         let link = std::mem::replace(&mut started.link, Link::Closed);
         let streams = std::mem::take(&mut started.side.streams);
-        PumpArgs::new(started.child.pid(), link, streams)
+        let kinds = (started.terminal, started.detach);
+        PumpArgs::new(started.child.pid(), link, streams, kinds)
             .and_then(PumpArgs::into_words)
             .map_err(TransportError::io("keep the channel for the pump"))
     }

@@ -58,10 +58,14 @@ pub(crate) enum Kind {
     CopyExit = 15,
     /// A signal for a copy: [`CopySignal`].
     CopySignal = 16,
+    /// The size of home's terminal: [`crate::terminal::Size`].
+    Window = 17,
+    /// The program was stopped at its terminal.
+    Stopped = 18,
 }
 
 impl Kind {
-    const ALL: [Kind; 16] = [
+    const ALL: [Kind; 18] = [
         Kind::Hello,
         Kind::Stdio,
         Kind::Offer,
@@ -78,6 +82,8 @@ impl Kind {
         Kind::Adopted,
         Kind::CopyExit,
         Kind::CopySignal,
+        Kind::Window,
+        Kind::Stopped,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -98,6 +104,8 @@ impl Kind {
             Kind::Adopted => "Adopted",
             Kind::CopyExit => "CopyExit",
             Kind::CopySignal => "CopySignal",
+            Kind::Window => "Window",
+            Kind::Stopped => "Stopped",
         }
     }
 
@@ -111,9 +119,9 @@ impl Kind {
             Kind::Moved => 4,
             Kind::Credit => 5,
             Kind::Ready => 1 << 10,
-            Kind::Commit => 0,
+            Kind::Commit | Kind::Stopped => 0,
             Kind::Signal | Kind::CopySignal | Kind::CopyExit => 1 << 10,
-            Kind::Offer | Kind::Exit => 64,
+            Kind::Offer | Kind::Exit | Kind::Window => 64,
         }
     }
 }
@@ -268,7 +276,7 @@ mod tests {
 
     #[test]
     fn zeroed_and_unknown_kinds_are_refused() {
-        for number in [0, 17, 255] {
+        for number in [0, 19, 255] {
             let refusal = read_header(&[number, 0, 0, 0, 0]).unwrap_err();
             assert!(matches!(refusal, PacketError::UnknownKind(n) if n == number));
         }

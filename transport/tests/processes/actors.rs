@@ -268,7 +268,7 @@ fn peer(words: &[OsString]) -> ! {
 }
 
 fn receive(mut receiver: Receiver) -> Result<Vec<u8>, TransportError> {
-    receiver.split_off_relay()?;
+    receiver.split_off_relay(None, false)?;
     if option("CHATTY").is_some() {
         // More than any pipe holds.
         io::stdout().write_all(&vec![b'.'; 4 << 20]).unwrap();
