@@ -55,7 +55,10 @@ SUITES = {
     "libraries": ["libraries", "torch"],
     "threads": ["threads"],
     "chains": ["chain", "benchmarks"],
-    "hand-off": ["handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "docs", "leaks"],
+    "hand-off": [
+        *("handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "docs", "leaks"),
+        *("prompt", "terminals"),
+    ],
     "hook": ["hook", "unseen", "builds"],
     "micro versions": ["elsewhere"],
     "CPython's own": [],
@@ -76,7 +79,18 @@ QUICK = [
     "hook",
     "micro versions",
 ]
-NOT_QUICK = ["finally", "same_output", "payload", "arrays", "mappings", "streams", "ssh", "targets", "leaks"]
+NOT_QUICK = [
+    "finally",
+    "same_output",
+    "payload",
+    "arrays",
+    "mappings",
+    "streams",
+    "ssh",
+    "targets",
+    "leaks",
+    "terminals",
+]
 
 # What is tested once more where CPython was built with its JIT, with that switched on.
 WITH_JIT = ["frames", "hot", "generators", "entry"]
