@@ -58,6 +58,7 @@ SUITES = {
     "hand-off": [
         *("handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "docs", "leaks"),
         *("bare", "progress", "serve", "there_and_back"),
+        *("prompt", "terminals"),
     ],
     "hook": ["hook", "unseen", "builds"],
     "micro versions": ["elsewhere"],
@@ -79,7 +80,18 @@ QUICK = [
     "hook",
     "micro versions",
 ]
-NOT_QUICK = ["finally", "same_output", "payload", "arrays", "mappings", "streams", "ssh", "targets", "leaks"]
+NOT_QUICK = [
+    "finally",
+    "same_output",
+    "payload",
+    "arrays",
+    "mappings",
+    "streams",
+    "ssh",
+    "targets",
+    "leaks",
+    "terminals",
+]
 
 # What is tested once more where CPython was built with its JIT, with that switched on.
 WITH_JIT = ["frames", "hot", "generators", "entry"]

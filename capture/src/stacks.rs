@@ -30,10 +30,12 @@ enum Top<'py> {
 }
 
 /// Reads the calling thread's stack, below the innermost frames that `ours` knows as pyteleport's, and those of
-/// the other threads, which stand; those that run no Python are left out.
+/// the other threads, which stand; those that run no Python are left out. The calling thread's ends with `bottom`,
+/// if that is given: the frames that have called that one are the prompt's at home, and stay there.
 pub fn read_stacks<'py>(
     py: Python<'py>,
     others: Option<&Stopped<'py>>,
+    bottom: Option<RunningFrame<'py>>,
     ours: impl Fn(&RunningFrame<'py>) -> bool,
 ) -> Result<Captured<'py>, CaptureError> {
     let thread = ThreadState::current(py);
@@ -46,11 +48,17 @@ pub fn read_stacks<'py>(
     let Some(above) = above else {
         return Err(CaptureError::NoFrame);
     };
-    let mut walked = vec![walk(py, thread, next, Top::Ours(above))?];
+    let mut walked = vec![walk(py, thread, next, bottom, Top::Ours(above))?];
     let mut threads = vec![thread];
     for other in others.map_or(&[][..], |others| &others.threads) {
         if let Some(frame) = other.thread.frame() {
-            walked.push(walk(py, other.thread, Some(frame), Top::Stands(other.stand))?);
+            walked.push(walk(
+                py,
+                other.thread,
+                Some(frame),
+                None,
+                Top::Stands(other.stand),
+            )?);
             threads.push(other.thread);
         }
     }
@@ -102,6 +110,7 @@ fn walk<'py>(
     py: Python<'py>,
     thread: ThreadState<'py>,
     innermost: Option<RunningFrame<'py>>,
+    bottom: Option<RunningFrame<'py>>,
     top: Top<'py>,
 ) -> Result<Walked<'py>, CaptureError> {
     let mut inner_first = Vec::new();
@@ -109,6 +118,9 @@ fn walk<'py>(
     while let Some(frame) = next {
         link_standing(py, frame, &mut inner_first)?;
         inner_first.push(Read::new(frame)?);
+        if Some(frame) == bottom {
+            break;
+        }
         next = match (frame.back(), &top) {
             (None, Top::Ours(_)) => lost_caller(py, &mut inner_first)?,
             (back, _) => back,
@@ -124,7 +136,9 @@ fn walk<'py>(
             outermost,
         ));
     }
-    if !begins_program(outermost)
+    let is_bottom = Some(outermost.frame) == bottom;
+    if !is_bottom
+        && !begins_program(outermost)
         && !ends_program(py, outermost, thread)?
         && !begins_thread(py, outermost, thread)?
     {
@@ -212,7 +226,7 @@ pub fn meanwhile<'py>(py: Python<'py>, ours: impl Fn(&RunningFrame<'py>) -> bool
 }
 
 /// Whether CPython runs nothing of the program's after this frame but what it does at exit: the body of the main
-/// module, or the function that `python -m` finds that with.
+/// module, the function that `python -m` finds that with, or the prompt that is made in Python.
 fn begins_program(outermost: &Read<'_>) -> bool {
     if !outermost.info.is_function() {
         return true;
@@ -220,8 +234,11 @@ fn begins_program(outermost: &Read<'_>) -> bool {
     let is = |object: PyResult<Bound<'_, PyAny>>, text: &str| {
         object.is_ok_and(|name| name.eq(text).unwrap_or(false))
     };
-    is(outermost.frame.globals().get_item("__name__"), "runpy")
-        && is(outermost.frame.code().getattr("co_name"), "_run_module_as_main")
+    let begins_in = |module, function| {
+        is(outermost.frame.globals().get_item("__name__"), module)
+            && is(outermost.frame.code().getattr("co_name"), function)
+    };
+    begins_in("runpy", "_run_module_as_main") || begins_in("_pyrepl.main", "interactive_console")
 }
 
 /// The frame that something was thrown from, where CPython has lost sight of all that is outside of a generator which

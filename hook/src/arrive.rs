@@ -5,13 +5,14 @@ use crate::evaluator::{run, Arrival};
 use crate::graph::{GraphDecoder, Input};
 use crate::identity::{build_identity, hello};
 use crate::meanwhile::Meanwhile;
+use crate::prompt;
 use crate::threads;
 use crate::times;
 use capture::consumed::Consumed;
 use capture::cpython::buffer::filled_bytearray;
 use capture::cpython::evalframe;
 use capture::cpython::lifecycle::{
-    around_fork, come_held_back, end_process, leave, make_room_for, replace_process, set_ended, Ended, Status,
+    around_fork, come_held_back, leave, make_room_for, replace_process, set_ended, Status,
 };
 use capture::cpython::modules::import;
 use capture::morph::{self, Objects};
@@ -24,6 +25,7 @@ use std::io::{self, Read};
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use transport::terminal::HasTerminal;
 use transport::{Arriving, HeldSignals, Receiver, TransportError};
 
 /// A program that is decoded and has not gone on yet.
@@ -34,6 +36,8 @@ struct Decoded {
     others: HashMap<usize, Arrival>,
     /// What the Python side gives back last, just before the program goes on.
     late: Py<PyAny>,
+    /// What the program's end leads to.
+    prompt: Py<PyAny>,
     recording: bool,
     /// How the main thread's program has ended, whose other threads go on.
     ended: Option<Status>,
@@ -135,6 +139,7 @@ fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyA
                 .extract::<Option<(i32, bool)>>()?
                 .map(|(code, interrupted)| Status { code, interrupted }),
             held_back: extras.get_item("held back")?.extract()?,
+            prompt: extras.get_item("prompt")?.unbind(),
             late: graph.unbind(),
         })
     })
@@ -154,6 +159,7 @@ fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
         mut arrival,
         mut others,
         late,
+        prompt,
         held_back,
         ended,
         ..
@@ -174,41 +180,8 @@ fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
     come_held_back(&held_back);
     drop(late);
     threads::open(others);
-    run(py, arrival, |py, result| end(py, result, ended));
+    run(py, arrival, |py, result| prompt::end(py, result, ended, &prompt));
     leave(0)
-}
-
-/// The program's end, and this process's. If it had ended before, all that has come to its end is what waited for
-/// the other threads.
-fn end(py: Python<'_>, result: PyResult<()>, before: Option<Status>) -> ! {
-    if let Some(status) = before {
-        if let Err(error) = result {
-            error.write_unraisable(py, None);
-        }
-        end_process(py, Ended::Before(status));
-    }
-    match result {
-        Ok(()) => end_process(py, Ended::Returned),
-        Err(error) => {
-            let reported = report(py, &error);
-            end_process(py, Ended::Raised { error, reported })
-        }
-    }
-}
-
-/// Lets the Python side print an exception whose source lines are not in files here; says whether
-/// it did.
-fn report(py: Python<'_>, error: &PyErr) -> bool {
-    let value = error.value(py);
-    let reported = value
-        // Up to 3.11 the interpreter keeps it beside the exception until somebody catches that.
-        .setattr("__traceback__", error.traceback(py))
-        .and_then(|()| import(py, "pyteleport.sources"))
-        .and_then(|sources| sources.call_method1("print_exception_like_python", (value,)))
-        .and_then(|reported| reported.extract::<bool>());
-    // If that failed: the program's own exception is the one to be seen, and Python prints it
-    // without our help.
-    reported.unwrap_or(false)
 }
 
 /// Goes on from a file that ``dump`` wrote, in this process, for good.
@@ -315,12 +288,25 @@ pub fn enter_folder(py: Python<'_>, path: PathBuf, held: Option<i32>) -> PyResul
 ///     inode: behind a shell: which socket that has to be; if it is not, standard input and output
 ///         lead home.
 ///     makes_copies: whether home asks for copies.
+///     terminal: what home's terminal is, if it has one.
+///     detach: whether the program lives on when home is gone.
 ///
 /// Returns:
 ///     An exit status, if no program came.
 #[pyfunction]
-pub fn receive(py: Python<'_>, fd: i32, inode: Option<u64>, makes_copies: bool) -> PyResult<i32> {
-    arrived(py, receive_program(py, fd, inode, makes_copies))
+pub fn receive(
+    py: Python<'_>,
+    fd: i32,
+    inode: Option<u64>,
+    makes_copies: bool,
+    terminal: Option<String>,
+    detach: bool,
+) -> PyResult<i32> {
+    let terminal = terminal.as_deref().and_then(HasTerminal::of_word);
+    arrived(
+        py,
+        receive_program(py, fd, inode, makes_copies, (terminal, detach)),
+    )
 }
 
 fn arrived(py: Python<'_>, received: Result<(Decoded, HeldSignals), Refused>) -> PyResult<i32> {
@@ -362,6 +348,7 @@ fn receive_program(
     fd: i32,
     inode: Option<u64>,
     makes_copies: bool,
+    (terminal, detach): (Option<HasTerminal>, bool),
 ) -> Result<(Decoded, HeldSignals), Refused> {
     crate::steps::begin();
     log::debug!("receive: as process {}", std::process::id());
@@ -373,7 +360,7 @@ fn receive_program(
         // It will split itself, later.
         true => receiver.stand_alone()?,
         // This splits the process in two, and has to come before anything else does.
-        false => drop(around_fork(py, || receiver.split_off_relay())?),
+        false => drop(around_fork(py, || receiver.split_off_relay(terminal, detach))?),
     }
     greet_and_receive(py, receiver, inode.is_some())
 }

@@ -185,7 +185,7 @@ fn try_offer(
     extras.set_item("elsewhere", theirs.host != host(py)?)?;
 
     calls.progress.phase("capture", None)?;
-    let encoded = encode(py, extras)?;
+    let encoded = encode(py, extras, going != Going::Moves)?;
     calls.captured(extras.as_any().get_item("signals")?.extract()?);
     if going != Going::Moves && encoded.has_threads() {
         let message = "fork() makes copies of one thread, and others run here too: join them before, or move the program";
@@ -339,6 +339,7 @@ fn receive_command(shell: &Bound<'_, PyDict>) -> PyResult<ReceiveCommand> {
             .collect::<PyResult<_>>()?,
         copies: shell.contains("copies")?,
         begin: Some(part("begin")?.extract()?),
+        detach: shell.contains("detach")?,
     })
 }
 
@@ -524,7 +525,7 @@ fn keep(
     times::clear();
     let kept = (|| {
         progress.phase("capture", None)?;
-        let encoded = encode(py, extras)?;
+        let encoded = encode(py, extras, false)?;
         let (writer, sizes) = (encoded.writer(py)?, encoded.sizes());
         log::debug!("encoded: {} bytes, {} frames", writer.len(), encoded.frames());
         progress.phase("write", Some(writer.len()))?;

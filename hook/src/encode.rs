@@ -4,6 +4,7 @@ use crate::errors::{capture_error, payload_error};
 use crate::graph::GraphEncoder;
 use crate::identity::{build_identity, host, start};
 use crate::meanwhile::Meanwhile;
+use crate::prompt;
 use crate::times::timed;
 use capture::cpython::buffer::HeldBuffer;
 use capture::cpython::codeobject::slot_names_of;
@@ -155,17 +156,18 @@ const LARGE_GRAPH: usize = 32 << 20;
 /// encodes it all.
 ///
 /// Nothing of the program is changed, whatever comes out.
-pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>) -> PyResult<Encoded> {
+pub fn encode(py: Python<'_>, extras: &Bound<'_, PyDict>, copies: bool) -> PyResult<Encoded> {
     let _meanwhile = Meanwhile::begin();
     let timeout = extras.get_item("timeout")?.map_or(Ok(TIMEOUT), |timeout| {
         extras.del_item("timeout")?;
         timeout.extract()
     })?;
     let timeout = Duration::try_from_secs_f64(timeout).unwrap_or(Duration::MAX);
+    let bottom = prompt::bottom(py, extras, copies)?;
     let read = match extras.contains("guest")? {
         // The other threads stay, and run on.
-        true => read_stacks(py, None, is_ours).map(|captured| (None, captured)),
-        false => stop_and_read(py, timeout),
+        true => read_stacks(py, None, bottom, is_ours).map(|captured| (None, captured)),
+        false => stop_and_read(py, timeout, bottom),
     };
     let (stopped, captured) = read.map_err(|error| capture_error(py, error))?;
     let running = PyDict::new(py);
@@ -241,15 +243,16 @@ const IN_BETWEEN: Duration = Duration::from_millis(1);
 fn stop_and_read<'py>(
     py: Python<'py>,
     timeout: Duration,
+    bottom: Option<RunningFrame<'py>>,
 ) -> Result<(Option<Stopped<'py>>, Captured<'py>), CaptureError> {
     let begun = Instant::now();
     loop {
         let mut stopped = timed("stop", || Stopped::all(py, timeout))?;
-        let refusal = match timed("capture", || read_all(py, &mut stopped, timeout)) {
+        let refusal = match timed("capture", || read_all(py, &mut stopped, timeout, bottom)) {
             Ok(captured) => return Ok((stopped, captured)),
             Err(refusal) => refusal,
         };
-        let is_ours_to_blame = stopped.is_none() || read_stacks(py, None, is_ours).is_err();
+        let is_ours_to_blame = stopped.is_none() || read_stacks(py, None, bottom, is_ours).is_err();
         if is_ours_to_blame || begun.elapsed() >= timeout {
             return Err(refusal);
         }
@@ -263,9 +266,10 @@ fn read_all<'py>(
     py: Python<'py>,
     stopped: &mut Option<Stopped<'py>>,
     timeout: Duration,
+    bottom: Option<RunningFrame<'py>>,
 ) -> Result<Captured<'py>, CaptureError> {
     loop {
-        let read = read_stacks(py, stopped.as_ref(), is_ours);
+        let read = read_stacks(py, stopped.as_ref(), bottom, is_ours);
         match stopped.as_mut().filter(|stopped| !stopped.still_stand()) {
             Some(stopped) => stopped.again(py, timeout)?,
             None => return read,

@@ -19,6 +19,7 @@ mod install;
 mod meanwhile;
 mod patches;
 mod progress;
+mod prompt;
 mod rest;
 mod show;
 mod signals;
@@ -64,6 +65,8 @@ mod _native {
     use super::install::{check_interpreter, hook_status, install_hook, uninstall_hook};
     #[pymodule_export]
     use super::patches::own_values;
+    #[pymodule_export]
+    use super::prompt::{flags_with, read_by_the_byte, run_empty_statements, sync_input};
     #[pymodule_export]
     use super::show::sizes;
     #[pymodule_export]

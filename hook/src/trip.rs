@@ -78,7 +78,7 @@ pub fn come_home(
     crate::install::ready(py)?;
     Meanwhile::refuse(py)?;
     times::clear();
-    let encoded = encode(py, extras)?;
+    let encoded = encode(py, extras, true)?;
     if encoded.has_threads() {
         let message =
             "threads that were started away from home run here: join them before the program comes back";

@@ -73,4 +73,11 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def load_ipython_extension(shell):
+    """Gives IPython the magic ``%teleport TARGET``: ``%load_ext pyteleport``."""
+    from .shells import load_extension
+
+    load_extension(shell)
+
+
 __version__ = "0.4.0"

@@ -13,7 +13,16 @@ __builtins__ = imports.BUILTINS
 
 
 def teleport(
-    target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None, progress=None
+    target=None,
+    *,
+    env=None,
+    cwd=None,
+    files=(),
+    ship=(),
+    ship_files=(),
+    timeout=None,
+    progress=None,
+    detach=False,
 ):
     """Stops the program here and goes on with it in another process.
 
@@ -42,6 +51,8 @@ def teleport(
         progress: a function that is called with a :class:`Progress` in the course of the move. ``None``:
             where standard error is a terminal, a line is shown there once the payload has taken a second.
             ``False``: not that either.
+        detach: the program lives on there when the connection breaks or home ends, with nothing more to
+            read; what it writes from then on is in ``~/.local/state/pyteleport/PROCESS.out`` there.
 
     Raises:
         CaptureError: the program cannot be captured here; :exc:`BoundaryError` and
@@ -49,15 +60,22 @@ def teleport(
         TransportError: the peer could not be reached, does not fit, or went away.
         ResumeError: the peer could not bring the program back to life.
         TypeError: the target is none of the above.
-        ValueError: the target's text is in a way that is not known.
+        ValueError: the target's text is in a way that is not known, or ``detach`` comes without a target.
 
     Whatever is raised, nothing moved, and the program goes on here.
     """
     _refuse_guest()
     argv, shell, server = _way(target, env, cwd)
+    if detach:
+        if shell is None:
+            raise ValueError(
+                "detach needs a target: a process that takes this one's place has no line to home"
+            )
+        shell["detach"] = True
     extras = _extras(env, cwd, files, ship, ship_files, timeout, progress)
     extras["server"] = server
-    return _native.depart(argv, shell, extras)
+    with _aside():
+        return _native.depart(argv, shell, extras)
 
 
 def prepare(target=None, *, timeout=10.0):
@@ -130,7 +148,8 @@ def fork(
         shell["copies"] = True
     extras = _extras(env, cwd, files, ship, ship_files, timeout, progress)
     extras["value"] = values
-    return made(_native.fork(argv, shell, extras), values)
+    with _aside():
+        return made(_native.fork(argv, shell, extras), values)
 
 
 def bash_teleport(
@@ -144,6 +163,7 @@ def bash_teleport(
     ship_files=(),
     timeout=None,
     progress=None,
+    detach=False,
 ):
     """Goes on with the program in the shell that a command opens.
 
@@ -154,7 +174,7 @@ def bash_teleport(
         argv: the command; what it runs is appended as its last argument.
         python: the interpreter to start there, as a shell word or words.
         before: shell commands, or a list of them, to run before it.
-        env, cwd, files, ship, ship_files, timeout, progress: as for :func:`teleport`.
+        env, cwd, files, ship, ship_files, timeout, progress, detach: as for :func:`teleport`.
 
     Raises:
         As :func:`teleport`.
@@ -164,8 +184,12 @@ def bash_teleport(
     if not isinstance(before, str):
         before = "; ".join(before)
     _refuse_guest()
+    shell = _shell(python, before, env, cwd)
+    if detach:
+        shell["detach"] = True
     extras = _extras(env, cwd, files, ship, ship_files, timeout, progress)
-    return _native.depart(list(argv), _shell(python, before, env, cwd), extras)
+    with _aside():
+        return _native.depart(list(argv), shell, extras)
 
 
 tp_bash = tp_shell = bash_teleport
@@ -210,9 +234,10 @@ def dump(path_or_file, *, ship=(), ship_files=(), timeout=None, progress=None):
         OSError: the file cannot be written.
     """
     extras = _extras(None, None, (), ship, ship_files, timeout, progress)
-    if hasattr(path_or_file, "write"):
-        return _native.dump_to(path_or_file, extras, _trailer())
-    return _native.dump(path_or_file, extras, _trailer())
+    with _aside():
+        if hasattr(path_or_file, "write"):
+            return _native.dump_to(path_or_file, extras, _trailer())
+        return _native.dump(path_or_file, extras, _trailer())
 
 
 def resume(path_or_file, value=True):
@@ -294,6 +319,13 @@ def _refuse_guest():
         raise CaptureError(
             "the program is away from home, by on(): come home first, or use on() from here, too"
         )
+
+
+def _aside():
+    """Has what works for the prompt stand aside while the program is captured."""
+    from .shells import Aside
+
+    return Aside()
 
 
 def _way(target, env, cwd):

@@ -15,10 +15,10 @@ def receive(arguments):
     Args:
         arguments: ``--fd N``, the descriptor to home; behind a shell also ``--inode I``, which
             tells whether that descriptor is the one that home meant; ``--copies`` if home asks for
-            copies. From a server ``--warm N``, the descriptor to it. For a process that replaced the
-            one which was started so: ``--channel WORDS...``, or ``--file PATH``. Before all that,
-            where pyteleport was sent along, ``--lodger N``: the descriptor that has held its folder
-            until now.
+            copies; ``--terminal WORD`` if home has a terminal, and ``--detach`` if the program lives on when
+            home is gone. From a server ``--warm N``, the descriptor to it. For a process that replaced the
+            one which was started so: ``--channel WORDS...``, or ``--file PATH``. Before all that, where
+            pyteleport was sent along, ``--lodger N``: the descriptor that has held its folder until now.
     """
     import os
 
@@ -37,12 +37,12 @@ def receive(arguments):
         return resume_from_command_line(arguments[1], again=True)
     if arguments[0] == "--channel":
         return _native.receive_on(arguments[1:], arguments[1] != "direct")
-    makes_copies = "--copies" in arguments
-    if makes_copies:
-        arguments.remove("--copies")
+    makes_copies, detach = "--copies" in arguments, "--detach" in arguments
+    arguments = [word for word in arguments if word not in ("--copies", "--detach")]
     options = dict(zip(arguments[::2], arguments[1::2]))
     inode = options.get("--inode")
-    return _native.receive(int(options["--fd"]), None if inode is None else int(inode), makes_copies)
+    inode = None if inode is None else int(inode)
+    return _native.receive(int(options["--fd"]), inode, makes_copies, options.get("--terminal"), detach)
 
 
 def rehearse():

@@ -9,7 +9,16 @@ __builtins__ = imports.BUILTINS
 
 
 async def ateleport(
-    target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None, progress=None
+    target=None,
+    *,
+    env=None,
+    cwd=None,
+    files=(),
+    ship=(),
+    ship_files=(),
+    timeout=None,
+    progress=None,
+    detach=False,
 ):
     """Stops the program here and goes on with it in another process, from inside a coroutine.
 
@@ -31,4 +40,5 @@ async def ateleport(
         ship_files=ship_files,
         timeout=timeout,
         progress=progress,
+        detach=detach,
     )

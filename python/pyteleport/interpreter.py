@@ -54,13 +54,15 @@ _SEED = "PYTHONHASHSEED"
 
 def environment_of_peer() -> list[tuple[str, str | None]]:
     """What a process of this interpreter finds in its environment that is to have the same hashes."""
+    # It is for the program's end, which tells it from `os.environ`, and not for what ends without one.
+    quiet = [("PYTHONINSPECT", None)]
     try:
         is_this = os.path.samefile(sys.executable, "/proc/self/exe")
     except (OSError, TypeError, ValueError):
         is_this = False
     if not is_this:  # something that leads to one, and should not be loaded with us
-        return []
-    return list(_variables(_native.hash_secret()).items())
+        return quiet
+    return quiet + list(_variables(_native.hash_secret()).items())
 
 
 def _variables(secret):

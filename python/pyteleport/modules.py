@@ -57,6 +57,7 @@ _INTERPRETER = (
     ("os", "environ"),
     ("warnings", "filters"),
     ("warnings", "onceregistry"),
+    ("_pyrepl.readline", "_wrapper"),
 )
 _STREAMS = ("__stdin__", "__stdout__", "__stderr__")
 

@@ -47,7 +47,9 @@ from . import (
     instances,
     loops,
     perthread,
+    prompts,
     registered,
+    shells,
     tasks,
     threads,
     views,
@@ -388,6 +390,7 @@ _BY_MODULE = {
     "_queue": (("SimpleQueue", _later("cfields", "take_simple_queue")),),
     "random": (("Random", take_random), ("SystemRandom", take_random)),
     "subprocess": (("Popen", take_child_process),),
+    "_pyrepl.readline": (("ReadlineAlikeReader", _later("prompts", "take_reader")),),
     "_io": files.TAKERS,
     "pyteleport.away": (("Away", _later("away", "take")),),
     "_sqlite3": (("Connection", _take_connection), ("Cursor", _take_cursor), ("Row", _take_row)),
@@ -476,7 +479,7 @@ def choose(pickler, cls):
         reader = getattr(sys.modules.get(module), "DecompressReader", None)
         if reader is not None and issubclass(cls, reader):
             return pickler.takers[reader]
-    taker = loops.choose(cls)
+    taker = loops.choose(cls) or shells.choose(cls) or prompts.choose(cls)
     if taker is None and "torch" in sys.modules:
         from . import tensors
 

@@ -23,8 +23,10 @@ from . import (
     libraries,
     loops,
     modules,
+    prompts,
     registered,
     registries,
+    shells,
     sources,
     streams,
     threads,
@@ -282,6 +284,8 @@ LATE = (
     ("sqlite", registries.take_sqlite, registries.give_back_sqlite),
     ("defaults", registries.take_defaults, registries.give_back_defaults),
     ("decimal default", registries.take_decimal_default, registries.give_back_decimal_default),
+    ("prompt", prompts.take, prompts.give_back),
+    ("shell", prompts.take_shell, shells.give_back),
 )
 
 # ------------------------------------------------------------------------------------- settle
@@ -341,6 +345,13 @@ _REGISTERED_BY_IMPORT = {
     ("concurrent.futures.process", "_python_exit"),
 }
 
+# What prepares a prompt registers these.
+_REGISTERED_BY_PROMPT = {
+    ("rlcompleter", "<lambda>"),
+    ("site", "register_readline.<locals>.write_history"),
+    ("site", "enablerlcompleter.<locals>.register_readline.<locals>.write_history"),
+}
+
 
 def _is_of_extension(function):
     """Whether an extension module has made a callback of its own, which it registers where it is imported."""
@@ -360,7 +371,12 @@ def take_atexit():
         name = getattr(function, "__qualname__", None)
         if (module, name) in _REGISTERED_BY_IMPORT or _is_of_extension(function):
             continue
+        if (module, name) in _REGISTERED_BY_PROMPT and prompts.is_at_prompt():
+            continue
         if type(module) is str and module.partition(".")[0] == "pyteleport":
+            continue
+        # A shell registers its own where it is made.
+        if shells.here() is not None and str(module).startswith("IPython."):
             continue
         entries.append((function, tuple(args), dict(kwargs or {})))
     return entries

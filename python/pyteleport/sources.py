@@ -49,7 +49,8 @@ def take(by_value, codes):
             if entry[1] is None:  # it was put there, and is not on the disk
                 found[code.co_filename] = "".join(entry[2]).encode()
         for path, entry in lines.cache.copy().items():
-            if len(entry) == 4 and entry[1] is None and str(path).startswith("<") and path not in found:
+            # What came along may have been made anew since.
+            if len(entry) == 4 and entry[1] is None and str(path).startswith("<"):
                 found[path] = "".join(entry[2]).encode()
     return found
 
@@ -188,12 +189,18 @@ def _decode(text):
         return text.decode("utf-8", "replace")
 
 
-def print_exception_like_python(exception):
+def print_exception_like_python(exception, exits=True):
     """Print an uncaught exception through `traceback` where C could not show its lines.
+
+    Args:
+        exception: what was raised.
+        exits: whether `SystemExit` is the process's exit, which nothing is printed of.
 
     Returns True if it was printed; False if the interpreter's own way is as good or `sys.excepthook`
     is not the default, so that the caller should leave it to that.
     """
+    if exits and isinstance(exception, SystemExit):
+        return False
     if sys.excepthook is not sys.__excepthook__ or not _shows_what_is_not_here(exception):
         return False
     import traceback
@@ -216,7 +223,9 @@ def _shows_what_is_not_here(exception):
             entry = entry.tb_next
         waiting.extend((one.__cause__, one.__context__))
         waiting.extend(getattr(one, "exceptions", None) or ())
-    return any(path in carried and _read(path) != carried[path] for path in paths)
+    # Of what was never on a disk C shows here what it shows at home.
+    paths = [path for path in paths if path in carried and not path.startswith("<")]
+    return any(_read(path) != carried[path] for path in paths)
 
 
 # ------------------------------------------------------------------------------- imported later

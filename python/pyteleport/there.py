@@ -31,11 +31,12 @@ class on:  # reads as a word of the with statement
 
     Args:
         target: where the block runs, as for :func:`teleport`.
-        env, cwd, files, ship, ship_files, timeout: as for :func:`teleport`, for as long as the block runs.
+        env, cwd, files, ship, ship_files, timeout, progress: as for :func:`teleport`, for as long as the block
+            runs.
 
     Raises:
-        CaptureError: at the beginning, as :func:`teleport`, and where this is not the main thread, or an
-            event loop runs in it. At the end of the block if the program cannot be captured there; it goes on
+        CaptureError: at the beginning, as :func:`teleport`, and where this is not the main thread, an
+            event loop runs in it, or a prompt has run this. At the end of the block if the program cannot be captured there; it goes on
             there, and :func:`home` brings it back later.
         UnmovableError: the same, of objects made in the block.
         TransportError: the peer could not be reached, does not fit, or went away, even in the middle of the
@@ -43,9 +44,20 @@ class on:  # reads as a word of the with statement
         ResumeError, PayloadError: the far end, or home, could not bring the program to life; raised likewise.
     """
 
-    def __init__(self, target=None, *, env=None, cwd=None, files=(), ship=(), ship_files=(), timeout=None):
+    def __init__(
+        self,
+        target=None,
+        *,
+        env=None,
+        cwd=None,
+        files=(),
+        ship=(),
+        ship_files=(),
+        timeout=None,
+        progress=None,
+    ):
         self._target = target
-        self._options = env, cwd, files, ship, ship_files, timeout
+        self._options = env, cwd, files, ship, ship_files, timeout, progress
         self._tokens = []
 
     def __repr__(self):
@@ -53,7 +65,7 @@ class on:  # reads as a word of the with statement
 
     def __enter__(self):
         _refuse()
-        argv, shell = api._way(self._target, *self._options[:2])
+        argv, shell, _server = api._way(self._target, *self._options[:2])
         if shell is None:
             argv.append("--copies")
         else:
@@ -119,7 +131,8 @@ def _come(token):
         raise TeleportError(
             "this process is not one that on() has brought the program to: it has no home to return to"
         )
-    extras = api._extras(None, None, (), (), (), None)
+    extras = api._extras(None, None, (), (), (), None, False)
+    del extras["progress"]
     extras["coming"] = guest
     try:
         _native.come_home(_Line(guest.line), extras, _WHOLE)
@@ -149,6 +162,10 @@ def _refuse():
         raise CaptureError(
             "on() cannot bring an event loop back that runs in this thread; use ateleport(), or leave it"
         )
+    from . import prompts
+
+    if prompts.is_at_one():
+        raise CaptureError("on() brings no program back to a prompt: put it into a script, or use teleport()")
     from threading import main_thread
 
     if main_thread().ident != get_ident():

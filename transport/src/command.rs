@@ -4,6 +4,7 @@
 //! has a shell read it. That shell may be any login shell, so the command keeps to what they have
 //! in common: words, single quotes, `&&`, and the program `env`.
 
+use crate::terminal::HasTerminal;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -22,6 +23,8 @@ pub struct ReceiveCommand {
     pub copies: bool,
     /// Python source that receives; without it, the installed package does.
     pub begin: Option<OsString>,
+    /// Whether the program lives on there when the connection breaks.
+    pub detach: bool,
 }
 
 impl Default for ReceiveCommand {
@@ -33,6 +36,7 @@ impl Default for ReceiveCommand {
             env: Vec::new(),
             copies: false,
             begin: None,
+            detach: false,
         }
     }
 }
@@ -45,7 +49,7 @@ impl ReceiveCommand {
     /// ```text
     /// conda activate py39 && cd '/some where' && env A='b c' python -m pyteleport receive --fd 5 --inode 12345
     /// ```
-    pub fn text(&self, fd: i32, inode: u64) -> OsString {
+    pub fn text(&self, fd: i32, inode: u64, terminal: Option<HasTerminal>) -> OsString {
         let mut text = Vec::new();
         if let Some(before) = self
             .before
@@ -82,6 +86,13 @@ impl ReceiveCommand {
         text.extend(format!(" --fd {fd} --inode {inode}").into_bytes());
         if self.copies {
             text.extend(b" --copies");
+        }
+        if self.detach {
+            text.extend(b" --detach");
+        }
+        if let Some(terminal) = terminal {
+            text.extend(b" --terminal ");
+            text.extend(terminal.word().into_bytes());
         }
         OsString::from_vec(text)
     }
@@ -135,7 +146,7 @@ mod tests {
     use std::process::Command;
 
     fn text(command: &ReceiveCommand) -> String {
-        command.text(5, 77).into_string().unwrap()
+        command.text(5, 77, None).into_string().unwrap()
     }
 
     #[test]
@@ -155,6 +166,7 @@ mod tests {
             env: vec![("A".into(), "b c".into()), ("EMPTY".into(), "".into())],
             copies: true,
             begin: Some("print(1)".into()),
+            detach: false,
         };
         assert_eq!(
             text(&command),
@@ -227,11 +239,13 @@ mod tests {
             before: Some("true;".into()),
             cwd: Some(directory.path().into()),
             env: vec![("A".into(), "two  words'".into())],
-            ..Default::default()
+            copies: false,
+            detach: false,
+            begin: None,
         };
         let output = Command::new("sh")
             .arg("-c")
-            .arg(command.text(3, 4))
+            .arg(command.text(3, 4, None))
             .output()
             .unwrap();
         let expected = format!("two  words':{}\n", directory.path().display());
@@ -247,7 +261,7 @@ mod tests {
         };
         let output = Command::new("sh")
             .arg("-c")
-            .arg(command.text(3, 4))
+            .arg(command.text(3, 4, None))
             .output()
             .unwrap();
         assert_eq!(

@@ -53,6 +53,20 @@ pub(crate) fn reap_others(but: Pid) {
     }
 }
 
+/// Whether a child has been stopped since this was asked last.
+pub(crate) fn has_stopped(child: Pid) -> bool {
+    // SAFETY: an all-zero `siginfo_t` is a valid one.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let Ok(number) = libc::id_t::try_from(child.as_raw()) else {
+        return false;
+    };
+    // SAFETY: `info` lives through the call, which fills in the child's number, or leaves the zero.
+    unsafe {
+        let options = libc::WSTOPPED | libc::WNOHANG;
+        libc::waitid(libc::P_PID, number, &mut info, options) == 0 && info.si_pid() != 0
+    }
+}
+
 /// Reaps a child if it has ended. (`nix` has no value for an end by a real-time signal.)
 pub(crate) fn reap(child: Pid) -> nix::Result<Option<Ending>> {
     let mut status = 0;

@@ -335,9 +335,10 @@ impl Committed {
         let started = &mut self.peer.started;
         let link = std::mem::replace(&mut started.link, Link::Closed);
         let streams = std::mem::take(&mut started.side.streams);
+        let kinds = (started.terminal, started.detach);
         let same = Child::adopt(started.child.pid());
         let child = std::mem::replace(&mut started.child, same);
-        PumpArgs::new(child, link, streams)
+        PumpArgs::new(child, link, streams, kinds)
             .and_then(PumpArgs::into_words)
             .map_err(TransportError::io("keep the channel for the pump"))
     }

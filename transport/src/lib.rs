@@ -51,6 +51,7 @@ mod side;
 mod signals;
 mod spawn;
 mod stream;
+pub mod terminal;
 mod wait;
 mod ward;
 pub mod warden;

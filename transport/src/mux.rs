@@ -16,9 +16,12 @@ use crate::error::PacketError;
 use crate::packet::{self, CopyExit, CopySignal, ExitBody, Kind, SignalBody, HEADER, STREAM_BLOCK};
 use crate::port::{Moved, Port};
 use crate::stream::{Buffer, Lines, Sink, Source, WINDOW};
+use crate::terminal::Size;
 use nix::errno::Errno;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write;
 use std::os::fd::{BorrowedFd, RawFd};
 
 /// With this much waiting for the channel, sources are not read.
@@ -34,6 +37,8 @@ pub(crate) struct Mux {
     sources: Vec<Source>,
     sinks: Vec<Sink>,
     events: VecDeque<Event>,
+    /// What the sources have goes there instead.
+    kept_in: Option<File>,
 }
 
 /// What came that is not for a stream.
@@ -43,6 +48,8 @@ pub(crate) enum Event {
     Exit(ExitBody),
     CopyExit(CopyExit),
     CopySignal(CopySignal),
+    Window(Size),
+    Stopped,
     /// The channel has ended.
     Gone,
 }
@@ -86,6 +93,7 @@ impl Mux {
             sources: Vec::new(),
             sinks: Vec::new(),
             events: VecDeque::new(),
+            kept_in: None,
         }
     }
 
@@ -164,6 +172,9 @@ impl Mux {
     }
 
     fn may_read(&self, source: &Source) -> bool {
+        if self.kept_in.is_some() {
+            return true;
+        }
         let in_background = source.port.as_ref().is_some_and(Port::in_background);
         source.credit > 0 && self.unsent.left().len() < ENOUGH && !in_background
     }
@@ -199,6 +210,20 @@ impl Mux {
 
     pub(crate) fn send_exit(&mut self, exit: &ExitBody) {
         let _ = packet::append_value(&mut self.unsent.bytes, Kind::Exit, exit);
+    }
+
+    pub(crate) fn send_window(&mut self, size: Size) {
+        let _ = packet::append_value(&mut self.unsent.bytes, Kind::Window, &size);
+    }
+
+    pub(crate) fn send_stopped(&mut self) {
+        self.send(Kind::Stopped, &[]);
+    }
+
+    /// From here on what the sources have goes to a file: nobody else is there.
+    pub(crate) fn keep_in(&mut self, file: File) {
+        self.close_output();
+        self.kept_in = Some(file);
     }
 
     pub(crate) fn send_copy_signal(&mut self, signal: &CopySignal) {
@@ -295,8 +320,16 @@ impl Mux {
             return Moved::Over;
         };
         let mut block = [0; STREAM_BLOCK];
-        let room = source.credit.min(STREAM_BLOCK);
+        let room = match self.kept_in {
+            Some(_) => STREAM_BLOCK,
+            None => source.credit.min(STREAM_BLOCK),
+        };
         let moved = port.read(&mut block[..room]);
+        if let (Some(file), &Moved::Bytes(length)) = (&mut self.kept_in, &moved) {
+            // A full disk is no reason to hold the program up.
+            let _ = file.write_all(&block[..length]);
+            return moved;
+        }
         match moved {
             Moved::Bytes(length) => {
                 source.credit -= length;
@@ -395,6 +428,10 @@ impl Mux {
                 .events
                 .push_back(Event::Signal(packet::read_body(kind, body)?)),
             Kind::Exit => self.events.push_back(Event::Exit(packet::read_body(kind, body)?)),
+            Kind::Window => self
+                .events
+                .push_back(Event::Window(packet::read_body(kind, body)?)),
+            Kind::Stopped => self.events.push_back(Event::Stopped),
             Kind::CopyExit => self
                 .events
                 .push_back(Event::CopyExit(packet::read_body(kind, body)?)),

@@ -60,10 +60,14 @@ pub(crate) enum Kind {
     CopySignal = 16,
     /// From a Python that has no pyteleport: what it is, in lines.
     Bare = 17,
+    /// The size of home's terminal: [`crate::terminal::Size`].
+    Window = 18,
+    /// The program was stopped at its terminal.
+    Stopped = 19,
 }
 
 impl Kind {
-    const ALL: [Kind; 17] = [
+    const ALL: [Kind; 19] = [
         Kind::Hello,
         Kind::Stdio,
         Kind::Offer,
@@ -81,6 +85,8 @@ impl Kind {
         Kind::CopyExit,
         Kind::CopySignal,
         Kind::Bare,
+        Kind::Window,
+        Kind::Stopped,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -102,6 +108,8 @@ impl Kind {
             Kind::CopyExit => "CopyExit",
             Kind::CopySignal => "CopySignal",
             Kind::Bare => "Bare",
+            Kind::Window => "Window",
+            Kind::Stopped => "Stopped",
         }
     }
 
@@ -115,9 +123,9 @@ impl Kind {
             Kind::Moved => 4,
             Kind::Credit => 5,
             Kind::Ready => 1 << 10,
-            Kind::Commit => 0,
+            Kind::Commit | Kind::Stopped => 0,
             Kind::Signal | Kind::CopySignal | Kind::CopyExit => 1 << 10,
-            Kind::Offer | Kind::Exit => 64,
+            Kind::Offer | Kind::Exit | Kind::Window => 64,
         }
     }
 }
@@ -276,7 +284,7 @@ mod tests {
 
     #[test]
     fn zeroed_and_unknown_kinds_are_refused() {
-        for number in [0, 18, 255] {
+        for number in [0, 20, 255] {
             let refusal = read_header(&[number, 0, 0, 0, 0]).unwrap_err();
             assert!(matches!(refusal, PacketError::UnknownKind(n) if n == number));
         }

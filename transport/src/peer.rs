@@ -8,13 +8,14 @@ use crate::handshake::{expect_hello, expect_preamble, out_of_turn, say_hello, He
 use crate::keeper;
 use crate::line::{own_socket, Line, Way};
 use crate::packet::{Kind, OfferBody, ReadyBody};
-use crate::relay::{Relay, COMMITTED};
+use crate::relay::{Relay, Streams, COMMITTED};
 use crate::signals::{self, Held};
+use crate::terminal::{HasTerminal, Made};
 use crate::wait::Wait;
 use crate::warden::Splitting;
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal};
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, read, write};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, read, write, Pid};
 use std::io::{self, BufReader, Read, Take};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
@@ -72,15 +73,26 @@ impl Receiver {
     /// behind a command this does nothing; true says that a fork took place.
     ///
     /// To be called while the process has one thread and holds nothing that must not be forked.
-    pub fn split_off_relay(&mut self) -> Result<bool, TransportError> {
+    ///
+    /// With a `terminal` the program has one there. With `detach` it lives on when home is gone.
+    pub fn split_off_relay(
+        &mut self,
+        terminal: Option<HasTerminal>,
+        detach: bool,
+    ) -> Result<bool, TransportError> {
         let line = &mut self.line;
         if matches!(line.way, Way::Direct | Way::Warm) {
             return Ok(false);
         }
         let pipe = || fd::pipe().map_err(TransportError::io("make a pipe"));
         let (control, told) = fd::socket_pair().map_err(TransportError::io("make a socket"))?;
-        let stdio = match line.way {
-            Way::Stdio => Some((pipe()?, pipe()?, pipe()?)),
+        let stdio = match (line.way, terminal) {
+            (Way::Stdio, None) => Some(Stdio::Pipes([pipe()?, pipe()?, pipe()?])),
+            (Way::Stdio, Some(home)) => {
+                let made = Made::new(home).map_err(TransportError::io("make a terminal"))?;
+                let errors = (!made.errors).then(pipe).transpose()?;
+                Some(Stdio::Terminal(made, errors))
+            }
             _ => None,
         };
         let (input, output) = line
@@ -90,22 +102,22 @@ impl Receiver {
         match fork::split().map_err(TransportError::io("fork"))? {
             Side::Parent { child } => {
                 drop(told);
-                let streams = stdio.map(|(stdin, stdout, stderr)| [stdin.1, stdout.0, stderr.0]);
+                let streams = stdio.map(|stdio| stdio.ours(child)).transpose();
                 Relay {
                     child,
                     control,
                     input,
                     output,
-                    streams,
+                    streams: streams.map_err(TransportError::io("use the terminal"))?,
+                    detach,
                 }
                 .run()
             }
             Side::Child => {
-                if let Some((stdin, stdout, stderr)) = &stdio {
-                    dup2_stdin(&stdin.0)
-                        .and_then(|()| dup2_stdout(&stdout.1))
-                        .and_then(|()| dup2_stderr(&stderr.1))
-                        .map_err(TransportError::io("put the relay's pipes in place"))?;
+                if let Some(stdio) = stdio {
+                    stdio
+                        .take()
+                        .map_err(TransportError::io("put the relay's streams in place"))?;
                 }
                 line.relay = Some(told);
                 // Home started the command with these ignored, lest ^C at its terminal end ssh.
@@ -217,6 +229,52 @@ impl Receiver {
     /// text.
     pub fn failed(self, kind: &str, text: &str) -> Result<(), TransportError> {
         self.line.failed(kind, text)
+    }
+}
+
+/// What is between a program and its relay.
+enum Stdio {
+    /// For 0, 1 and 2: reading end, writing end.
+    Pipes([(OwnedFd, OwnedFd); 3]),
+    /// For all of them but 2, perhaps.
+    Terminal(Made, Option<(OwnedFd, OwnedFd)>),
+}
+
+impl Stdio {
+    /// The relay's ends.
+    fn ours(self, child: Pid) -> nix::Result<Streams> {
+        Ok(match self {
+            Stdio::Pipes([stdin, stdout, stderr]) => Streams {
+                input: stdin.1,
+                outputs: vec![(1, stdout.0), (2, stderr.0)],
+                terminal: None,
+            },
+            Stdio::Terminal(made, errors) => {
+                made.give_to(child);
+                let mut outputs = vec![(1, fd::duplicate(&made.ours)?)];
+                outputs.extend(errors.map(|errors| (2, errors.0)));
+                Streams {
+                    input: fd::duplicate(&made.ours)?,
+                    outputs,
+                    terminal: Some(made.ours),
+                }
+            }
+        })
+    }
+
+    /// Puts the program's ends in their places.
+    fn take(self) -> nix::Result<()> {
+        let (stdin, stdout, stderr) = match &self {
+            Stdio::Pipes([stdin, stdout, stderr]) => (&stdin.0, &stdout.1, &stderr.1),
+            Stdio::Terminal(made, errors) => {
+                made.take()?;
+                let on_it = &made.theirs;
+                (on_it, on_it, errors.as_ref().map_or(on_it, |errors| &errors.1))
+            }
+        };
+        dup2_stdin(stdin)
+            .and_then(|()| dup2_stdout(stdout))
+            .and_then(|()| dup2_stderr(stderr))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::relay::{pass_on_signal, terminal_group};
 use crate::side::{write_standard, SideStream, SideStreams};
 use crate::signals::{self, Came, Incoming};
 use crate::spawn::{Child, Ending};
+use crate::terminal::Kept;
 use crate::ward::Ward;
 use nix::errno::Errno;
 use nix::poll::{PollFlags, PollTimeout};
@@ -61,6 +62,10 @@ pub(crate) struct PumpArgs {
     child: Child,
     way: Way,
     side: Vec<(OwnedFd, RawFd)>,
+    /// Whether the program has a terminal of its own for home's.
+    terminal: bool,
+    /// Whether it lives on without home.
+    detach: bool,
 }
 
 /// How the program is connected.
@@ -82,7 +87,12 @@ enum Way {
 }
 
 impl PumpArgs {
-    pub(crate) fn new(child: Child, link: Link, side: Vec<SideStream>) -> nix::Result<PumpArgs> {
+    pub(crate) fn new(
+        child: Child,
+        link: Link,
+        side: Vec<SideStream>,
+        (terminal, detach): (bool, bool),
+    ) -> nix::Result<PumpArgs> {
         let way = match link {
             Link::Direct(channel) => Way::Direct {
                 line: channel.copy_halves()?.0,
@@ -101,6 +111,8 @@ impl PumpArgs {
             child,
             way,
             side: side.into_iter().map(SideStream::into_parts).collect(),
+            terminal,
+            detach,
         })
     }
 
@@ -121,11 +133,19 @@ impl PumpArgs {
         for (from, to) in self.side {
             words.push(format!("side={},{to}", keep(from)?));
         }
+        let kinds = [("terminal", self.terminal), ("detach", self.detach)];
+        words.extend(
+            kinds
+                .iter()
+                .filter(|(_, is)| *is)
+                .map(|(name, _)| format!("{name}=1")),
+        );
         Ok(words.into_iter().map(OsString::from).collect())
     }
 
     fn from_words(words: &[OsString]) -> nix::Result<PumpArgs> {
         let (mut child, mut served, mut way, mut side) = (None, None, None, Vec::new());
+        let (mut terminal, mut detach) = (false, false);
         for word in words {
             let word = word.to_str().ok_or(Errno::EINVAL)?;
             match word.split_once('=') {
@@ -134,6 +154,8 @@ impl PumpArgs {
                         line: inherited(number(line)?)?,
                     });
                 }
+                Some(("terminal", "1")) => terminal = true,
+                Some(("detach", "1")) => detach = true,
                 Some(("child", pid)) => child = Some(Pid::from_raw(number(pid)?)),
                 Some(("served", pair)) => {
                     let (process, status) = numbers(pair)?;
@@ -169,7 +191,13 @@ impl PumpArgs {
                     Some((process, status)) => Child::foreign(child, process, status),
                     None => Child::adopt(child),
                 };
-                Ok(PumpArgs { child, way, side })
+                Ok(PumpArgs {
+                    child,
+                    way,
+                    side,
+                    terminal,
+                    detach,
+                })
             }
             _ => Err(Errno::EINVAL),
         }
@@ -210,10 +238,16 @@ impl PumpArgs {
                     child,
                     signals,
                     stdin: Some(stdin),
+                    terminal: None,
+                    detach: self.detach,
                 }
                 .work())
             }
             Way::Stdio { input, output } => {
+                let terminal = match self.terminal {
+                    true => Some(Kept::new()?),
+                    false => None,
+                };
                 let mut mux = Mux::new(Port::own(input)?, Port::own(output)?);
                 mux.add_source(0, take_standard(0)?.map(Port::shared_input));
                 mux.add_sink(1, take_standard(1)?.map(Port::shared_output));
@@ -225,6 +259,8 @@ impl PumpArgs {
                     child,
                     signals,
                     stdin: None,
+                    terminal,
+                    detach: self.detach,
                 }
                 .work())
             }
@@ -317,6 +353,10 @@ struct Carrier {
     signals: Incoming,
     /// Standard input of the command, if it is not the channel.
     stdin: Option<OwnedFd>,
+    /// Home's, while the program has another.
+    terminal: Option<Kept>,
+    /// Whether the program lives on without us.
+    detach: bool,
 }
 
 /// Places that a carrier waits at.
@@ -337,10 +377,14 @@ enum Done {
 impl Carrier {
     fn work(mut self) -> Ending {
         let mut done: Option<Done> = None;
+        self.send_window();
         while done.is_none() || !self.mux.is_written() {
             let signals = self.step();
             for (number, from_terminal) in signals {
                 match done {
+                    // The relay sees that we are gone, and keeps what the program writes.
+                    None if self.detach && number == libc::SIGHUP => return Ending::Signal(number),
+                    None if self.terminal.is_some() && number == libc::SIGWINCH => self.send_window(),
                     // Only the reader of our output keeps us here.
                     Some(_)
                         if [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT].contains(&number) =>
@@ -361,15 +405,23 @@ impl Carrier {
                 match (event, &done) {
                     (Event::Exit(body), None) => done = Some(Done::Exit(body)),
                     (Event::Gone, None) => done = Some(Done::Gone),
+                    (Event::Stopped, None) => self.stop(),
                     _ => {}
                 }
             }
         }
+        self.terminal = None;
         let fate = self.see_off();
         match done {
             Some(Done::Exit(ExitBody::Code(code))) => Ending::Code(code),
             Some(Done::Exit(ExitBody::Signal(name))) => {
                 signals::number(&name).map_or(Ending::Code(LOST), Ending::Signal)
+            }
+            Some(Done::Gone) | None if self.detach => {
+                say(&format!(
+                    "the connection broke, and the program goes on there ({fate})"
+                ));
+                Ending::Code(LOST)
             }
             Some(Done::Gone) | None => {
                 say(&format!("the peer went away, and the program with it ({fate})"));
@@ -378,8 +430,35 @@ impl Carrier {
         }
     }
 
+    fn send_window(&mut self) {
+        if let Some(size) = self.terminal.as_ref().and_then(Kept::size) {
+            self.mux.send_window(size);
+        }
+    }
+
+    /// The program was stopped at its terminal: so are we, and whoever is with us.
+    fn stop(&mut self) {
+        let Some(terminal) = &mut self.terminal else {
+            return;
+        };
+        terminal.put_back();
+        signals::stop_group();
+        terminal.pass_on();
+        self.send_window();
+        if !signals::is_pending(libc::SIGCONT) {
+            // There is no shell that could have us go on.
+            self.mux.send_signal(&SignalBody {
+                name: signals::name(libc::SIGCONT),
+                group: None,
+            });
+        }
+    }
+
     /// Waits, and does what is to be done then; returns the signals that came.
     fn step(&mut self) -> Vec<(i32, bool)> {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.pass_on();
+        }
         let mut wanted: Vec<_> = self
             .mux
             .wanted()
@@ -453,6 +532,8 @@ mod tests {
             child: Child::adopt(Pid::from_raw(77)),
             way: Way::Own { socket, stdin },
             side: vec![(side, 2)],
+            terminal: true,
+            detach: false,
         };
         let words = args.into_words().unwrap();
         assert_eq!(
@@ -461,6 +542,7 @@ mod tests {
                 "child=77".into(),
                 format!("own={},{}", raw[0], raw[1]),
                 format!("side={},2", raw[2]),
+                "terminal=1".into(),
             ]
             .map(OsString::from)
         );
@@ -479,6 +561,7 @@ mod tests {
             &["child=1", "stdio=3"],
             &["child=1", "side=-1,2"],
             &["child=1", "x"],
+            &["child=1", "terminal=2"],
         ] {
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
             assert!(PumpArgs::from_words(&words).is_err(), "{words:?}");

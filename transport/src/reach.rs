@@ -12,6 +12,7 @@ use crate::handshake::Scanner;
 use crate::side::{write_standard, SideStreams};
 use crate::signals;
 use crate::spawn::{Child, Plan};
+use crate::terminal::HasTerminal;
 use crate::wait::Wait;
 use crate::warm::Spare;
 use nix::errno::Errno;
@@ -32,6 +33,10 @@ pub(crate) struct Started {
     pub child: Child,
     pub side: SideStreams,
     pub link: Link,
+    /// Whether the program is to have a terminal there, if it is not on this machine.
+    pub terminal: bool,
+    /// Whether it lives on there when the connection breaks.
+    pub detach: bool,
     /// First word of the command, and the Python that it asks for; for error texts.
     program: String,
     python: String,
@@ -120,7 +125,8 @@ impl Started {
         }
 
         let mut argv = argv.to_vec();
-        argv.push(command.text(number, inode));
+        let terminal = HasTerminal::here().filter(|_| !command.copies);
+        argv.push(command.text(number, inode, terminal));
         let plan = Plan {
             argv: &argv,
             env: &[],
@@ -142,6 +148,8 @@ impl Started {
         });
         let python = command.python.to_string_lossy().into_owned();
         let mut started = Started::new(child, link, &argv, python);
+        started.terminal = terminal.is_some();
+        started.detach = command.detach;
         started
             .side
             .add(stderr.0, 2)
@@ -158,6 +166,8 @@ impl Started {
             child,
             side: SideStreams::default(),
             link,
+            terminal: false,
+            detach: false,
             program,
             python,
             sent_package: false,

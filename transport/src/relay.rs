@@ -5,6 +5,7 @@
 //! child. Until Commit the child has the channel to itself, and the relay only passes on what it
 //! prints, to standard error. Afterwards the relay has it.
 
+use crate::fd;
 use crate::folder;
 use crate::fork;
 use crate::mux::{poll_all, At, Event, Mux};
@@ -13,10 +14,14 @@ use crate::port::{Moved, Port};
 use crate::side::write_standard;
 use crate::signals::{self, Came, Incoming};
 use crate::spawn::{Child, Ending};
+use crate::terminal;
 use crate::ward::Ward;
 use nix::poll::{PollFlags, PollTimeout};
 use nix::unistd::{getpgid, getpgrp, getpid, getsid, Pid};
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 /// What the child says to the relay when it has read Commit, and waits to hear back: from there
 /// on what it prints is the program's.
@@ -33,7 +38,19 @@ pub(crate) struct Relay {
     pub input: OwnedFd,
     pub output: OwnedFd,
     /// Our ends of the child's 0, 1 and 2, unless it has home's.
-    pub streams: Option<[OwnedFd; 3]>,
+    pub streams: Option<Streams>,
+    /// Whether the program lives on when home is gone.
+    pub detach: bool,
+}
+
+/// Our ends of what the program reads and writes.
+pub(crate) struct Streams {
+    /// 0.
+    pub input: OwnedFd,
+    /// What it writes, by its numbers.
+    pub outputs: Vec<(u8, OwnedFd)>,
+    /// Our side of its terminal, if it has one.
+    pub terminal: Option<OwnedFd>,
 }
 
 /// Places that the relay waits at.
@@ -63,23 +80,35 @@ impl Relay {
         let signals = Incoming::new()?;
         let mut child = Child::adopt(self.child);
         let control = self.control;
-        let mut streams = match self.streams {
-            None => None,
-            Some([stdin, stdout, stderr]) => {
-                Some([Port::own(stdin)?, Port::own(stdout)?, Port::own(stderr)?])
+        let (mut input, mut outputs, mut terminal) = (None, Vec::new(), None);
+        if let Some(streams) = self.streams {
+            input = Some(Port::own(streams.input)?);
+            for (number, output) in streams.outputs {
+                outputs.push((number, Port::own(output)?));
             }
-        };
-        if let Some(ending) = until_commit(&signals, &mut child, &control, &self.input, &mut streams) {
+            terminal = streams.terminal;
+        }
+        if let Some(ending) = until_commit(&signals, &mut child, &control, &self.input, &outputs) {
             return Ok(ending);
         }
 
         let mut mux = Mux::new(Port::shared_input(self.input), Port::shared_output(self.output));
-        if let Some([stdin, stdout, stderr]) = streams {
-            mux.add_sink(0, Some(stdin));
-            mux.add_source(1, Some(stdout));
-            mux.add_source(2, Some(stderr));
+        if input.is_some() {
+            mux.add_sink(0, input);
+            for number in [1, 2] {
+                let place = outputs.iter().position(|(of, _)| *of == number);
+                // Without one of its own it is on the terminal, with the other.
+                mux.add_source(number, place.map(|place| outputs.swap_remove(place).1));
+            }
         }
-        Ok(after_commit(&signals, &mut Ward::new(child, Some(control)), mux))
+        let after = AfterCommit {
+            signals,
+            program: Ward::new(child, Some(control)),
+            mux,
+            terminal,
+            detach: self.detach,
+        };
+        Ok(after.run())
     }
 }
 
@@ -89,9 +118,9 @@ fn until_commit(
     child: &mut Child,
     control: &OwnedFd,
     channel: &OwnedFd,
-    streams: &mut Option<[Port; 3]>,
+    outputs: &[(u8, Port)],
 ) -> Option<Option<Ending>> {
-    let outputs: &[Port] = streams.as_ref().map_or(&[], |streams| &streams[1..]);
+    let outputs: Vec<&Port> = outputs.iter().map(|(_, port)| port).collect();
     let mut open = vec![true; outputs.len()];
     let (mut may_commit, mut home_is_there) = (true, true);
     loop {
@@ -108,12 +137,12 @@ fn until_commit(
         }
         for (place, _) in poll_all(&wanted, PollTimeout::NONE) {
             match place {
-                Place::Output(index) => open[index] = pass_on(&outputs[index]),
+                Place::Output(index) => open[index] = pass_on(outputs[index]),
                 Place::Control => {
                     let mut word = [0; COMMITTED.len()];
                     match nix::unistd::read(control, &mut word) {
                         Ok(length) if length > 0 => {
-                            for output in outputs {
+                            for output in &outputs {
                                 pass_on(output);
                             }
                             let _ = nix::unistd::write(control, COMMITTED);
@@ -138,7 +167,7 @@ fn until_commit(
             if may_commit && said_commit(control) {
                 return None;
             }
-            for output in outputs {
+            for output in &outputs {
                 pass_on(output);
             }
             return Some(ending);
@@ -163,78 +192,145 @@ fn pass_on(output: &Port) -> bool {
     }
 }
 
-/// Runs the streams until the child has ended and home knows.
-fn after_commit(signals: &Incoming, program: &mut Ward, mut mux: Mux) -> Option<Ending> {
-    let mut ending: Option<Option<Ending>> = None;
-    let mut told = false;
-    loop {
-        if ending.is_none() {
-            ending = program.try_wait();
-            fork::reap_others(program.pid());
-        }
-        if let Some(how) = ending {
-            // What it wrote before its end is in the pipes. What a process that it left behind
-            // still writes is not waited for.
-            mux.drain_sources();
-            if mux.is_read() && !told {
-                // Home ends when it knows, and nothing of ours must be left then.
-                folder::leave();
-                mux.send_exit(&exit_body(how));
-                told = true;
+/// The relay once the program is there.
+struct AfterCommit {
+    signals: Incoming,
+    program: Ward,
+    mux: Mux,
+    terminal: Option<OwnedFd>,
+    detach: bool,
+}
+
+impl AfterCommit {
+    /// Runs the streams until the child has ended and home knows.
+    fn run(mut self) -> Option<Ending> {
+        let mut ending: Option<Option<Ending>> = None;
+        let mut told = false;
+        loop {
+            if ending.is_none() {
+                ending = self.program.try_wait();
+                fork::reap_others(self.program.pid());
             }
-            if told && mux.is_sent() {
-                return how;
+            if let Some(how) = ending {
+                // What it wrote before its end is in the pipes. What a process that it left behind
+                // still writes is not waited for.
+                self.mux.drain_sources();
+                if self.mux.is_read() && !told {
+                    // Home ends when it knows, and nothing of ours must be left then.
+                    folder::leave();
+                    self.mux.send_exit(&exit_body(how));
+                    told = true;
+                }
+                if told && self.mux.is_sent() {
+                    return how;
+                }
+            }
+            self.step();
+            while let Some(event) = self.mux.event() {
+                self.take(event);
             }
         }
-        let mut wanted = vec![(Place::Signals, signals.descriptor(), PollFlags::POLLIN)];
+    }
+
+    /// Waits, and does what is to be done then.
+    fn step(&mut self) {
+        let mut wanted = vec![(Place::Signals, self.signals.descriptor(), PollFlags::POLLIN)];
         wanted.extend(
-            program
+            self.program
                 .line()
                 .map(|line| (Place::Control, line, PollFlags::POLLIN)),
         );
         wanted.extend(
-            program
+            self.program
                 .end_line()
                 .map(|line| (Place::End, line, PollFlags::POLLIN)),
         );
         wanted.extend(
-            mux.wanted()
+            self.mux
+                .wanted()
                 .into_iter()
                 .map(|(at, fd, flags)| (Place::Mux(at), fd, flags)),
         );
         for (place, flags) in poll_all(&wanted, PollTimeout::NONE) {
             match place {
-                Place::Mux(at) => mux.serve(at, flags).unwrap_or_else(|_| mux.hang_up()),
-                Place::Control => program.listen(),
+                Place::Mux(at) => self.mux.serve(at, flags).unwrap_or_else(|_| self.mux.hang_up()),
+                Place::Control => self.program.listen(),
                 Place::Signals => {
-                    while let Some(came) = signals.next() {
-                        pass_on_signal(program, came);
+                    while let Some(came) = self.signals.next() {
+                        self.pass_on(came);
                     }
                 }
                 _ => {}
             }
         }
-        while let Some(event) = mux.event() {
-            match event {
-                Event::Signal(SignalBody { name, group }) => {
-                    if let Some(number) = signals::number(&name) {
-                        pass_signal(program, number, group.as_ref());
-                    }
-                }
-                Event::Exit(_) | Event::CopyExit(_) | Event::CopySignal(_) => {}
-                Event::Gone => home_is_gone(program, &mut mux),
-            }
+    }
+
+    fn pass_on(&mut self, came: Came) {
+        match (came, &self.terminal) {
+            (Came::Child, Some(_)) if fork::has_stopped(self.program.pid()) => self.mux.send_stopped(),
+            // The terminal that we have made has nothing to tell us that we don't tell the program.
+            (Came::Signal { from_terminal, .. }, Some(_)) if from_terminal => {}
+            _ => pass_on_signal(&mut self.program, came),
         }
+    }
+
+    fn take(&mut self, event: Event) {
+        match (event, &self.terminal) {
+            (Event::Signal(SignalBody { name, .. }), Some(_)) if name == signals::name(libc::SIGCONT) => {
+                signals::send_to_group_of(self.program.pid(), libc::SIGCONT);
+            }
+            (Event::Signal(SignalBody { name, group }), _) => {
+                if let Some(number) = signals::number(&name) {
+                    pass_signal(&mut self.program, number, group.as_ref());
+                }
+            }
+            (Event::Window(size), Some(terminal)) => terminal::resize(terminal, size),
+            (Event::Gone, _) if self.detach => self.live_on(),
+            (Event::Gone, _) => self.home_is_gone(),
+            _ => {}
+        }
+    }
+
+    /// As when a terminal hangs up: nobody reads what the program writes, nothing more comes in, and
+    /// it is told.
+    fn home_is_gone(&mut self) {
+        self.mux.close_output();
+        self.mux.close_sources();
+        self.mux.end_sinks();
+        self.terminal = None;
+        self.program.signal(libc::SIGHUP);
+        // One that is stopped is to hear of it.
+        self.program.signal(libc::SIGCONT);
+    }
+
+    /// The program goes on: what it writes is kept, and nothing more comes in.
+    fn live_on(&mut self) {
+        if self.terminal.is_none() {
+            self.mux.end_sinks();
+        }
+        self.mux.keep_in(output_file(self.program.pid()));
     }
 }
 
-/// As when a terminal hangs up: nobody reads what the program writes, nothing more comes in, and
-/// it is told.
-fn home_is_gone(program: &mut Ward, mux: &mut Mux) {
-    mux.close_output();
-    mux.close_sources();
-    mux.end_sinks();
-    program.signal(libc::SIGHUP);
+/// Where the output of a program is kept that has nobody who reads it:
+/// `~/.local/state/pyteleport/PROCESS.out`, for its user alone.
+fn output_file(program: Pid) -> File {
+    let open = || {
+        let own = |name| std::env::var_os(name).filter(|path| Path::new(path).is_absolute());
+        let state = own("XDG_STATE_HOME").map(PathBuf::from);
+        let state = state.or_else(|| Some(PathBuf::from(own("HOME")?).join(".local/state")))?;
+        let folder = state.join("pyteleport");
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .ok()?;
+        let mut options = File::options();
+        options.append(true).create(true).mode(0o600);
+        options.open(folder.join(format!("{program}.out"))).ok()
+    };
+    // Without a place for it, it goes where all output goes that nobody reads.
+    open().unwrap_or_else(|| File::from(fd::nothing().unwrap_or_else(|_| signals::exit_now(TROUBLE))))
 }
 
 /// Sends a signal on that came to this process.

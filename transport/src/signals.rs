@@ -8,7 +8,7 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr;
 
 /// Signals that are meant for the program, wherever it is. Not in here: those that stop a
@@ -263,6 +263,58 @@ pub(crate) fn send(child: Pid, number: c_int) {
     // SAFETY: `kill` has no memory effects; `child` is one pid (callers have it from spawn or
     // fork), so neither a group nor everybody.
     unsafe { libc::kill(child.as_raw(), number) };
+}
+
+/// Stops the processes of this group, as a terminal does for ^Z: this one goes on when it is continued, or at once if
+/// there is nobody who could.
+pub(crate) fn stop_group() {
+    // SAFETY: `kill` has no memory effects; 0 means our own group.
+    unsafe { libc::kill(0, libc::SIGTSTP) };
+}
+
+/// Sends a signal to the group of a child that has not been reaped.
+pub(crate) fn send_to_group_of(child: Pid, number: c_int) {
+    // SAFETY: as above; the group is that of a child of ours, and not 0 or 1.
+    unsafe {
+        let group = libc::getpgid(child.as_raw());
+        if group > 1 {
+            libc::kill(-group, number);
+        }
+    }
+}
+
+/// Whether a signal has come and is held.
+pub(crate) fn is_pending(number: c_int) -> bool {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: `sigpending` fills in the set, or fails and it is not looked at.
+    unsafe { libc::sigpending(set.as_mut_ptr()) == 0 && libc::sigismember(set.as_ptr(), number) == 1 }
+}
+
+/// Makes a terminal that of this session, which has none and is led by this process.
+pub(crate) fn take_terminal(terminal: BorrowedFd<'_>) -> nix::Result<()> {
+    // SAFETY: this call takes a number, and no memory.
+    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 0) }).map(drop)
+}
+
+/// The size of a terminal.
+pub(crate) fn window_size(terminal: BorrowedFd<'_>) -> nix::Result<libc::winsize> {
+    let mut size = MaybeUninit::uninit();
+    // SAFETY: on success the kernel has written the whole struct.
+    unsafe {
+        Errno::result(libc::ioctl(
+            terminal.as_raw_fd(),
+            libc::TIOCGWINSZ,
+            size.as_mut_ptr(),
+        ))?;
+        Ok(size.assume_init())
+    }
+}
+
+/// Sets it.
+pub(crate) fn set_window_size(terminal: BorrowedFd<'_>, size: &libc::winsize) -> nix::Result<()> {
+    let size: *const libc::winsize = size;
+    // SAFETY: the struct lives through the call, which reads it.
+    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, size) }).map(drop)
 }
 
 /// Name of a signal, the same on every architecture.

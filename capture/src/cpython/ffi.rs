@@ -57,6 +57,9 @@ extern "C" {
     pub static _Py_HashSecret: [u8; 24];
     /// What lies in the table of a set where a member was taken out.
     pub static _PySet_Dummy: *mut PyObject;
+    /// The stream of C's library for descriptor 0.
+    #[link_name = "stdin"]
+    pub static STANDARD_INPUT: *mut libc::FILE;
     /// The function of a bound method, borrowed.
     pub fn PyMethod_Function(method: *mut PyObject) -> *mut PyObject;
 }

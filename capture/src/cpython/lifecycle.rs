@@ -108,7 +108,7 @@ fn exit_code(py: Python<'_>, error: &PyErr) -> Option<i32> {
 /// Keeps alive, for good, the one type whose last instances 3.12 clears through the type, and crashes
 /// if the collection that ends the interpreter cleared that first. Which comes first depends on
 /// where in memory's order `__main__` was made: here it is younger than what the peer had imported.
-fn keep_types(py: Python<'_>) {
+pub fn keep_types(py: Python<'_>) {
     let modules = import(py, "sys").and_then(|sys| sys.getattr("modules"));
     let itertools = modules.and_then(|modules| modules.get_item("itertools"));
     if let Ok(links) = itertools.and_then(|itertools| itertools.getattr("_tee_dataobject")) {

@@ -36,6 +36,7 @@ mod page;
 pub mod parking;
 pub(crate) mod pending;
 mod probe;
+pub mod prompt;
 pub mod sets;
 mod signature;
 pub mod slot;

@@ -273,7 +273,10 @@ fn peer(words: &[OsString]) -> ! {
 }
 
 fn receive(mut receiver: Receiver) -> Result<Vec<u8>, TransportError> {
-    receiver.split_off_relay()?;
+    let words: Vec<String> = std::env::args().collect();
+    let place = words.iter().position(|word| word == "--terminal");
+    let terminal = place.and_then(|place| transport::terminal::HasTerminal::of_word(&words[place + 1]));
+    receiver.split_off_relay(terminal, false)?;
     if option("CHATTY").is_some() {
         // More than any pipe holds.
         io::stdout().write_all(&vec![b'.'; 4 << 20]).unwrap();
