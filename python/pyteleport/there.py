@@ -31,13 +31,12 @@ class on:  # reads as a word of the with statement
 
     Args:
         target: where the block runs, as for :func:`teleport`.
-        env, cwd, files, ship, ship_files, timeout, progress: as for :func:`teleport`, for as long as the block
-            runs.
+        env, cwd, files, ship, ship_files, timeout, progress: as for :func:`teleport`, for the block.
 
     Raises:
         CaptureError: at the beginning, as :func:`teleport`, and where this is not the main thread, an
-            event loop runs in it, or a prompt has run this. At the end of the block if the program cannot be captured there; it goes on
-            there, and :func:`home` brings it back later.
+            event loop runs in it, or a prompt has run this. At the end of the block if the program cannot be
+            captured there; it goes on there, and :func:`home` brings it back later.
         UnmovableError: the same, of objects made in the block.
         TransportError: the peer could not be reached, does not fit, or went away, even in the middle of the
             block. It is raised at home by the with statement, and the program goes on as it was when it left.
