@@ -61,7 +61,7 @@ elif sys.argv[2] == "cut":
         attempt("cut at %d" % place, good[:place])
 elif sys.argv[2] == "mixed":
     for _ in range(300):
-        a, b = sorted(chosen.randrange(len(good)) for _ in range(2))
+        a, b = sorted(chosen.randrange(len(good) - 1) for _ in range(2))  # what is whole may have more behind
         attempt("without %d:%d" % (a, b + 1), good[:a] + good[b + 1:] + behind)
         attempt("%d:%d twice" % (a, b + 1), good[:b + 1] + good[a:] + behind)
         attempt("random %d" % a, good[:a] + noise(b - a + 1) + good[b + 1:] + behind)
