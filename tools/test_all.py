@@ -81,6 +81,9 @@ QUICK = [
     "micro versions",
 ]
 NOT_QUICK = [
+    "bare",
+    "progress",
+    "serve",
     "finally",
     "same_output",
     "payload",
