@@ -468,9 +468,11 @@ def test_a_timer_fires_when_it_would_have(move):
     assert 0 <= stood_still < 0.05, stood_still
 
 
-def test_anyio_on_this_loop(same):
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_anyio(same, backend):
     pytest.importorskip("anyio")
-    same("""
+    pytest.importorskip(backend)
+    program = """
         import anyio
         async def child(n, send):
             async with send:
@@ -489,5 +491,6 @@ def test_anyio_on_this_loop(same):
                 hop()
                 await anyio.sleep(3600)
             print(scope.cancel_called)
-        anyio.run(main)
-    """)
+        anyio.run(main, backend="BACKEND")
+    """
+    same(program.replace("BACKEND", backend))

@@ -252,6 +252,15 @@ def test_a_state_that_is_kept_at_the_prompt(prompt):
     again.exits(6)
 
 
+def test_there_and_back_is_refused(prompt):
+    shell = prompt()
+    shell.says(BEGIN + ", on, CaptureError")
+    shell.says("with on(): print('th' + 'ere')", "")
+    shell.shows("on() brings no program back to a prompt")
+    assert shell.gives("os.getpid() == %d, sys.last_type is CaptureError" % shell.pid) == "(True, True)"
+    shell.exits(3)
+
+
 def test_copies_have_no_prompt(prompt):
     shell = prompt()
     shell.says(BEGIN + ", fork")

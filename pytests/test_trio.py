@@ -242,27 +242,3 @@ def test_guest_mode(same):
             print(done.result().unwrap(), ticks > 3)
         asyncio.run(host())
     """)
-
-
-def test_anyio_on_trio(same):
-    pytest.importorskip("anyio")
-    same("""
-        import anyio
-        async def child(n, send):
-            async with send:
-                await anyio.sleep(0.01 * n)
-                await send.send(hop(n))
-        async def main():
-            send, receive = anyio.create_memory_object_stream(5)
-            async with anyio.create_task_group() as group:
-                for n in (3, 1, 2):
-                    group.start_soon(child, n, send.clone())
-                await send.aclose()
-                async with receive:
-                    print(sorted([n async for n in receive]))
-            with anyio.move_on_after(0.05) as scope:
-                hop()
-                await anyio.sleep(3600)
-            print(scope.cancel_called)
-        anyio.run(main, backend="trio")
-    """)

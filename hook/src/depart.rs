@@ -399,6 +399,7 @@ impl Calls {
     fn failed(&mut self, py: Python<'_>, error: TransportError) -> PyErr {
         match self.raised.take().or_else(|| self.progress.raised()) {
             Some(raised) => {
+                // It has given up for good: nothing begins again.
                 self.handlers = Handlers::Wait;
                 raised
             }

@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 import zipfile
 
-# Both names are known in `transport/src/folder.rs`.
+# Both names are known in `transport/src/folder.rs` and `_peer.py`.
 PREFIX = "pyteleport-"
 LOCK = ".pyteleport-was-sent-here"
 

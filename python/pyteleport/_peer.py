@@ -12,8 +12,10 @@ def main():
     if sys.path[:1] == [folder]:  # not with -I or -P
         del sys.path[0]
     parent = folder.rpartition("/")[0]
-    if parent.rpartition("/")[2].startswith("pyteleport-"):
-        # It was sent here, where another may be installed (`_lodge.py`).
+    if parent.rpartition("/")[2].startswith("pyteleport-") and _is_there(
+        parent + "/.pyteleport-was-sent-here"
+    ):
+        # Another may be installed here (`_lodge.py`).
         sys.path.insert(0, parent)
     else:
         # The program may have found this package by a path of its own.
@@ -21,6 +23,16 @@ def main():
     from pyteleport.arrival import receive
 
     return receive(sys.argv[1:])
+
+
+def _is_there(path):
+    from posix import stat  # which is built in: `os` is not there with -S
+
+    try:
+        stat(path)
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":
