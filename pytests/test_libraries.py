@@ -44,6 +44,23 @@ MOVES = [
         """,
     ),
     case(
+        "pandas",
+        """
+        import pandas as pd
+        frame = pd.DataFrame({"a": [1, 2, 1, 3], "b": [1.0, 2.0, 3.0, 4.0]})
+        def total(part):
+            hop()
+            return part.sum()
+        for key, group in frame.groupby("a"):
+            hop()
+            print(key, group["b"].tolist())
+        groups = frame.groupby("a")
+        print(frame.apply(total), groups["b"].agg(total), groups[["b"]].apply(total), groups["b"].transform(total))
+        print([total(window) for window in frame["b"].rolling(2)])
+        """,
+        id="groups of pandas, half-way",
+    ),
+    case(
         "scipy",
         """
         import numpy as np
@@ -269,6 +286,47 @@ MOVES += [
         print(pd.get_option("display.max_rows"))
         """,
         id="pandas' settings",
+    ),
+    case(
+        "matplotlib",
+        """
+        import io, matplotlib
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+        figure, (upper, lower) = plt.subplots(2)
+        for n in range(2):
+            upper.plot([1, 2, 3], [n, 2, n * n], label=str(n))
+            lower.bar([1, 2, 3], [n, n, n])
+            hop()
+        upper.legend()
+        print(plt.get_fignums(), plt.gcf() is figure, plt.gca() is lower, figure.axes[0] is upper)
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="raw")
+        print(len(drawn.getvalue()), sum(drawn.getvalue()))
+        plt.close(figure)
+        print(plt.get_fignums())
+        """,
+        id="figures of matplotlib",
+    ),
+    case(
+        "rich",
+        """
+        from rich.console import Console
+        from rich.progress import Progress, track
+        console = Console(width=60)
+        with Progress(console=console) as progress:
+            task = progress.add_task("work", total=4)
+            for n in range(4):
+                hop()
+                progress.advance(task)
+            progress.print("inside")
+        print(progress.tasks[0].completed, progress.finished, console.width)
+        with console.status("busy"):
+            hop()
+        console.print("[bold]over[/bold]")
+        print([n for n in track(range(3), console=console) if hop() or True])
+        """,
+        id="progress of rich, half-way",
     ),
     case(
         "sklearn",

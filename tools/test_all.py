@@ -49,7 +49,7 @@ SUITES = {
     "exceptions": ["exceptions", "groups"],
     "objects": [
         *("graph", "objects", "iterators", "in_flight", "sets", "weakrefs", "descriptors", "views", "typing"),
-        *("payload", "runtime", "changes", "files", "mappings"),
+        *("payload", "runtime", "changes", "held", "files", "mappings"),
         *("arrays", "hashes", "modules", "registries", "stores", "databases"),
     ],
     "libraries": ["libraries", "torch"],

@@ -64,7 +64,7 @@ mod _native {
     #[pymodule_export]
     use super::install::{check_interpreter, hook_status, install_hook, uninstall_hook};
     #[pymodule_export]
-    use super::patches::own_values;
+    use super::patches::{own_entries, own_values};
     #[pymodule_export]
     use super::prompt::{flags_with, read_by_the_byte, run_empty_statements, sync_input};
     #[pymodule_export]

@@ -1,23 +1,36 @@
 //! What the program has put into modules that travel by name.
 
+use capture::cpython::objects::own_attributes;
+use capture::graph::ByAddress;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFunction, PyModule, PyString, PyType};
+use pyo3::types::{PyDict, PyFunction, PyList, PyModule, PySet, PyString, PyTuple, PyType};
 use std::collections::HashSet;
+
+/// How deep in the entries of a registry the program's own are looked for.
+const NESTED: u32 = 3;
+/// `Py_TPFLAGS_HEAPTYPE` in `__flags__`.
+const HEAP_TYPE: u64 = 1 << 9;
+/// How many objects are looked at for that in one registry.
+const PATIENCE: u32 = 100_000;
 
 /// How to tell whether the values of a type are the program's own.
 #[derive(Clone, Copy)]
 enum Kind {
     /// By the namespace that it was made in.
     Function,
-    /// By the function behind it.
+    /// By the function behind it, and whose it is.
     Method,
     /// By the module that it names.
     Class,
     /// By its identity.
     Module,
-    /// All are, or none.
-    Plain(bool),
+    /// All are.
+    Own,
+    /// None is.
+    Other,
+    /// None is, but an attribute of one may be.
+    Instance,
 }
 
 /// Finds the program's own functions, classes, modules and instances.
@@ -25,8 +38,9 @@ struct Search<'a, 'py> {
     by_value: &'a Bound<'py, PyDict>,
     modules: HashSet<usize>,
     namespaces: HashSet<usize>,
-    /// By the address of the type; a handful of them are those of nearly all values, and come first.
-    kinds: Vec<(usize, Kind)>,
+    /// By the address of the type.
+    kinds: ByAddress<Kind>,
+    patience: u32,
 }
 
 impl<'a, 'py> Search<'a, 'py> {
@@ -43,27 +57,31 @@ impl<'a, 'py> Search<'a, 'py> {
                 .map(|module| module.dict().as_ptr() as usize)
                 .collect(),
             modules: modules.iter().map(|module| module.as_ptr() as usize).collect(),
-            kinds: Vec::new(),
+            kinds: ByAddress::default(),
+            patience: 0,
         })
     }
 
     fn is_own(&mut self, value: &Bound<'py, PyAny>) -> PyResult<bool> {
-        let address = value.get_type_ptr() as usize;
-        let kind = match self.kinds.iter().find(|(known, _)| *known == address) {
-            Some((_, kind)) => *kind,
-            None => {
-                let kind = self.kind_of(value)?;
-                self.kinds.push((address, kind));
-                kind
-            }
-        };
-        match kind {
+        match self.kind_known(value)? {
             Kind::Function => self.is_own_function(value),
-            Kind::Method => self.is_own(&value.getattr(intern!(value.py(), "__func__"))?),
+            Kind::Method => Ok(self.is_own(&value.getattr(intern!(value.py(), "__func__"))?)?
+                || self.is_own(&value.getattr(intern!(value.py(), "__self__"))?)?),
             Kind::Class => self.is_own_class(value),
             Kind::Module => Ok(self.modules.contains(&(value.as_ptr() as usize))),
-            Kind::Plain(is_own) => Ok(is_own),
+            Kind::Own => Ok(true),
+            Kind::Other | Kind::Instance => Ok(false),
         }
+    }
+
+    fn kind_known(&mut self, value: &Bound<'py, PyAny>) -> PyResult<Kind> {
+        let address = value.get_type_ptr() as usize;
+        if let Some(kind) = self.kinds.get(&address) {
+            return Ok(*kind);
+        }
+        let kind = self.kind_of(value)?;
+        self.kinds.insert(address, kind);
+        Ok(kind)
     }
 
     fn kind_of(&self, value: &Bound<'py, PyAny>) -> PyResult<Kind> {
@@ -73,11 +91,12 @@ impl<'a, 'py> Search<'a, 'py> {
         let kind = value.get_type();
         let is_own = self.is_own_class(&kind)?;
         Ok(match () {
-            () if is_own => Kind::Plain(true),
+            () if is_own => Kind::Own,
             () if value.is_instance_of::<PyType>() => Kind::Class,
             () if value.is_instance_of::<PyModule>() => Kind::Module,
             () if kind.name()? == "method" => Kind::Method,
-            () => Kind::Plain(false),
+            () if is_made_in_python(&kind)? => Kind::Instance,
+            () => Kind::Other,
         })
     }
 
@@ -86,10 +105,70 @@ impl<'a, 'py> Search<'a, 'py> {
         Ok(self.namespaces.contains(&(globals.as_ptr() as usize)))
     }
 
+    /// Whether a value is the program's own, or a tuple, list, dictionary or instance with such in it.
+    fn leads_to_own(&mut self, value: &Bound<'py, PyAny>, depth: u32) -> PyResult<bool> {
+        if self.is_own(value)? {
+            return Ok(true);
+        }
+        self.patience = self.patience.saturating_sub(1);
+        let parts = match () {
+            () if depth == 0 || self.patience == 0 => return Ok(false),
+            () if value.is_exact_instance_of::<PyTuple>() => value.cast::<PyTuple>()?.to_list(),
+            () if value.is_exact_instance_of::<PyList>() => value.cast::<PyList>()?.clone(),
+            () if value.is_exact_instance_of::<PyDict>() => value.cast::<PyDict>()?.items(),
+            () => match self.attributes_of(value)? {
+                Some(own) => own.values(),
+                None => return Ok(false),
+            },
+        };
+        for part in parts.iter() {
+            if self.leads_to_own(&part, depth - 1)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The attributes of an instance of a class that was made in Python.
+    fn attributes_of(&mut self, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        if !matches!(self.kind_known(value)?, Kind::Instance) {
+            return Ok(None);
+        }
+        Ok(own_attributes(value).and_then(|own| own.cast_into_exact::<PyDict>().ok()))
+    }
+
+    /// What is the program's own in a list, set or dictionary: items, and pairs of keys and values.
+    fn own_entries(&mut self, container: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let entries = match () {
+            () if container.is_exact_instance_of::<PyDict>() => container.cast::<PyDict>()?.items(),
+            () if container.is_exact_instance_of::<PyList>() => {
+                PyList::new(container.py(), container.cast::<PyList>()?.iter())?
+            }
+            () if container.is_exact_instance_of::<PySet>() => {
+                PyList::new(container.py(), container.cast::<PySet>()?.iter())?
+            }
+            () => return Ok(Vec::new()),
+        };
+        let mut own = Vec::new();
+        self.patience = PATIENCE;
+        for entry in entries.iter() {
+            if self.leads_to_own(&entry, NESTED)? {
+                own.push(entry);
+            }
+        }
+        Ok(own)
+    }
+
     fn is_own_class(&self, class: &Bound<'py, PyAny>) -> PyResult<bool> {
         let module = class.getattr(intern!(class.py(), "__module__"))?;
         Ok(module.is_instance_of::<PyString>() && self.by_value.contains(module)?)
     }
+}
+
+/// Whether a class statement has made a class, or a call of a metaclass.
+fn is_made_in_python(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let flags = class.getattr(intern!(class.py(), "__flags__"))?;
+    Ok(flags.extract::<u64>()? & HEAP_TYPE != 0)
 }
 
 /// A module, what it is called, an attribute of it, and its value.
@@ -118,6 +197,38 @@ pub fn own_values<'py>(
         for (attribute, value) in attributes.iter().zip(values.iter()) {
             if search.is_own(&value)? {
                 found.push((module.clone(), name.clone(), attribute, value));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A module or class, what its module is called, an attribute of it, and what of the program's own is in its value.
+type Entries<'py> = (
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Bound<'py, PyAny>,
+    Vec<Bound<'py, PyAny>>,
+);
+
+/// The lists, sets and dictionaries of modules and classes with something of the program's own in them.
+///
+/// Args:
+///     places: the modules and classes to look at, with the names of their modules, and their namespaces.
+///     by_value: the program's own modules, by name.
+#[pyfunction]
+pub fn own_entries<'py>(
+    places: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyDict>)>,
+    by_value: &Bound<'py, PyDict>,
+) -> PyResult<Vec<Entries<'py>>> {
+    let mut search = Search::new(by_value)?;
+    let mut found = Vec::new();
+    for (owner, name, namespace) in places {
+        let (attributes, values) = (namespace.keys(), namespace.values());
+        for (attribute, value) in attributes.iter().zip(values.iter()) {
+            let own = search.own_entries(&value)?;
+            if !own.is_empty() {
+                found.push((owner.clone(), name.clone(), attribute, own));
             }
         }
     }

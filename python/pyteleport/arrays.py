@@ -158,12 +158,24 @@ def _holder(pickler, array):
             from . import tensors
 
             return tensors.memory_of_array(pickler, base)
+        base = _behind_cython(base)
         start = _start(base)
         is_array = isinstance(base, sys.modules["numpy"].ndarray)
         if start is not None or (is_array and base.base is None):
             return base, start
         base = base.base if is_array else None
     return None, None
+
+
+def _behind_cython(base):
+    """What a memoryview of Cython's shows, where an array lies over one: it can be made by C code alone.
+
+    Functions of pandas in C give arrays over such: `memoryview(its memoryview(array))`.
+    """
+    seen = base.obj if type(base) is memoryview else base
+    if type(seen) is not memoryview and {"base", "is_c_contig", "suboffsets"} <= set(dir(type(seen))):
+        return _behind_cython(seen.base)
+    return base
 
 
 def _start(base):

@@ -29,6 +29,7 @@ from . import (
     exceptions,
     files,
     generators,
+    held,
     imports,
     instances,
     loops,
@@ -70,6 +71,7 @@ class Asker:
         self.travellers = travellers
         self.choose = reducers.choose
         self.takers = reducers.table()
+        self.takers.update(dict.fromkeys((dict, list), held.take_container))
         if trip is not None:
             trip.takers(self.takers)
         elif coming is not None:
@@ -176,6 +178,7 @@ _CONSUMERS = (instances.fill_container, instances.set_state)
 
 def new_encoder(asker):
     """What writes records, and asks for what it does not know by itself."""
+    asker.modules.held.containers()
     found = asker.modules.by_id
     return _native.GraphEncoder(asker, instances.take_open, instances.fill, copyreg.__newobj__, found)
 
@@ -224,7 +227,11 @@ def _encode(capture, extras, limit, collecting):
     late = runtime.take_late(limit, collecting, found)
     late["threads"] = travellers.take()
     late["coroutine hooks"] = travellers.take_coroutine_hooks()
-    late["thread locals"] = perthread.take_known_locals(travellers)
+
+    def can_travel(values):
+        return trip is not None or _can_travel(values, capture, travellers)
+
+    late["thread locals"] = perthread.take_known_locals(travellers, found.held.locals, can_travel)
     if trip is not None:
         trip.take_early(early, late)
     elif coming is not None:
@@ -251,6 +258,13 @@ def _encode(capture, extras, limit, collecting):
         trip.hold(asker, late)
         encoder.write(trip.texts(asker, _more_roots(late, options)))
     return encoder
+
+
+def _can_travel(thing, capture, travellers):
+    """Whether something could be written, by itself."""
+    asker = Asker(modules.Modules(capture.objects, modules.choices), capture, travellers)
+    new_encoder(asker).write(thing)
+    return not asker.culprits
 
 
 def _take_files(extras):
@@ -474,7 +488,11 @@ def _check(finder):
     """Refuse, with all that this machine lacks at once."""
     lacking = ["%s (%s)" % item for item in finder.missing.items()]
     if lacking:
-        raise ResumeError("the peer lacks what the program needs: %s" % "; ".join(lacking))
+        text = "the peer lacks what the program needs: %s" % "; ".join(lacking)
+        names = sorted({name.rpartition(".")[0] for name in finder.missing} & sys.modules.keys())
+        if names:
+            text += "; a module in which things were made as the program ran goes along with ship=%r" % names
+        raise ResumeError(text)
     if files.problems:
         raise ResumeError("open files differ at the peer: %s" % "; ".join(files.problems))
 

@@ -10,7 +10,7 @@ import sys
 from sys import getrefcount
 from types import MemberDescriptorType
 
-from . import imports
+from . import imports, libraries
 from .classes import (
     HEAP_TYPE,
     attribute,
@@ -26,6 +26,7 @@ from .classes import (
     read_order,
     read_weakrefoffset,
 )
+from .held import or_held
 
 __builtins__ = imports.BUILTINS
 
@@ -104,6 +105,9 @@ def choose(pickler, cls):
     module = read_module(cls)
     namespace = {}
     if not pickler.modules.owns(module):
+        places = pickler.modules.held.places.get(cls)
+        if places:
+            return or_held(places, _taker(pickler, cls), cls)
         # What the module of a class holds of its instances is there at the peer, too.
         namespace = {
             id(value): key
@@ -340,8 +344,8 @@ def _slot_count(cls):
     return len(fields_of(cls)[1])
 
 
-def _plain_base(pickler, cls):
-    """The built-in base of a class whose instances need not be asked, else None."""
+def open_base(cls):
+    """The built-in base of a class whose instances are no more than that, attributes and slots; else None."""
     base = cls
     while read_flags(base) & HEAP_TYPE and base is not object:
         if not is_made_in_python(base):
@@ -354,6 +358,14 @@ def _plain_base(pickler, cls):
             return None
     elif base not in _VALUES and base not in _CONTENTS:
         return None
+    return base
+
+
+def _plain_base(pickler, cls):
+    """The built-in base of a class whose instances need not be asked, else None."""
+    base = open_base(cls)
+    if base is None:
+        return None
     enum = sys.modules.get("enum")
     if enum is not None and issubclass(cls, enum.Enum) and not is_by_name(pickler, cls):
         return base
@@ -364,7 +376,7 @@ def _plain_base(pickler, cls):
     if find(cls, "__reduce__") not in _REDUCES:
         return None
     for name in ("__getstate__", "__getnewargs__", "__getnewargs_ex__", "__setstate__"):
-        if find(cls, name) is not find(base, name):
+        if find(cls, name) is not find(base, name) and not libraries.is_running(cls):
             return None
     return None if cls in copyreg.dispatch_table else base
 

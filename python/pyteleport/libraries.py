@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from . import imports
+from .classes import read_module, read_name, read_order
 from .sources import when_imported
 
 __builtins__ = imports.BUILTINS
@@ -119,6 +120,15 @@ def give_back(taken):
     """Have them know it here."""
     for name, told in taken.items():
         when_imported(name, lambda module, name=name, told=told: _SET_UP[name][1](module, told))
+
+
+# Classes whose instances forget for pickle what they are in the middle of. They are taken by their fields.
+_RUNNING = frozenset((("tenacity", "BaseRetrying"),))
+
+
+def is_running(cls):
+    """Whether instances of a class are known to say less of themselves than there is."""
+    return any((read_module(base), read_name(base)) in _RUNNING for base in read_order(cls))
 
 
 # What a library puts into a class of the program that it then counts on, and knows more of elsewhere.

@@ -62,18 +62,31 @@ _INTERPRETER = (
 _STREAMS = ("__stdin__", "__stdout__", "__stderr__")
 
 
+def is_module(thing):
+    """Whether a thing is a module: what cffi puts into `sys.modules` only says so."""
+    return issubclass(type(thing), ModuleType)
+
+
 def installed(path):
     """Whether a file is part of what is installed, so that a peer has its own."""
     return path.startswith(_STDLIB) or _SITE[0] in path or _SITE[1] in path
 
 
+def is_library(namespace):
+    """Whether a module that travels by name is of a library, not of the standard one."""
+    path = namespace.get("__file__")
+    return type(path) is str and (_SITE[0] in path or _SITE[1] in path)
+
+
 def _is_made_in_c(namespace):
-    """Whether a module that no file made is one in which C code shares its types, as Cython does.
+    """Whether a module that no file made is one in which C code shares its types, as Cython does, or cffi.
 
     It holds types that no module has which is installed, and nothing that was made in Python. What
     the types say of their module does not tell: some name none, some hide it behind a member.
     """
     values = list(namespace.copy().values())
+    if any(type(each).__module__ == "_cffi_backend" for each in values):
+        return True
     types = [each for each in values if issubclass(type(each), type)]
     if any(type(each) is FunctionType for each in values) or any(map(is_made_in_python, types)):
         return False
@@ -83,7 +96,7 @@ def _is_made_in_c(namespace):
 def _is_offered(thing):
     """Whether some module that is installed has this very object."""
     for name, module in sys.modules.copy().items():
-        namespace = namespace_of(module) if isinstance(module, ModuleType) else {}
+        namespace = namespace_of(module) if is_module(module) else {}
         if namespace.get("__spec__") is None or _is_own(name, namespace):
             continue
         if any(value is thing for value in namespace.copy().values()):
@@ -162,7 +175,7 @@ def chosen(ship):
             there = sys.modules.get(name)
             if there is None:
                 raise ValueError("ship: there is no module %s; import it first" % name)
-            if not isinstance(there, ModuleType) or _is_compiled(namespace_of(there)):
+            if not is_module(there) or _is_compiled(namespace_of(there)):
                 raise ValueError("ship: %s is not made in Python, and can only travel by its name" % name)
         elif name == "__main__":
             raise ValueError("ship: __main__ has no name that a peer could find")
@@ -230,12 +243,13 @@ class Modules:
         self.aliases = []
         self.by_id = by_id = {}
         self._index = None
+        self._held = None
         names = {}
         self.installed = installed = []
         self.words = set()
         self.patched_attributes = set()
         for name, module in sys.modules.copy().items():
-            if not isinstance(module, ModuleType):
+            if not is_module(module):
                 continue
             key = id(module)
             if key in by_id:
@@ -273,6 +287,17 @@ class Modules:
                     by_id[id(value)] = ("a", owner, attribute)
         for attribute in _STREAMS:
             _add_stream(by_id, attribute)
+
+    @property
+    def held(self):
+        """What the modules of libraries hold, of which each end has its own."""
+        if self._held is None:
+            from .held import Held
+
+            self._held = Held(self)
+            # What the encoder is to ask for, though it knows such by itself.
+            self.by_id.update(dict.fromkeys(self._held.containers(), ()))
+        return self._held
 
     def read_sources(self, texts, codes):
         """Find the words of the program's sources."""
@@ -350,7 +375,7 @@ class Modules:
         own = {id(module) for module in self.by_value.values()}  # which may have other names, too
         for name in names:
             module = sys.modules.get(name)
-            if isinstance(module, ModuleType) and name not in self.by_value and id(module) not in own:
+            if is_module(module) and name not in self.by_value and id(module) not in own:
                 for attribute, value in namespace_of(module).copy().items():
                     yield name, attribute, value
 
@@ -467,7 +492,7 @@ def make_shells(names, aliases, paths, anew=True):
     its namespace for good. Not `anew`: those that are there stay.
     """
     for name in names:
-        if not anew and isinstance(sys.modules.get(name), ModuleType):
+        if not anew and is_module(sys.modules.get(name)):
             continue
         sys.modules[name] = module = ModuleType(name)
         module.__builtins__ = sys.modules["builtins"]

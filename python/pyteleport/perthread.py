@@ -115,7 +115,7 @@ def take_context(_pickler, context):
     return builders.make_context, (), list(context.items()), None, None, builders.fill_context
 
 
-# Those in modules that are installed which say what runs in a thread.
+# Those that say what runs in a thread, without which it cannot go on.
 _KNOWN = (
     ("trio._core._run", "GLOBAL_RUN_CONTEXT"),
     ("trio._threads", "PARENT_TASK_DATA"),
@@ -123,19 +123,21 @@ _KNOWN = (
 )
 
 
-def take_known_locals(travellers):
-    """What threads run, as libraries keep it, by module and name; None where there is nothing."""
+def take_known_locals(travellers, held, can_travel):
+    """What the modules of libraries keep for threads, by module and name; None where there is nothing.
+
+    What cannot travel of it, such as a connection for each thread, the library makes again when it needs it.
+    """
     found = {}
-    for module, name in _KNOWN:
-        thing = getattr(sys.modules.get(module), name, None)
-        values = values_of(travellers, thing) if thing is not None else None
-        if values:
-            found[module, name] = values
+    for place, thing in held.items():
+        values = values_of(travellers, thing)
+        if any(values.values()) and (place in _KNOWN or can_travel(values)):
+            found[place] = values
     return found or None
 
 
 def give_back_known_locals(taken):
-    """Tell the threads."""
+    """Have libraries keep it for the threads here."""
     from importlib import import_module
 
     for (module, name), values in (taken or {}).items():

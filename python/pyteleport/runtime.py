@@ -18,6 +18,7 @@ from . import (
     builders,
     changes,
     files,
+    held,
     hooks,
     imports,
     libraries,
@@ -423,6 +424,7 @@ INSTALLED = (
     ("sys.getprofile()", hooks.take_profile, hooks.give_back_tracer),
     ("finders", changes.take_finders, changes.give_back_finders),
     ("patches", changes.take_patches, changes.give_back_patches),
+    ("entries", held.take_entries, held.give_back_entries),
 )
 
 

@@ -32,4 +32,5 @@ mod walk;
 
 pub use decoder::{DecodeError, Decoder};
 pub use encoder::{Encoder, Seam};
+pub use memo::ByAddress;
 pub use out::Piece;

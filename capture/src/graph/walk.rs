@@ -234,7 +234,11 @@ impl<'a, 'py> Walk<'a, 'py> {
             let name = self.encoder.named[(found - NAMED) as usize]
                 .bind(self.py)
                 .extract::<Vec<String>>()?;
-            self.name(object, &name)?;
+            if name.is_empty() {
+                self.instance(object.clone())?;
+            } else {
+                self.name(object, &name)?;
+            }
         } else {
             self.lead_back(self.encoder.begun[found as usize]);
             self.operands.push(Operand::Node(found));
