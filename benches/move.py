@@ -11,6 +11,7 @@ process, by turns a fresh one and one that has waited (`python -m pyteleport ser
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -102,6 +103,42 @@ print(json.dumps([cold, warm]))
 """
 
 TRIVIAL = "from pyteleport import teleport\nteleport()\n"
+KEPT = "import sys\nfrom pyteleport import dump\ndump(sys.argv[1])\n"
+
+# An array, and next to it as much through a bare socket, from one process's memory into another's.
+ARRAY = """
+import json, os, socket, sys, time
+import numpy as np
+from pyteleport import teleport
+def bare(data):
+    near, far = socket.socketpair()
+    started = time.perf_counter()
+    child = os.fork()
+    if child == 0:
+        near.close()
+        there = np.empty(len(data))
+        memory, at = memoryview(there).cast("B"), 0
+        while at < there.nbytes:
+            at += far.recv_into(memory[at : at + (1 << 20)])
+        far.send(b"+")
+        os._exit(0)
+    far.close()
+    near.sendall(memoryview(data).cast("B"))
+    near.recv(1)
+    took = time.perf_counter() - started
+    os.waitpid(child, 0)
+    return took
+def move():
+    data = np.ones(int(sys.argv[1]) // 8)
+    started = time.clock_gettime(time.CLOCK_MONOTONIC)
+    teleport()
+    took = time.clock_gettime(time.CLOCK_MONOTONIC) - started
+    return took, bare(data)
+small = time.clock_gettime(time.CLOCK_MONOTONIC)
+teleport()
+small = time.clock_gettime(time.CLOCK_MONOTONIC) - small
+print(json.dumps([small, *move()]))
+"""
 
 
 def run(*argv):
@@ -212,6 +249,27 @@ def main():
                 must(speed >= 1, f"1 GB moved at {speed:.2f} GB/s, not 1")
                 must(peak < 1024 + 200, f"1 GB moved with a peak of {peak:.0f} MB, not data + 200")
         table("data", rows)
+
+        (Path(folder) / "kept.py").write_text(KEPT)
+        state = Path(folder) / "state.tp"
+        subprocess.run(
+            [sys.executable, Path(folder) / "kept.py", state], env={"PATH": os.environ["PATH"]}, check=True
+        )
+        kept = state.stat().st_size
+        print(f"\nthe state of a trivial script: {kept} bytes")
+        must(kept < 4096, f"the state of a trivial script has {kept} bytes, not 4096")
+
+        if importlib.util.find_spec("numpy") is not None:
+            (Path(folder) / "large.py").write_text(ARRAY)
+            size = (64 << 20) if options.quick else (1 << 30)
+            runs = [json.loads(run(Path(folder) / "large.py", str(size))[0]) for _ in range(3)]
+            small, moved, bare = (min(each) for each in zip(*runs))
+            times = (moved - small) / bare
+            print(
+                f"an array of {human(size)}: {1000 * (moved - small):.0f} ms more than a move without it, "
+                f"{1000 * bare:.0f} ms through a bare socket: {times:.2f}x"
+            )
+            must(times < 2, f"an array of {human(size)} took {times:.2f} times what a bare socket does, not 2")
 
         pairs = [(run("-c", "pass")[1], run(trivial)[1]) for _ in range(4 * options.repeat)]
         plain, whole = median(a for a, _ in pairs), median(b for _, b in pairs)

@@ -216,3 +216,15 @@ def test_what_was_registered(same, toolkit):
         """,
         env=toolkit,
     )
+
+
+def test_what_was_registered_with_the_standard_library(same):
+    """There too, in modules that the program speaks of."""
+    same("""
+        import shutil
+        def pack(name, folder, **options):
+            return "packed " + name
+        shutil.register_archive_format("mine", pack)
+        hop()
+        print(("mine", "") in shutil.get_archive_formats(), shutil.make_archive("a", "mine"))
+    """)

@@ -1,6 +1,7 @@
 """The bytes of a state: broken ones are an error, big ones are moved without a second copy."""
 
 import os
+import subprocess
 import sys
 
 import harness
@@ -155,3 +156,11 @@ def test_big_data_over_pipes(move, same):
         ways=("bash", "dump"),
         hooks=("armed",),
     )
+
+
+def test_a_trivial_script_keeps_little(tmp_path):
+    """Its own lines, its environment, and where it looks for modules."""
+    script, state = tmp_path / "trivial.py", tmp_path / "state.tp"
+    script.write_text("import sys\nfrom pyteleport import dump\ndump(sys.argv[1])\n")
+    subprocess.run([sys.executable, script, state], env={"PATH": os.environ["PATH"]}, check=True)
+    assert state.stat().st_size < 4096

@@ -182,9 +182,12 @@ def take_entries(found):
     for module, module_name, namespace in found.installed:
         if module_name.partition(".")[0] in _KNOWN_OTHERWISE:
             continue
-        places.append((module, module_name, namespace))
         if not is_library(namespace):
+            # Nothing registers there but who speaks of it.
+            if module_name.rpartition(".")[2] in found.words:
+                places.append((module, module_name, namespace))
             continue
+        places.append((module, module_name, namespace))
         for value in namespace.copy().values():
             if isinstance(value, type) and value.__module__ == module_name and id(value) not in homes:
                 homes[id(value)] = namespace

@@ -77,14 +77,8 @@ impl Output {
             Operand::Bool(true) => put_number(bytes, literal::TRUE),
             Operand::Bool(false) => put_number(bytes, literal::FALSE),
             Operand::Empty => put_number(bytes, literal::EMPTY),
-            Operand::Int(value) => {
-                put_number(bytes, literal::INT);
-                put_signed(bytes, *value);
-            }
-            Operand::Float(value) => {
-                put_number(bytes, literal::FLOAT);
-                bytes.extend_from_slice(&value.to_le_bytes());
-            }
+            Operand::Int(value) => self.int(*value),
+            Operand::Float(value) => self.float(*value),
             Operand::Text(text) => {
                 put_number(bytes, literal::TEXT);
                 put_bytes(bytes, text.to_str()?.as_bytes());
@@ -96,6 +90,20 @@ impl Output {
             Operand::Node(node) => put_number(bytes, LITERALS - 1 + u64::from(self.nodes - node)),
         }
         Ok(())
+    }
+
+    /// A number that nobody else has, as one.
+    #[inline]
+    pub fn int(&mut self, value: i64) {
+        put_number(&mut self.bytes, literal::INT);
+        put_signed(&mut self.bytes, value);
+    }
+
+    /// The same.
+    #[inline]
+    pub fn float(&mut self, value: f64) {
+        put_number(&mut self.bytes, literal::FLOAT);
+        self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     /// Several of them.

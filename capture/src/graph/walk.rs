@@ -18,6 +18,8 @@ use pyo3::types::{
 const HOLD_FROM: usize = 1 << 16;
 /// Texts and bytes that nobody else has stand where they are needed, up to this length.
 const INLINE_TO: usize = 1 << 10;
+/// The integers of which there is one everywhere.
+const SMALLEST: std::ops::RangeInclusive<i64> = -5..=256;
 /// The references to an object that its container has alone, while we look at it.
 pub(super) const ALONE: isize = 2;
 
@@ -89,6 +91,10 @@ impl<'a, 'py> Walk<'a, 'py> {
                 self.operands.push(Operand::Empty);
                 return Ok(());
             }
+            if self.numbers(Tag::Tuple, tuple.len(), tuple.iter()) {
+                self.made_of_atoms(&object);
+                return Ok(());
+            }
             for (index, item) in tuple.iter().enumerate() {
                 if !self.atom(&item)? {
                     self.begin(Kind::Tuple, &object, base);
@@ -122,6 +128,10 @@ impl<'a, 'py> Walk<'a, 'py> {
             }
             self.of_atoms(&object, Tag::Dict, base, 2)
         } else if let Ok(list) = object.cast_exact::<PyList>() {
+            if self.numbers(Tag::List, list.len(), list.iter()) {
+                self.made_of_atoms(&object);
+                return Ok(());
+            }
             for (index, item) in list.iter().enumerate() {
                 if !self.atom(&item)? {
                     self.begin(Kind::List, &object, base);
@@ -157,6 +167,12 @@ impl<'a, 'py> Walk<'a, 'py> {
         put_number(&mut out.bytes, (operands.len() / to_a_count) as u64);
         out.operands(operands)?;
         self.operands.truncate(base);
+        self.made_of_atoms(object);
+        Ok(())
+    }
+
+    /// A record was written that makes a tuple, list or dict, and that is all of it.
+    fn made_of_atoms(&mut self, object: &Bound<'py, PyAny>) {
         if references(object) == ALONE {
             // Nothing else leads here again, not even a weak reference.
             let node = self.encoder.out.node();
@@ -165,7 +181,35 @@ impl<'a, 'py> Walk<'a, 'py> {
         } else {
             self.leaf(object);
         }
-        Ok(())
+    }
+
+    /// Writes a tuple or list at one go if it is of numbers that nobody else has; else nothing is written.
+    fn numbers(&mut self, tag: Tag, count: usize, items: impl Iterator<Item = Bound<'py, PyAny>>) -> bool {
+        let out = &mut self.encoder.out;
+        let before = out.bytes.len();
+        out.tag(tag);
+        put_number(&mut out.bytes, count as u64);
+        for item in items {
+            let is_alone = references(&item) == ALONE;
+            if let Ok(float) = item.cast_exact::<PyFloat>() {
+                if is_alone {
+                    out.float(float.value());
+                    continue;
+                }
+            } else if let Some(value) = item
+                .is_exact_instance_of::<PyInt>()
+                .then(|| small_int(&item))
+                .flatten()
+            {
+                if is_alone || SMALLEST.contains(&value) {
+                    out.int(value);
+                    continue;
+                }
+            }
+            out.bytes.truncate(before);
+            return false;
+        }
+        true
     }
 
     /// Whether an object is a text, a number or the like. Then it is an operand now.
@@ -302,8 +346,7 @@ impl<'a, 'py> Walk<'a, 'py> {
     fn int(&mut self, object: &Bound<'py, PyAny>) -> PyResult<()> {
         let small = small_int(object);
         if let Some(value) = small {
-            // The smallest are one object everywhere.
-            if (-5..=256).contains(&value) || references(object) == ALONE {
+            if SMALLEST.contains(&value) || references(object) == ALONE {
                 self.operands.push(Operand::Int(value));
                 return Ok(());
             }
