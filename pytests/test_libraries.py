@@ -329,6 +329,56 @@ MOVES += [
         id="progress of rich, half-way",
     ),
     case(
+        "click",
+        """
+        import click, sys
+        @click.group()
+        @click.option("--times", default=1)
+        @click.pass_context
+        def group(context, times):
+            context.obj = times
+        @group.command()
+        @click.argument("name")
+        @click.pass_obj
+        def greet(times, name):
+            for turn in range(times):
+                hop()
+                click.echo("%s %d %s" % (name, turn, click.get_current_context().command_path))
+            with click.progressbar(range(2)) as bar:
+                print([hop() for _ in bar])
+        sys.argv = ["program", "--times", "2", "greet", "ann"]
+        group()
+        """,
+    ),
+    case(
+        "yaml",
+        """
+        import yaml
+        class Thing(yaml.YAMLObject):
+            yaml_tag = "!Thing"
+        yaml.add_constructor("!pair", lambda loader, node: tuple(loader.construct_sequence(node)), yaml.SafeLoader)
+        for document in yaml.load_all("a: 1\\n---\\nb: [1, 2]\\n---\\nc: !pair [3, 4]", yaml.SafeLoader):
+            hop()
+            print(document)
+        print(yaml.dump(yaml.load("!Thing {a: 5}", yaml.Loader)))
+        """,
+    ),
+    case(
+        "tenacity",
+        """
+        from tenacity import retry, stop_after_attempt, wait_none
+        tried = []
+        @retry(stop=stop_after_attempt(4), wait=wait_none())
+        def attempt():
+            tried.append(1)
+            hop()
+            if len(tried) < 3:
+                raise ValueError
+            return len(tried)
+        print(attempt(), attempt.statistics["attempt_number"])
+        """,
+    ),
+    case(
         "sklearn",
         """
         import sklearn

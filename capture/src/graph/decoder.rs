@@ -1,5 +1,6 @@
 //! From records to objects.
 
+use crate::cpython::buffer::{filled_bytearray, filled_bytes};
 use crate::cpython::making::{bare_instance, interned, list_of, new_instance, tuple_of, InstanceSlot};
 use crate::cpython::objects::{lookup_on_type, own_attributes};
 use crate::cpython::sets::{self, fill_frozenset, unfilled_frozenset};
@@ -9,8 +10,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView,
-    PySet, PyString, PyTuple, PyType,
+    PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView, PySet, PyString,
+    PyTuple, PyType,
 };
 
 /// Why no object came.
@@ -139,13 +140,7 @@ impl<S: RecordSource + Send> Decoder<S> {
             Tag::ByteArray => {
                 let count = self.records.count()?;
                 let records = &mut self.records;
-                let mut failed = None;
-                let made = PyByteArray::new_with(py, count, |place| {
-                    failed = py.detach(|| records.read_into(place)).err();
-                    Ok(())
-                })?;
-                failed.map_or(Ok(()), Err)?;
-                made.into_any()
+                filled_bytearray(py, count, |place| records.read_into(place))??.into_any()
             }
             Tag::Buffer | Tag::FixedBuffer => {
                 let Some(buffer) = self.buffers.pop() else {
@@ -462,12 +457,7 @@ impl<S: RecordSource + Send> Decoder<S> {
             return Ok(PyBytes::new(py, self.records.bytes(count)?).into_any());
         }
         let records = &mut self.records;
-        let mut failed = None;
-        let made = PyBytes::new_with(py, count, |place| {
-            failed = py.detach(|| records.read_into(place)).err();
-            Ok(())
-        })?;
-        failed.map_or(Ok(()), Err)?;
+        let made = filled_bytes(py, count, |place| records.read_into(place))??;
         Ok(made.into_any())
     }
 }
