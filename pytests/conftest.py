@@ -9,6 +9,8 @@ import zlib
 
 import harness
 import pytest
+from hosts import hosts as hosts
+from hosts import namespaces as namespaces
 from sshd import keys as keys
 from sshd import sshd as sshd
 
