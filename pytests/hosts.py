@@ -9,12 +9,15 @@
 Each is a network namespace; a switch in one more connects them. They share files, processes and users.
 """
 
+import errno
 import itertools
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from urllib.parse import quote
 
 import harness
@@ -250,11 +253,32 @@ class Crossing:
 
     def wait(self):
         """Waits for it; the number of the process."""
-        return int(self.reached.read_text())
+        file = os.open(self.reached, os.O_RDONLY | os.O_NONBLOCK)
+        said = b""
+
+        def is_said():
+            nonlocal said
+            said += os.read(file, 100) if select.select([file], [], [], 0.1)[0] else b""
+            return said
+
+        until(is_said)
+        os.close(file)
+        return int(said)
 
     def open(self):
         """It may go on."""
-        self.go.write_text("go\n")
+
+        def is_open():
+            try:
+                file = os.open(self.go, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError as error:
+                assert error.errno == errno.ENXIO, error  # nobody waits yet
+                return False
+            os.write(file, b"go\n")
+            os.close(file)
+            return True
+
+        until(is_open)
 
 
 def start(move, source, python, **options):
@@ -263,3 +287,23 @@ def start(move, source, python, **options):
     trail, plan = move.plan("all", "local")
     env = harness.environment(PYTELEPORT_TEST_PLAN=plan)
     return harness.spawn([python, program], env=env, **options), trail
+
+
+def until(happened, patience=harness.PATIENCE):
+    """Waits for what no descriptor tells of."""
+    deadline = time.monotonic() + patience
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
+
+
+def parent(process):
+    """The parent of a process."""
+    with open(f"/proc/{process}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def children(process):
+    """The children of a process."""
+    with open(f"/proc/{process}/task/{process}/children") as file:
+        return [int(word) for word in file.read().split()]

@@ -24,11 +24,18 @@ squares = [n * n if n != 2 else (teleport({target!r}), trail("there"), n * n)[2]
 print(squares, "MARK=set" in open("/proc/self/environ").read(), os.getpid() != here)
 """
 
+# What has ssh notice that its line was cut.
+ALIVE = ["-o", "ServerAliveInterval=15"]
+
 WORDS = [
-    ("ssh://far", ["ssh", "far"]),
-    ("ssh://me@far:2222", ["ssh", "-p", "2222", "me@far"]),
-    ("ssh://me@[::1]:22", ["ssh", "-p", "22", "me@::1"]),
-    ("ssh://far?config=/a%20b&option=A=b&option=C=d", ["ssh", "-F", "/a b", "-o", "A=b", "-o", "C=d", "far"]),
+    ("ssh://far", ["ssh", *ALIVE, "far"]),
+    ("ssh://me@far:2222", ["ssh", "-p", "2222", *ALIVE, "me@far"]),
+    ("ssh://me@[::1]:22", ["ssh", "-p", "22", *ALIVE, "me@::1"]),
+    (
+        "ssh://far?config=/a%20b&option=A=b&option=C=d",
+        ["ssh", "-F", "/a b", "-o", "A=b", "-o", "C=d", *ALIVE, "far"],
+    ),
+    ("ssh://far?option=serveraliveinterval 0", ["ssh", "-o", "serveraliveinterval 0", "far"]),
     ("sudo://", ["sudo", "--", "sh", "-c"]),
     ("sudo://postgres", ["sudo", "-u", "postgres", "--", "sh", "-c"]),
     ("docker://Box_1", ["docker", "exec", "-i", "Box_1", "sh", "-c"]),
@@ -56,8 +63,14 @@ def test_what_a_text_comes_to(text, words):
 
 def test_options_that_all_have():
     command = command_of("ssh://far?python=~/env/bin/python&before=cd%20/data&before=. env.sh")
-    assert command == Command(["ssh", "far"], "~/env/bin/python", "cd /data; . env.sh")
+    assert command == Command(["ssh", *ALIVE, "far"], "~/env/bin/python", "cd /data; . env.sh")
     assert command_of("sudo://") == Command(["sudo", "--", "sh", "-c"], PYTHON)
+
+
+@pytest.mark.parametrize(("line", "ours"), [("ServerAliveInterval 60", []), ("ServerAliveCountMax 9", ALIVE)])
+def test_what_the_configuration_of_ssh_says_holds(tmp_path, line, ours):
+    (tmp_path / "config").write_text(f"Host f*\n  {line}\n")
+    assert command_of(f"ssh://far?config={tmp_path}/config").argv == ["ssh", "-F", f"{tmp_path}/config", *ours, "far"]
 
 
 WRONG = [

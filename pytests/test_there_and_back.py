@@ -336,7 +336,7 @@ def test_peer_that_dies_in_the_block_leaves_the_program_at_home(trip, place, who
             return state
         print(work(), back())
     """,
-        env=env,
+        env={**env, "PYTELEPORT_ALIVE": "0.1"},  # home waits for as long as a program there could be alive
     )
     first, second, third = out.splitlines()
     if whom == "the program":

@@ -58,7 +58,7 @@ SUITES = {
     "hand-off": [
         *("handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "docs", "leaks"),
         *("bare", "progress", "serve", "there_and_back"),
-        *("prompt", "terminals"),
+        *("prompt", "terminals", "hosts", "cut_lines", "chain_of_moves"),
     ],
     "hook": ["hook", "unseen", "builds"],
     "micro versions": ["elsewhere"],
@@ -94,6 +94,8 @@ NOT_QUICK = [
     "targets",
     "leaks",
     "terminals",
+    "hosts",
+    "cut_lines",
 ]
 
 # What is tested once more where CPython was built with its JIT, with that switched on.

@@ -8,6 +8,7 @@
 //!  home ◀──  exit COPY code NUMBER   |   exit COPY signal NAME   |   lost COPY
 //! ```
 
+use crate::alive::{until, Moment};
 use crate::error::TransportError;
 use crate::fd::{self, duplicate_standard, inherited};
 use crate::mux::{poll_all, At, Event, Mux};
@@ -21,10 +22,11 @@ use crate::signals::{self, Incoming};
 use crate::spawn::{Child, Plan};
 use crate::warden::Streams;
 use nix::errno::Errno;
-use nix::poll::{PollFlags, PollTimeout};
+use nix::poll::PollFlags;
 use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// The first word for a process of this kind.
 pub(crate) const WORD: &str = "copies";
@@ -32,15 +34,17 @@ pub(crate) const WORD: &str = "copies";
 /// The most copies that one fork makes.
 pub const MOST: u8 = Streams::MOST;
 
-/// The line to home, and the same if home waits for a guest.
+/// The line to home, and the same if home waits for a guest; its lease.
 const CONTROL: &str = "control";
 const GUEST: &str = "guest";
+const LEASE: &str = "lease";
 
 /// Copies that run.
 #[derive(Debug)]
 pub struct CommittedCopies {
     pids: Vec<i32>,
-    guest: bool,
+    /// Of a guest, its lease in milliseconds.
+    guest: Option<u32>,
     /// The process that home started: the one that made the copies, or a command that leads to it.
     leader: Pid,
     link: Link,
@@ -63,7 +67,7 @@ pub struct Carried {
 impl CommittedCopies {
     pub(crate) fn new(
         pids: Vec<i32>,
-        guest: bool,
+        guest: Option<u32>,
         leader: Pid,
         link: Link,
         side: Vec<SideStream>,
@@ -98,7 +102,9 @@ impl CommittedCopies {
         let numbers: Vec<RawFd> = given.iter().map(|fd| fd.as_raw_fd()).collect();
         words.push(WORD.into());
         words.push(format!("channel={},{}", numbers[0], numbers[1]).into());
-        words.push(format!("{}={}", if self.guest { GUEST } else { CONTROL }, numbers[2]).into());
+        let kind = if self.guest.is_some() { GUEST } else { CONTROL };
+        words.push(format!("{kind}={}", numbers[2]).into());
+        words.extend(self.guest.map(|lease| format!("{LEASE}={lease}").into()));
         words.extend(numbers[3..].iter().map(|talk| format!("talk={talk}").into()));
         for stream in self.side {
             let (from, to) = stream.into_parts();
@@ -140,6 +146,11 @@ struct Carrier {
     side: SideStreams,
     signals: Incoming,
     guest: bool,
+    /// How long a guest may live on when it hears nothing of us, and when we began.
+    lease: Duration,
+    since: Moment,
+    /// When no copy can be there any more: the line broke.
+    lost: Option<Moment>,
     /// None when home has closed its end.
     control: Option<Port>,
     heard: Vec<u8>,
@@ -163,7 +174,8 @@ impl Carrier {
     fn from_words(words: &[OsString]) -> nix::Result<Carrier> {
         let (mut channel, mut control, mut talks, mut side) =
             (None, None, Vec::new(), SideStreams::default());
-        let mut guest = false;
+        let (mut guest, mut lease) = (false, Duration::ZERO);
+        let since = Moment::now();
         for word in words {
             let (name, value) = word
                 .to_str()
@@ -183,6 +195,7 @@ impl Carrier {
                     guest = name == GUEST;
                     control = Some(Port::own(inherited(number(value)?)?)?);
                 }
+                LEASE => lease = Duration::from_millis(value.parse().map_err(|_| Errno::EINVAL)?),
                 "talk" => talks.push(inherited(number(value)?)?),
                 "side" => {
                     let (from, to) = numbers(value)?;
@@ -210,6 +223,9 @@ impl Carrier {
             side,
             signals,
             guest,
+            lease,
+            since,
+            lost: None,
             control,
             heard: Vec::new(),
             unsaid: Vec::new(),
@@ -233,16 +249,22 @@ impl Carrier {
                     }
                     Event::Gone => {
                         self.tell_exits(true);
-                        for copy in 0..self.running.len() {
-                            self.ended(copy, &format!("lost {copy}\n"));
-                        }
                         self.mux.end_sinks();
                         self.mux.close_sources();
+                        // Home goes on when it hears of it: there must be no guest then.
+                        let heard = self.mux.was_asked().unwrap_or(self.since);
+                        self.lost = Some(heard.after(self.lease));
                     }
                     _ => {}
                 }
             }
             self.tell_exits(false);
+            let is_over = |end: Moment| end.away().is_none();
+            if self.lost.is_some_and(is_over) || (self.lost.is_some() && self.control.is_none()) {
+                for copy in 0..self.running.len() {
+                    self.ended(copy, &format!("lost {copy}\n"));
+                }
+            }
             over = !self.running.contains(&true);
         }
     }
@@ -283,7 +305,7 @@ impl Carrier {
         let places = self.mux.wanted().into_iter();
         wanted.extend(places.map(|(at, fd, flags)| (Place::Mux(at), fd, flags)));
         let mut side = vec![PollFlags::empty(); self.side.streams.len()];
-        for (place, flags) in poll_all(&wanted, PollTimeout::NONE) {
+        for (place, flags) in poll_all(&wanted, until(self.lost)) {
             match place {
                 // Home tells copies what it wants to tell them; a terminal reaches those that it has.
                 Place::Signals => while self.signals.next().is_some() {},

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Version of everything on the wire but the payload.
-pub const PROTOCOL: u16 = 4;
+pub const PROTOCOL: u16 = 5;
 
 /// No login banner begins like this, and a terminal or a text-mode pipe on the way would change it.
 const MAGIC: [u8; 14] = *b"\x00\xffpyteleport\r\n";

@@ -167,13 +167,14 @@ impl Peer {
         let answer = sent.and_then(|()| self.with_channel(interrupted, Channel::receive));
         match answer {
             Ok(packet) if packet.kind == Kind::Ready => {
-                let ReadyBody { copies } = packet.read()?;
+                let ReadyBody { copies, lease } = packet.read()?;
                 // What was printed until now comes before what the program prints.
                 self.started.side.drain();
                 Ok(ReadyPeer {
                     peer: self,
                     going,
                     copies,
+                    lease,
                 })
             }
             Ok(packet) if packet.kind == Kind::Failed => Err(failure(&packet)),
@@ -233,6 +234,7 @@ pub struct ReadyPeer {
     peer: Peer,
     going: Going,
     copies: Vec<i32>,
+    lease: u32,
 }
 
 impl ReadyPeer {
@@ -276,7 +278,7 @@ impl ReadyPeer {
                 let link = std::mem::replace(&mut started.link, Link::Closed);
                 let side = std::mem::take(&mut started.side.streams);
                 let leader = started.child.pid();
-                let guest = self.going == Going::Guest;
+                let guest = (self.going == Going::Guest).then_some(self.lease);
                 Ok(CommittedCopies::new(self.copies, guest, leader, link, side))
             }
             Err(error) => Err(self

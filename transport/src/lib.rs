@@ -15,12 +15,13 @@
 //!
 //! [`handoff`] draws the sequence and says what each end may rely on. `packet` has the units on
 //! the wire, `channel` the two byte halves that they travel over, `mux` the three streams of a
-//! program that share one channel after Commit. [`mod@file`] keeps a payload without any peer, and
+//! program that share one channel after Commit, `alive` what they ask each other over it. [`mod@file`] keeps a payload without any peer, and
 //! [`folder`] removes what was put where no pyteleport was installed.
 //!
 //! Unsafe code is in `fd`, `signals`, `caught` and `fork`, and nowhere else.
 #![deny(unsafe_code)]
 
+mod alive;
 #[allow(unsafe_code)]
 mod caught;
 mod channel;

@@ -12,6 +12,7 @@
 //!  source ◀─Closed─ sink        nobody reads any more: the source is closed
 //! ```
 
+use crate::alive::{Asking, Moment};
 use crate::error::PacketError;
 use crate::packet::{self, CopyExit, CopySignal, ExitBody, Kind, SignalBody, HEADER, STREAM_BLOCK};
 use crate::port::{Moved, Port};
@@ -39,6 +40,10 @@ pub(crate) struct Mux {
     events: VecDeque<Event>,
     /// What the sources have goes there instead.
     kept_in: Option<File>,
+    /// What it asks the other end, if that is this one's part.
+    asking: Option<Asking>,
+    /// When the other end has asked last.
+    asked: Option<Moment>,
 }
 
 /// What came that is not for a stream.
@@ -94,6 +99,8 @@ impl Mux {
             sinks: Vec::new(),
             events: VecDeque::new(),
             kept_in: None,
+            asking: None,
+            asked: None,
         }
     }
 
@@ -201,6 +208,36 @@ impl Mux {
     /// The next thing that came.
     pub(crate) fn event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Asks the other end now and then whether it is there, from here on.
+    pub(crate) fn keep_asking(&mut self, asking: Asking) {
+        self.asking = Some(asking);
+    }
+
+    /// Asks, if it is time to.
+    pub(crate) fn ask(&mut self) {
+        let asking = self.asking.as_mut().filter(|_| self.output.is_some());
+        if let Some(number) = asking.and_then(Asking::next) {
+            self.send(Kind::Ask, &number);
+        }
+    }
+
+    /// When it will be time to ask.
+    pub(crate) fn will_ask(&self) -> Option<Moment> {
+        let asking = self.asking.as_ref().filter(|_| self.output.is_some());
+        asking.and_then(Asking::due)
+    }
+
+    /// Until when the other end may be thought to be there.
+    pub(crate) fn lease_end(&self) -> Option<Moment> {
+        let asking = self.asking.as_ref().filter(|_| self.output.is_some());
+        asking.map(Asking::lease_end)
+    }
+
+    /// When the other end has asked last.
+    pub(crate) fn was_asked(&self) -> Option<Moment> {
+        self.asked
     }
 
     pub(crate) fn send_signal(&mut self, signal: &SignalBody) {
@@ -453,6 +490,11 @@ impl Mux {
                 sink.close_if_done();
             }
             Kind::Closed => self.source(kind, body)?.0.port = None,
+            Kind::Ask => {
+                self.asked = Some(Moment::now());
+                self.send(Kind::Answer, body);
+            }
+            Kind::Answer => self.asking.iter_mut().for_each(|asking| asking.hear(body)),
             Kind::Credit => {
                 let (source, amount) = self.source(kind, body)?;
                 let amount: [u8; 4] = amount
@@ -594,6 +636,26 @@ mod tests {
             }
         }
         assert_eq!(taken, written);
+    }
+
+    #[test]
+    fn a_question_is_answered_and_the_lease_counts_from_it() {
+        let mut ends = ends();
+        settle(&mut ends);
+        let before = Moment::now();
+        let long_ago = Moment::default();
+        ends[1].mux.keep_asking(Asking::since(long_ago));
+        let lease = Asking::since(long_ago).lease();
+        ends[1].mux.ask();
+        assert_eq!(ends[1].mux.will_ask(), None);
+        assert_eq!(ends[1].mux.lease_end(), Some(long_ago.after(lease)));
+        settle(&mut ends);
+        assert!(ends[0].mux.was_asked() >= Some(before));
+        assert!(ends[1].mux.lease_end() >= Some(before.after(lease)));
+        assert!(ends[1].mux.will_ask().is_some_and(|next| next.away().is_some()));
+
+        ends[1].mux.close_output();
+        assert_eq!((ends[1].mux.will_ask(), ends[1].mux.lease_end()), (None, None));
     }
 
     #[test]

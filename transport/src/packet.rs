@@ -64,10 +64,14 @@ pub(crate) enum Kind {
     Window = 18,
     /// The program was stopped at its terminal.
     Stopped = 19,
+    /// From the far end: whether home is there. The body is a number, in four bytes.
+    Ask = 20,
+    /// It is; with the same number.
+    Answer = 21,
 }
 
 impl Kind {
-    const ALL: [Kind; 19] = [
+    const ALL: [Kind; 21] = [
         Kind::Hello,
         Kind::Stdio,
         Kind::Offer,
@@ -87,6 +91,8 @@ impl Kind {
         Kind::Bare,
         Kind::Window,
         Kind::Stopped,
+        Kind::Ask,
+        Kind::Answer,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -110,6 +116,8 @@ impl Kind {
             Kind::Bare => "Bare",
             Kind::Window => "Window",
             Kind::Stopped => "Stopped",
+            Kind::Ask => "Ask",
+            Kind::Answer => "Answer",
         }
     }
 
@@ -120,7 +128,7 @@ impl Kind {
             Kind::Failed => 256 << 10,
             Kind::Data => 1 + STREAM_BLOCK,
             Kind::Stdio | Kind::End | Kind::Closed | Kind::Adopted => 1,
-            Kind::Moved => 4,
+            Kind::Moved | Kind::Ask | Kind::Answer => 4,
             Kind::Credit => 5,
             Kind::Ready => 1 << 10,
             Kind::Commit | Kind::Stopped => 0,
@@ -218,6 +226,8 @@ pub(crate) struct OfferBody {
 pub(crate) struct ReadyBody {
     /// The processes of the copies.
     pub copies: Vec<i32>,
+    /// Of a guest elsewhere: it ends when home has not been heard of for so many milliseconds.
+    pub lease: u32,
 }
 
 /// Body of CopyExit.
@@ -284,7 +294,7 @@ mod tests {
 
     #[test]
     fn zeroed_and_unknown_kinds_are_refused() {
-        for number in [0, 20, 255] {
+        for number in [0, 22, 255] {
             let refusal = read_header(&[number, 0, 0, 0, 0]).unwrap_err();
             assert!(matches!(refusal, PacketError::UnknownKind(n) if n == number));
         }

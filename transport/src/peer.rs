@@ -1,5 +1,6 @@
 //! The peer's side of the hand-off.
 
+use crate::alive;
 use crate::channel::Channel;
 use crate::error::{ChannelError, TransportError};
 use crate::fd::{self, duplicate_standard, inherited};
@@ -56,6 +57,7 @@ impl Receiver {
     }
 
     fn new(channel: Channel, way: Way) -> Result<Receiver, TransportError> {
+        alive::look();
         let held = Held::new().map_err(TransportError::io("hold signals"))?;
         Ok(Receiver {
             line: Line {

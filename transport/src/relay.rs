@@ -5,6 +5,7 @@
 //! child. Until Commit the child has the channel to itself, and the relay only passes on what it
 //! prints, to standard error. Afterwards the relay has it.
 
+use crate::alive::{until, Asking, Moment};
 use crate::fd;
 use crate::folder;
 use crate::fork;
@@ -94,6 +95,7 @@ impl Relay {
 
         let mut mux = Mux::new(Port::shared_input(self.input), Port::shared_output(self.output));
         if input.is_some() {
+            mux.keep_asking(Asking::since(Moment::now()));
             mux.add_sink(0, input);
             for number in [1, 2] {
                 let place = outputs.iter().position(|(of, _)| *of == number);
@@ -234,6 +236,7 @@ impl AfterCommit {
 
     /// Waits, and does what is to be done then.
     fn step(&mut self) {
+        self.mux.ask();
         let mut wanted = vec![(Place::Signals, self.signals.descriptor(), PollFlags::POLLIN)];
         wanted.extend(
             self.program
@@ -251,7 +254,7 @@ impl AfterCommit {
                 .into_iter()
                 .map(|(at, fd, flags)| (Place::Mux(at), fd, flags)),
         );
-        for (place, flags) in poll_all(&wanted, PollTimeout::NONE) {
+        for (place, flags) in poll_all(&wanted, until(self.mux.will_ask())) {
             match place {
                 Place::Mux(at) => self.mux.serve(at, flags).unwrap_or_else(|_| self.mux.hang_up()),
                 Place::Control => self.program.listen(),

@@ -5,6 +5,7 @@
 //! hears Commit; later it is the line of its keeper. Of its streams the channel to home has, with
 //! numbers of their own, standard output and error, and what it and home tell each other.
 
+use crate::alive::{until, Asking, Moment};
 use crate::channel::Channel;
 use crate::error::{ChannelError, TransportError};
 use crate::fd;
@@ -23,7 +24,7 @@ use crate::signals::{self, Held, Incoming};
 use crate::spawn::{Child, Ending};
 use crate::wait::Wait;
 use crate::ward::Ward;
-use nix::poll::{PollFlags, PollTimeout};
+use nix::poll::PollFlags;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getpid, Pid};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -161,10 +162,18 @@ impl Splitting {
             end_all(&copies);
             return home.failed(&failed.kind, &failed.text);
         }
+        let asking = (home.way == Way::Stdio).then(|| Asking::since(Moment::now()));
+        let lease = asking.as_ref().filter(|_| self.guest).map(Asking::lease);
         let body = ReadyBody {
             copies: copies.iter().map(|copy| copy.pid.as_raw()).collect(),
+            lease: lease.map_or(0, |lease| lease.as_millis().try_into().unwrap_or(u32::MAX)),
         };
         let told = home.ready(&body).and_then(|()| home.committed());
+        // One that hears too late has been given up.
+        let told = told.and_then(|()| match &asking {
+            Some(asking) if self.guest && asking.lease_end().away().is_none() => Err(TransportError::HomeGaveUp),
+            _ => Ok(()),
+        });
         if let Err(error) = told {
             end_all(&copies);
             return Err(error);
@@ -181,6 +190,7 @@ impl Splitting {
             Port::shared_input(input),
             Port::shared_output(output),
             self.guest,
+            asking,
             &mut copies,
         )
         .map_err(TransportError::io("go with the copies"))?
@@ -287,12 +297,21 @@ enum Place {
 }
 
 impl Warden {
-    fn new(input: Port, output: Port, guest: bool, made: &mut Vec<Made>) -> nix::Result<Warden> {
+    fn new(
+        input: Port,
+        output: Port,
+        guest: bool,
+        asking: Option<Asking>,
+        made: &mut Vec<Made>,
+    ) -> nix::Result<Warden> {
         let signals = Incoming::new()?;
         for number in 0..=1 {
             let_go(number)?;
         }
         let mut mux = Mux::new(input, output);
+        if let Some(asking) = asking {
+            mux.keep_asking(asking);
+        }
         let mut copies = Vec::new();
         for (copy, made) in made.drain(..).enumerate() {
             let streams = Streams { copy: copy as u8 };
@@ -349,6 +368,8 @@ impl Warden {
 
     /// Waits, and does what is to be done then.
     fn step(&mut self) {
+        self.mux.ask();
+        let lease_end = self.mux.lease_end().filter(|_| self.guest);
         let mut wanted = vec![(Place::Signals, self.signals.descriptor(), PollFlags::POLLIN)];
         for (index, copy) in self.copies.iter().enumerate() {
             wanted.extend(
@@ -362,7 +383,8 @@ impl Warden {
         }
         let places = self.mux.wanted().into_iter();
         wanted.extend(places.map(|(at, fd, flags)| (Place::Mux(at), fd, flags)));
-        for (place, flags) in poll_all(&wanted, PollTimeout::NONE) {
+        let timeout = until(self.mux.will_ask().into_iter().chain(lease_end));
+        for (place, flags) in poll_all(&wanted, timeout) {
             match place {
                 // Those from a terminal have reached the copies too; others are for this process,
                 // which is no part of the program.
@@ -371,6 +393,11 @@ impl Warden {
                 Place::End => {}
                 Place::Mux(at) => self.mux.serve(at, flags).unwrap_or_else(|_| self.mux.hang_up()),
             }
+        }
+        let is_over = |end: Moment| end.away().is_none();
+        if self.guest && self.mux.lease_end().is_some_and(is_over) {
+            // Home may have gone on by now.
+            self.mux.hang_up();
         }
     }
 }
