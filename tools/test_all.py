@@ -54,11 +54,11 @@ SUITES = {
     ],
     "libraries": ["libraries", "torch"],
     "threads": ["threads"],
-    "chains": ["chain", "benchmarks"],
+    "chains": ["chain", "chain_of_moves", "benchmarks"],
     "hand-off": [
         *("handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "docs", "leaks"),
         *("bare", "progress", "serve", "there_and_back"),
-        *("prompt", "terminals", "hosts", "cut_lines", "chain_of_moves"),
+        *("prompt", "terminals", "hosts", "cut_lines"),
     ],
     "hook": ["hook", "unseen", "builds"],
     "micro versions": ["elsewhere"],
