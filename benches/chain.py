@@ -93,8 +93,12 @@ def main():
     *straight, plain = written(options.moves, size, "straight")
     *moving, rate = written(options.moves, size, "moving")
     same = moving == straight and straight[1] == size
-    verdict = "as without a move" if same else f"NOT what it writes without a move, {straight[1] / 1e6:.1f} MB"
-    print(f"{moving[1] / 1e6:.1f} MB came out, {verdict}; {rate / 1e6:.0f} MB/s, {plain / 1e6:.0f} without a move")
+    verdict = (
+        "as without a move" if same else f"NOT what it writes without a move, {straight[1] / 1e6:.1f} MB"
+    )
+    print(
+        f"{moving[1] / 1e6:.1f} MB came out, {verdict}; {rate / 1e6:.0f} MB/s, {plain / 1e6:.0f} without a move"
+    )
     if not same:
         sys.exit("what came out of a chain of moves is not what the program wrote")
     if options.check and broken:

@@ -2,12 +2,11 @@
 
 import os
 import signal
-import subprocess
 import sys
 
 import harness
 import pytest
-from hosts import SOON, Crossing, start
+from hosts import start
 
 
 @pytest.fixture
@@ -58,7 +57,9 @@ def test_a_journey_is_as_if_there_had_been_none(move, network):
     straight = move.straight(source, stdin=data)
     program = move.write(source)
     home = network.python("home")
-    run = move.follow([program], {"moves": "all", "way": "local"}, harness.environment(), stdin=data, pythons=[home])
+    run = move.follow(
+        [program], {"moves": "all", "way": "local"}, harness.environment(), stdin=data, pythons=[home]
+    )
     assert (run.stdout, run.stderr) == (straight.stdout, straight.stderr)
     assert (run.returncode, straight.returncode) == (42, 42)
     assert [more for what, more in run.told if what == "hop"] == ["a", "b", "home", "a", "a", "b"]
@@ -85,7 +86,9 @@ SIGNALLED = """
 
 
 def test_signals_find_the_program_through_every_stop(move, network):
-    process, _ = start(move, SIGNALLED.format(targets=tour(network, "a", "b", "home")), network.python("home"))
+    process, _ = start(
+        move, SIGNALLED.format(targets=tour(network, "a", "b", "home")), network.python("home")
+    )
     said = [process.stdout.readline()]
     for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM):
         os.kill(process.pid, number)
@@ -114,7 +117,10 @@ def test_the_end_reaches_home_through_every_stop(move, network, ending, status):
 def test_where_nothing_is_installed(move, network, tmp_path):
     temp = tmp_path / "temp"
     temp.mkdir()
-    naked = [network.url(name, python=f"{sys.executable} -I -S", before=[f"export TMPDIR={temp}"]) for name in ("a", "b")]
+    naked = [
+        network.url(name, python=f"{sys.executable} -I -S", before=[f"export TMPDIR={temp}"])
+        for name in ("a", "b")
+    ]
     source = f"""
         import os, socket, sys
         for target in {naked!r}:
@@ -158,7 +164,9 @@ def test_copies_at_two_hosts(move, network):
         print([copy.wait() for copy in copies])
     """
     process, _ = start(move, source, network.python("home"))
-    expected = [[[("a", k, turn * k), ("b", 10 * k + 5, turn * (10 * k + 5))] for k in (2, 3)] for turn in range(3)]
+    expected = [
+        [[("a", k, turn * k), ("b", 10 * k + 5, turn * (10 * k + 5))] for k in (2, 3)] for turn in range(3)
+    ]
     lines = "".join(f"{each}\n" for each in [*expected, [2, 3]])
     out, err = streams(process)
     assert (err, out, process.returncode) == ("", lines, 0)

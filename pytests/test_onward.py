@@ -56,25 +56,105 @@ def test_local_moves_behind_a_command_leave_one_relay(move, way, cutter):
     assert (run.stderr, run.returncode, run.ended_in) == ("", 7, "peer")
 
 
-def test_a_command_in_the_middle_of_local_moves(move):
+@pytest.mark.parametrize("between", ["", "env A=b "])
+def test_moves_through_shells_leave_one_relay(move, between):
+    """A shell that has become the peer has nothing to do once the program is not behind it any more."""
+    run = move(
+        f"""{WAITS}
+        import os, sys
+        way = {[*between.split(), "bash", "-c"]!r}
+        bash_teleport(*way, python=sys.executable)
+        trail("there")
+        relay = os.getppid()
+        for turn in range(20):
+            if turn % 4 == 3:
+                teleport()
+            else:
+                bash_teleport(*way, python=sys.executable)
+            trail("on")
+            print(turn, file=sys.stderr if turn % 2 else sys.stdout, flush=True)
+        print(waits(relay))
+        print(sys.stdin.read())
+        sys.exit(7)
+    """,
+        stdin=b"all of it",
+    )
+    assert run.stdout == "".join(f"{n}\n" for n in range(0, 20, 2)) + "True\nall of it\n", run.stderr
+    assert run.stderr == "".join(f"{n}\n" for n in range(1, 20, 2))
+    assert (run.returncode, run.ended_in) == (7, "peer")
+
+
+KEPT_BETWEEN = {
+    "a shell that waits": ["bash", "-c", 'bash -c "$0"; exit $?'],
+    "a child of the shell": ["bash", "-c", 'sleep 1000 & exec bash -c "$0"'],
+}
+
+
+@pytest.mark.parametrize("between", KEPT_BETWEEN.values(), ids=KEPT_BETWEEN)
+def test_a_command_that_is_more_than_a_way_stays(move, between):
     run = move(f"""{WAITS}
+        import os, signal, sys
+        teleport()
+        trail("there")
+        stop = os.getpid()
+        bash_teleport(*{between!r}, python=sys.executable)
+        trail("on")
+        while b"_pump" not in open("/proc/%d/cmdline" % stop, "rb").read():
+            time.sleep(0.001)
+        relay = os.getppid()
+        print(relay != stop, len(children(stop)))
+        for other in children(relay):
+            if other != os.getpid():
+                os.kill(other, signal.SIGKILL)
+        sys.exit(9)
+    """)
+    assert run.stdout == "True 1\n", run.stderr
+    assert (run.stderr, run.returncode) == ("", 9)
+
+
+def test_a_command_in_the_middle_of_local_moves(move):
+    """Its shell has become the peer: it is no stop either, once the program is there."""
+    run = move(
+        f"""{WAITS}
         import os, sys
         home = os.getpid()
         teleport()
         teleport()
         trail("there")
-        second = waits(home)
-        first_stop = os.getpid()
+        print(waits(home))
         bash_teleport("bash", "-c", python=sys.executable)
+        trail("on")
+        print(waits(home))
         teleport()
         teleport()
         trail("on")
-        os.kill(first_stop, 0)  # it carries what goes to and fro
-        print(second, os.getppid() != home)
+        print(waits(home), sys.stdin.read())
         sys.exit(9)
-    """)
-    assert run.stdout == "True True\n", run.stderr
+    """,
+        stdin=b"all of it",
+    )
+    assert run.stdout == "True\nTrue\nTrue all of it\n", run.stderr
     assert (run.stderr, run.returncode) == ("", 9)
+
+
+def test_signals_find_the_program_while_it_moves_through_shells(move):
+    run = move(f"""{WAITS}
+        import os, signal, sys
+        home, got = os.getpid(), []
+        signal.signal(signal.SIGUSR1, lambda *_: got.append(1))
+        for turn in range(10):
+            os.kill(home, signal.SIGUSR1)
+            bash_teleport("bash", "-c", python=sys.executable)
+            trail("on")
+            before = len(got)
+            os.kill(home, signal.SIGUSR1)
+            while len(got) == before:
+                time.sleep(0.001)
+        print(len(got) >= 11, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    assert run.stdout == "True\n", run.stderr
+    assert (run.stderr, run.returncode) == ("", -signal.SIGKILL)
 
 
 SIGNALLED = """

@@ -70,7 +70,13 @@ def test_options_that_all_have():
 @pytest.mark.parametrize(("line", "ours"), [("ServerAliveInterval 60", []), ("ServerAliveCountMax 9", ALIVE)])
 def test_what_the_configuration_of_ssh_says_holds(tmp_path, line, ours):
     (tmp_path / "config").write_text(f"Host f*\n  {line}\n")
-    assert command_of(f"ssh://far?config={tmp_path}/config").argv == ["ssh", "-F", f"{tmp_path}/config", *ours, "far"]
+    assert command_of(f"ssh://far?config={tmp_path}/config").argv == [
+        "ssh",
+        "-F",
+        f"{tmp_path}/config",
+        *ours,
+        "far",
+    ]
 
 
 WRONG = [

@@ -7,7 +7,7 @@ use crate::signals::without_sigpipe;
 use crate::wait::Wait;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use nix::sys::socket::{recvmsg, sendmsg, ControlMessage, ControlMessageOwned, MsgFlags};
+use nix::sys::socket::{recv, recvmsg, sendmsg, ControlMessage, ControlMessageOwned, MsgFlags};
 use nix::sys::uio::writev;
 use nix::unistd::read;
 use std::io::{IoSlice, IoSliceMut};
@@ -132,6 +132,24 @@ impl Channel {
             }
         }
         Ok(())
+    }
+
+    /// The kind of the next packet of a socket, which stays there; none for what is none, or at the end.
+    pub(crate) fn peek(&mut self, wait: &mut Wait<'_>) -> Result<Option<Kind>, ChannelError> {
+        let mut first = [0];
+        loop {
+            match recv(
+                self.input.as_raw_fd(),
+                &mut first,
+                MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT,
+            ) {
+                Ok(0) => return Ok(None),
+                Ok(_) => return Ok(Kind::ALL.into_iter().find(|kind| *kind as u8 == first[0])),
+                Err(Errno::EINTR) => wait.ask()?,
+                Err(Errno::EAGAIN) => drop(wait.until([(self.input(), PollFlags::POLLIN)])?),
+                Err(errno) => return Err(ChannelError::Io(errno.into())),
+            }
+        }
     }
 
     /// Takes the next packet off the channel, and not one byte more.

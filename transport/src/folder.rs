@@ -63,6 +63,11 @@ pub fn keep_on_exec(keep: bool) -> Option<RawFd> {
     Some(lock.as_raw_fd())
 }
 
+/// Whether this process runs from one.
+pub(crate) fn is_entered() -> bool {
+    FOLDER.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
 fn open_lock(path: &Path) -> nix::Result<OwnedFd> {
     open(&path.join(LOCK), OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())
 }

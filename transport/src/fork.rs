@@ -53,6 +53,13 @@ pub(crate) fn reap_others(but: Pid) {
     }
 }
 
+/// Whether this process, which has one thread, has that child and no other; no, where the kernel does not tell.
+pub(crate) fn has_only(child: Pid) -> bool {
+    let own = std::process::id();
+    let children = std::fs::read_to_string(format!("/proc/self/task/{own}/children"));
+    children.is_ok_and(|text| text.split_whitespace().eq([child.to_string().as_str()]))
+}
+
 /// Whether a child has been stopped since this was asked last.
 pub(crate) fn has_stopped(child: Pid) -> bool {
     // SAFETY: an all-zero `siginfo_t` is a valid one.

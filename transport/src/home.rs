@@ -316,13 +316,18 @@ impl Committed {
     /// Ends this process, if the program is on this machine and whoever waits for this process waits
     /// for it from now on; else gives back what there is for a pump.
     pub fn leave(mut self) -> Committed {
-        let Started { child, link, .. } = &mut self.peer.started;
-        if let Link::Direct(channel) = link {
-            if keeper::hand_over(child, channel.input()) {
-                let child = std::mem::replace(child, Child::adopt(child.pid()));
-                keeper::pass_on_signals(child);
-                signals::exit_now(0);
-            }
+        let Started {
+            child, link, side, ..
+        } = &mut self.peer.started;
+        let handed = match link {
+            Link::Direct(channel) => keeper::hand_over(child, channel.input()).then(|| child.pid()),
+            Link::Own { channel, .. } => keeper::hand_over_behind(child, channel),
+            Link::Unknown(_) | Link::Stdio(_) | Link::Closed => None,
+        };
+        if let Some(program) = handed {
+            side.drain();
+            keeper::pass_on_signals(program);
+            signals::exit_now(0);
         }
         self
     }

@@ -7,14 +7,19 @@
 use crate::channel::Channel;
 use crate::fd;
 use crate::packet::{self, Kind};
+use crate::packet::{NO, YES};
 use crate::relay::pass_on_signal;
 use crate::signals::Incoming;
 use crate::spawn::Child;
 use crate::wait::Wait;
-use crate::ward::Ward;
+use crate::ward::{parent_of, Ward};
 use nix::unistd::{getpid, getsid, Pid};
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a relay may take to end before it is looked for again.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The keeper of this process, if a program came into it. Set once, by [`remember`].
 static KEEPER: Mutex<Option<Keeper>> = Mutex::new(None);
@@ -55,9 +60,7 @@ fn line() -> Option<Channel> {
 /// Has the keeper of this process wait for `child`, to which `theirs` leads, in its place. True
 /// says that it does, and has the child once this process ends.
 pub(crate) fn hand_over(child: &Child, theirs: BorrowedFd<'_>) -> bool {
-    // The end of a session's leader is felt by all of its session.
-    let leads_session = getsid(None).is_ok_and(|session| session == getpid());
-    if leads_session {
+    if leads_session() {
         return false;
     }
     let Some(mut line) = line() else { return false };
@@ -73,9 +76,45 @@ pub(crate) fn hand_over(child: &Child, theirs: BorrowedFd<'_>) -> bool {
         .is_ok_and(|packet| packet.kind == Kind::Adopted && packet.body == [packet::YES])
 }
 
-/// Passes on the signals for the program that have reached this process, whose child it still is.
-pub(crate) fn pass_on_signals(program: Child) {
-    let mut program = Ward::new(program, None);
+/// The end of a session's leader is felt by all of its session.
+pub(crate) fn leads_session() -> bool {
+    getsid(None).is_ok_and(|session| session == getpid())
+}
+
+/// As [`hand_over`], of a program behind a command of this machine, whose channel this is: the process of the program, if the
+/// keeper has it once this process ends. The command has ended then.
+pub(crate) fn hand_over_behind(command: &mut Child, channel: &mut Channel) -> Option<Pid> {
+    if leads_session() || line().is_none() {
+        return None;
+    }
+    let never = &mut || false;
+    let mut wait = Wait::new(never);
+    channel.send(Kind::Leave, &[], &mut wait).ok()?;
+    // It may have ended: that stays for the pump to read.
+    if !matches!(channel.peek(&mut wait).ok()?, Some(Kind::Moved | Kind::Adopted)) {
+        return None;
+    }
+    let (packet, attached) = channel.receive_with(&mut wait).ok()?;
+    let ([line], Ok(number)) = (attached.as_slice(), <[u8; 4]>::try_from(packet.body.as_slice())) else {
+        return None;
+    };
+    let program = Child::adopt(Pid::from_raw(i32::from_le_bytes(number)));
+    // What is between the two was started for a reason.
+    let is_alone = parent_of(program.pid()) == Some(command.pid());
+    let handed = is_alone && hand_over(&program, line.as_fd());
+    let told = channel.send(Kind::Adopted, &[if handed { YES } else { NO }], &mut wait);
+    if !handed {
+        return None;
+    }
+    // It must not be left to the keeper, which would take it for the parent of the program. It ends when it has heard, or
+    // has died.
+    while told.is_ok() && command.wait_within(PATIENCE).is_none() {}
+    Some(program.pid())
+}
+
+/// Passes on the signals for the program that have reached this process, which is about to end.
+pub(crate) fn pass_on_signals(program: Pid) {
+    let mut program = Ward::handed_on(program);
     let Ok(signals) = Incoming::new() else { return };
     while let Some(came) = signals.next() {
         pass_on_signal(&mut program, came);

@@ -55,6 +55,7 @@ pub(crate) enum Event {
     CopySignal(CopySignal),
     Window(Size),
     Stopped,
+    Leave,
     /// The channel has ended.
     Gone,
 }
@@ -263,6 +264,10 @@ impl Mux {
         self.kept_in = Some(file);
     }
 
+    pub(crate) fn send_adopted(&mut self, answer: u8) {
+        self.send(Kind::Adopted, &[answer]);
+    }
+
     pub(crate) fn send_copy_signal(&mut self, signal: &CopySignal) {
         let _ = packet::append_value(&mut self.unsent.bytes, Kind::CopySignal, signal);
     }
@@ -469,6 +474,7 @@ impl Mux {
                 .events
                 .push_back(Event::Window(packet::read_body(kind, body)?)),
             Kind::Stopped => self.events.push_back(Event::Stopped),
+            Kind::Leave => self.events.push_back(Event::Leave),
             Kind::CopyExit => self
                 .events
                 .push_back(Event::CopyExit(packet::read_body(kind, body)?)),

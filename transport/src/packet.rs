@@ -68,10 +68,13 @@ pub(crate) enum Kind {
     Ask = 20,
     /// It is; with the same number.
     Answer = 21,
+    /// From one that has moved behind a command of this machine: whether the relay need stay, which says Moved, or
+    /// Adopted with [`NO`].
+    Leave = 22,
 }
 
 impl Kind {
-    const ALL: [Kind; 21] = [
+    pub(crate) const ALL: [Kind; 22] = [
         Kind::Hello,
         Kind::Stdio,
         Kind::Offer,
@@ -93,6 +96,7 @@ impl Kind {
         Kind::Stopped,
         Kind::Ask,
         Kind::Answer,
+        Kind::Leave,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -118,6 +122,7 @@ impl Kind {
             Kind::Stopped => "Stopped",
             Kind::Ask => "Ask",
             Kind::Answer => "Answer",
+            Kind::Leave => "Leave",
         }
     }
 
@@ -131,7 +136,7 @@ impl Kind {
             Kind::Moved | Kind::Ask | Kind::Answer => 4,
             Kind::Credit => 5,
             Kind::Ready => 1 << 10,
-            Kind::Commit | Kind::Stopped => 0,
+            Kind::Commit | Kind::Stopped | Kind::Leave => 0,
             Kind::Signal | Kind::CopySignal | Kind::CopyExit => 1 << 10,
             Kind::Offer | Kind::Exit | Kind::Window => 64,
         }
@@ -294,7 +299,7 @@ mod tests {
 
     #[test]
     fn zeroed_and_unknown_kinds_are_refused() {
-        for number in [0, 22, 255] {
+        for number in [0, 23, 255] {
             let refusal = read_header(&[number, 0, 0, 0, 0]).unwrap_err();
             assert!(matches!(refusal, PacketError::UnknownKind(n) if n == number));
         }

@@ -6,21 +6,25 @@
 //! prints, to standard error. Afterwards the relay has it.
 
 use crate::alive::{until, Asking, Moment};
+use crate::channel::Channel;
+use crate::error::ChannelError;
 use crate::fd;
 use crate::folder;
 use crate::fork;
+use crate::keeper::leads_session;
 use crate::mux::{poll_all, At, Event, Mux};
-use crate::packet::{ExitBody, Group, SignalBody};
+use crate::packet::{ExitBody, Group, Kind, SignalBody, NO, YES};
 use crate::port::{Moved, Port};
 use crate::side::write_standard;
 use crate::signals::{self, Came, Incoming};
 use crate::spawn::{Child, Ending};
 use crate::terminal;
+use crate::wait::Wait;
 use crate::ward::Ward;
 use nix::poll::{PollFlags, PollTimeout};
-use nix::unistd::{getpgid, getpgrp, getpid, getsid, Pid};
+use nix::unistd::{getpgid, getpgrp, Pid};
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -93,6 +97,10 @@ impl Relay {
             return Ok(ending);
         }
 
+        let own = match input {
+            None => Some(Channel::over_socket(fd::duplicate(&self.input)?)),
+            Some(_) => None,
+        };
         let mut mux = Mux::new(Port::shared_input(self.input), Port::shared_output(self.output));
         if input.is_some() {
             mux.keep_asking(Asking::since(Moment::now()));
@@ -109,6 +117,7 @@ impl Relay {
             mux,
             terminal,
             detach: self.detach,
+            own,
         };
         Ok(after.run())
     }
@@ -201,6 +210,8 @@ struct AfterCommit {
     mux: Mux,
     terminal: Option<OwnedFd>,
     detach: bool,
+    /// Of a program that has home's descriptors, the channel once more.
+    own: Option<Channel>,
 }
 
 impl AfterCommit {
@@ -288,10 +299,44 @@ impl AfterCommit {
                 }
             }
             (Event::Window(size), Some(terminal)) => terminal::resize(terminal, size),
+            (Event::Leave, _) => self.leave(),
             (Event::Gone, _) if self.detach => self.live_on(),
             (Event::Gone, _) => self.home_is_gone(),
             _ => {}
         }
+    }
+
+    /// Home wants to leave, and has somebody who waits for the program in its place: so could we.
+    fn leave(&mut self) {
+        let is_alone = fork::has_only(self.program.pid()) && !folder::is_entered();
+        let may = is_alone && !self.detach && !leads_session() && self.mux.is_sent();
+        match self.hand_on(may) {
+            Ok(Some(true)) => {
+                // It is not ours to wait for any more.
+                self.program = Ward::handed_on(self.program.pid());
+                while let Some(came) = self.signals.next() {
+                    self.pass_on(came);
+                }
+                signals::exit_now(0);
+            }
+            // If home is gone, that is an event of its own.
+            Ok(Some(false)) | Err(_) => {}
+            Ok(None) => self.mux.send_adopted(NO),
+        }
+    }
+
+    /// Hands the program on, if it `may` and can be; whether home has taken it.
+    fn hand_on(&mut self, may: bool) -> Result<Option<bool>, ChannelError> {
+        let (Some(channel), Some((program, line)), true) = (&mut self.own, self.program.to_hand_on(), may)
+        else {
+            return Ok(None);
+        };
+        let never = &mut || false;
+        let mut wait = Wait::new(never);
+        let body = program.as_raw().to_le_bytes();
+        channel.send_with(Kind::Moved, &body, &[line.as_raw_fd()], &mut wait)?;
+        let packet = channel.receive(&mut wait)?;
+        Ok(Some(packet.kind == Kind::Adopted && packet.body == [YES]))
     }
 
     /// As when a terminal hangs up: nobody reads what the program writes, nothing more comes in, and
@@ -362,7 +407,6 @@ pub(crate) fn pass_signal(program: &mut Ward, number: i32, group: Option<&Group>
 /// The process group that got a signal together with this process. When a terminal hangs up the
 /// kernel tells the leader of the session alone, who is to tell the others.
 pub(crate) fn terminal_group(number: i32, from_terminal: bool) -> Option<Group> {
-    let leads_session = || getsid(None).is_ok_and(|session| session == getpid());
     let alone = [libc::SIGHUP, libc::SIGCONT].contains(&number) && leads_session();
     (from_terminal && !alone).then(|| Group {
         system: system(),

@@ -9,6 +9,10 @@
 //!   │ ◀──────────────────────────── its child now ──── │
 //! ```
 //!
+//! With a move through a command of this machine the child is the command, which has become the relay of the program.
+//! That has nothing to do that the keeper does not do as well, if it is alone there: it hands the program on (Leave), and ends
+//! before the one whose place it is.
+//!
 //! The kernel gives the children of a process that ends to its nearest ancestor that asked for
 //! them (`prctl(2)`, PR_SET_CHILD_SUBREAPER). We ask for the time between Adopted and that end, so
 //! daemons that the program leaves behind go where they always went.
@@ -41,6 +45,20 @@ impl Ward {
             line: line.map(Channel::over_socket),
             leaving: None,
         }
+    }
+
+    /// Of a process that another one waits for by now.
+    pub(crate) fn handed_on(child: Pid) -> Ward {
+        Ward {
+            leaving: Some((Child::adopt(child), None)),
+            ..Ward::new(Child::adopt(child), None)
+        }
+    }
+
+    /// The process and the line to it, to be handed on, if it is not about to change.
+    pub(crate) fn to_hand_on(&self) -> Option<(Pid, BorrowedFd<'_>)> {
+        let is_settled = self.leaving.is_none() && self.child.as_foreign().is_none();
+        self.line().filter(|_| is_settled).map(|line| (self.pid(), line))
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -105,10 +123,12 @@ impl Ward {
         line.send(Kind::Adopted, &[answer], wait)
     }
 
-    /// Whether a number means a child of the program here: process numbers of another namespace
-    /// mean other processes.
+    /// Whether a number means a child of the program here, or of a command that is one: process numbers of another
+    /// namespace mean other processes.
     fn is_its_child(&self, number: Pid) -> bool {
-        parent_of(number) == Some(self.child.pid())
+        let parent = parent_of(number);
+        let itself = Some(self.child.pid());
+        parent == itself || parent.and_then(parent_of) == itself
     }
 
     /// Whether the program has ended, and then how; the inner `None` if somebody else reaped it.
@@ -171,7 +191,7 @@ impl Drop for Adopting {
 
 /// The parent of a process, from `/proc/PID/stat`: the word after the name, which is in
 /// parentheses and may have any, and the state.
-fn parent_of(process: Pid) -> Option<Pid> {
+pub(crate) fn parent_of(process: Pid) -> Option<Pid> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(')')?;
     rest.split_whitespace().nth(1)?.parse().ok().map(Pid::from_raw)

@@ -171,7 +171,9 @@ impl Splitting {
         let told = home.ready(&body).and_then(|()| home.committed());
         // One that hears too late has been given up.
         let told = told.and_then(|()| match &asking {
-            Some(asking) if self.guest && asking.lease_end().away().is_none() => Err(TransportError::HomeGaveUp),
+            Some(asking) if self.guest && asking.lease_end().away().is_none() => {
+                Err(TransportError::HomeGaveUp)
+            }
             _ => Ok(()),
         });
         if let Err(error) = told {

@@ -1,7 +1,7 @@
 """``ssh://user@host:port``: another machine, as the ssh command reaches it."""
 
-# Seconds of silence after which ssh asks the far end whether it is there, which it does ServerAliveCountMax times
-# before it ends. By itself it does not, and would hear of a line that was cut in hours.
+# Seconds of silence after which ssh asks the far end whether it is there, which it does a few times before it
+# ends. By itself it does not, and would hear of a line that was cut in hours.
 _ALIVE = ["-o", "ServerAliveInterval=15"]
 
 
@@ -9,7 +9,8 @@ def command(url):
     """Options: ``python`` and ``before``; ``config``, another configuration file.
 
     ``option`` is one of the lines of such a file, any number of times, as in ``option=Compression=yes``.
-    A line that is cut is noticed in a minute, or when the lines ``ServerAliveInterval`` and ``ServerAliveCountMax`` say.
+    A line that is cut is noticed in a minute, or when such lines of ``ServerAliveInterval`` and
+    ``ServerAliveCountMax`` say.
     """
     url.only("python", "before", "config", "option", port=True)
     argv = ["ssh"]
