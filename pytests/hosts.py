@@ -37,11 +37,20 @@ def ip(*words):
     subprocess.run(["ip", *words], check=True, stdout=subprocess.DEVNULL)
 
 
+def inside(space, *words):
+    """A command that runs in a network namespace. (That of `ip netns exec` needs a root that is a mount.)"""
+    return ["nsenter", f"--net=/run/netns/{space}", *words]
+
+
+def ip_in(space, *words):
+    subprocess.run(inside(space, "ip", *words), check=True, stdout=subprocess.DEVNULL)
+
+
 def why_not():
     """Why there can be no namespaces; empty if there can."""
     if os.geteuid() != 0:
         return "only root makes network namespaces"
-    missing = [tool for tool in ("ip", "unshare", "ssh") if not shutil.which(tool)]
+    missing = [tool for tool in ("ip", "nsenter", "unshare", "ssh") if not shutil.which(tool)]
     if missing or not SSHD:
         return f"there is no {' '.join(missing) or 'sshd'}"
     name = f"pyteleport{os.getpid()}"
@@ -81,15 +90,15 @@ class Host:
             "netns",
             switch,
         )
-        ip("-n", switch, "link", "set", "dev", self.name, "up", "master", "switch")
-        ip("-n", self.space, "address", "add", f"{self.address}/24", "dev", "eth0")
+        ip_in(switch, "link", "set", "dev", self.name, "up", "master", "switch")
+        ip_in(self.space, "address", "add", f"{self.address}/24", "dev", "eth0")
         for device in ("lo", "eth0"):
-            ip("-n", self.space, "link", "set", "dev", device, "up")
+            ip_in(self.space, "link", "set", "dev", device, "up")
 
     def words(self, *argv):
         """A command that runs there."""
         name = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self.name]
-        return ["ip", "netns", "exec", self.space, *name, *(str(word) for word in argv)]
+        return inside(self.space, *name, *(str(word) for word in argv))
 
     def settle(self, settings):
         """Sets what is the network's own of /proc/sys."""
@@ -162,8 +171,8 @@ class Network:
 
     def up(self, names, lines=(), settings=QUICK_TO_GIVE_UP):
         ip("netns", "add", self.switch)
-        ip("-n", self.switch, "link", "add", "switch", "type", "bridge")
-        ip("-n", self.switch, "link", "set", "dev", "switch", "up")
+        ip_in(self.switch, "link", "add", "switch", "type", "bridge")
+        ip_in(self.switch, "link", "set", "dev", "switch", "up")
         for number, name in enumerate(names, 1):
             host = self.hosts[name] = Host(name, number, self)
             host.connect()
@@ -209,12 +218,11 @@ class Network:
     def cut(self, name, sender=None):
         """Cuts its line to the switch; with a sender, all that this one sends to it goes astray instead."""
         if sender is None:
-            ip("-n", self.switch, "link", "set", "dev", name, "down")
-            self._cut.append(lambda: ip("-n", self.switch, "link", "set", "dev", name, "up"))
+            ip_in(self.switch, "link", "set", "dev", name, "down")
+            self._cut.append(lambda: ip_in(self.switch, "link", "set", "dev", name, "up"))
             return
         neighbour = [self[name].address, "dev", "eth0"]
-        ip(
-            "-n",
+        ip_in(
             self[sender].space,
             "neighbour",
             "replace",
@@ -224,7 +232,7 @@ class Network:
             "nud",
             "permanent",
         )
-        self._cut.append(lambda: ip("-n", self[sender].space, "neighbour", "del", *neighbour))
+        self._cut.append(lambda: ip_in(self[sender].space, "neighbour", "del", *neighbour))
 
     def mend(self):
         """All is connected again."""
