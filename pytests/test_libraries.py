@@ -312,19 +312,20 @@ MOVES += [
         "rich",
         """
         from rich.console import Console
-        from rich.progress import Progress, track
+        from rich.progress import BarColumn, Progress
         console = Console(width=60)
-        with Progress(console=console) as progress:
+        # the usual columns tell the time
+        with Progress("{task.description} {task.completed}", BarColumn(), console=console) as progress:
             task = progress.add_task("work", total=4)
             for n in range(4):
                 hop()
                 progress.advance(task)
+            print([n for n in progress.track(range(3)) if hop() or True])
             progress.print("inside")
         print(progress.tasks[0].completed, progress.finished, console.width)
         with console.status("busy"):
             hop()
         console.print("[bold]over[/bold]")
-        print([n for n in track(range(3), console=console) if hop() or True])
         """,
         id="progress of rich, half-way",
     ),

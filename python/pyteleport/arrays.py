@@ -100,6 +100,9 @@ def _set_errors(settings, size, call):
 
 # -------------------------------------------------------------------------- taking apart, at home
 
+# `NPY_ARRAY_WRITEABLE` in `flags.num`.
+_WRITEABLE = 0x400
+
 
 def take_array(pickler, array):
     """An array that owns its memory as NumPy does, out of band; a view as a view of the same."""
@@ -115,7 +118,9 @@ def take_array(pickler, array):
         reason = "it is a view of an array whose memory is in no usual order; copy it before the move"
         return pickler.refuse(array, reason)
     offset = array.__array_interface__["data"][0] - start
-    made = make_view, (cls, base, array.dtype, array.shape, array.strides, offset, array.flags.writeable)
+    # `flags.writeable` of what `broadcast_arrays()` gives warns up to NumPy 1
+    is_writable = array.flags.num & _WRITEABLE != 0
+    made = make_view, (cls, base, array.dtype, array.shape, array.strides, offset, is_writable)
     attributes = _native.own_attributes(array)
     return made if attributes is None else (*made, attributes, None, None, builders.fill_attributes)
 

@@ -123,7 +123,12 @@ def give_back(taken):
 
 
 # Classes whose instances forget for pickle what they are in the middle of. They are taken by their fields.
-_RUNNING = frozenset((("tenacity", "BaseRetrying"),))
+_RUNNING = frozenset(
+    (
+        ("matplotlib.axes._base", "_process_plot_var_args"),  # the next colour, up to 3.7
+        ("tenacity", "BaseRetrying"),  # what was tried
+    )
+)
 
 
 def is_running(cls):
