@@ -103,6 +103,9 @@ def prepare(target=None, *, timeout=10.0):
     if server is False:
         return False
     path = _native.server_path() if server is True else server
+    from .graph import rehearse
+
+    rehearse()
     return _native.prepare(path, argv, environment_of_peer(), float(timeout))
 
 

@@ -52,10 +52,10 @@ def rehearse():
     import io
     import warnings  # noqa: F401
 
-    from . import graph, interpreter, runtime  # noqa: F401
-    from .api import dump
+    from . import _native, api, graph, interpreter, runtime  # noqa: F401
 
-    dump(io.BytesIO(), progress=False)
+    # Not `dump`, which imports for what it puts behind: every module that is here is one more to look at later.
+    _native.dump_to(io.BytesIO(), api._extras(None, None, (), (), (), None, False), b"")
 
 
 def resume_from_command_line(path, again=False):
@@ -81,10 +81,10 @@ def renew_surroundings():
     The stream objects were made for what was there at start-up, and a shell may start commands
     with Ctrl-C ignored.
     """
+    import _signal  # `signal` makes enumerations first
     import io
-    import signal
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     for name, fd, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         old = getattr(sys, name)
         if old is None:

@@ -36,6 +36,7 @@ from . import (
     modules,
     perthread,
     runtime,
+    sources,
     streams,
     tasks,
     threads,
@@ -330,6 +331,17 @@ def _more_roots(late, options):
     roots = [("the option %s" % key, value) for key, value in options.items()]
     roots.extend((name, value) for name, value in late.items())
     return roots
+
+
+def rehearse():
+    """Do ahead what takes a process time the first time that it captures its program: imports, and what is read
+    of the modules that are there. The program's objects are not asked for anything.
+    """
+    from . import reducers  # noqa: F401
+
+    found = modules.Modules((), modules.choices)
+    found.read_sources(sources.take(found.by_value, ()).values(), ())
+    runtime.take_late(sys.getrecursionlimit(), True, found)
 
 
 class Arrival:
