@@ -37,6 +37,23 @@ def test_interpreter_settings_and_generators_of_numbers(same):
     """)
 
 
+def test_settings_that_are_as_usual_are_so_there_too(same):
+    same("""
+        import _locale, logging, sys, warnings
+        sys.dont_write_bytecode = not sys.dont_write_bytecode
+        sys.setrecursionlimit(500)
+        logging.addLevelName(logging.WARNING, "LOUD")
+        def place(name=None):
+            import locale
+            return locale.setlocale(locale.LC_ALL, name)
+        place("C")
+        hop()
+        hop()
+        print(sys.dont_write_bytecode, sys.getrecursionlimit(), logging.getLevelName(30), logging.getLevelName("LOUD"))
+        print(_locale.setlocale(_locale.LC_ALL, None), place())
+    """)
+
+
 def test_numpy_goes_on_with_its_numbers(same):
     pytest.importorskip("numpy")
     same("""

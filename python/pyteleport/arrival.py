@@ -54,7 +54,7 @@ def rehearse():
 
     from . import _native, api, graph, interpreter, runtime  # noqa: F401
 
-    # Not `dump`, which imports for what it puts behind: every module that is here is one more to look at later.
+    # Not `dump`, which imports for what it puts behind: each module here is one more to look at later.
     _native.dump_to(io.BytesIO(), api._extras(None, None, (), (), (), None, False), b"")
 
 

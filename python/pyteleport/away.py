@@ -11,7 +11,7 @@ import os
 import sys
 from _weakref import ref as Ref
 
-from . import builders, imports
+from . import _native, builders, imports
 from .errors import AwayError
 
 __builtins__ = imports.BUILTINS
@@ -173,6 +173,8 @@ class Guest:
         self.line = self.process = None
         self.folder = _folder()
         self.environment = dict(os.environ._data)
+        self.past = dict(_native.environment())
+        self.patched = []
 
     def takers(self, table):
         """Puts what takes things apart on the way back over a table of takers."""
@@ -184,18 +186,42 @@ class Guest:
         """What home is told first, and what it is not."""
         early["home"] = self.token
         early["changes"] = self.changes()
+        self.take_patches(late)
         stay(late)
+
+    def settled(self, late):
+        """The program goes on here, with what it has put into modules."""
+        self.patched = [each[:2] for each in late.get("patches", ())]
+
+    def take_patches(self, late):
+        """Tell of what was patched at home, too: where it is no longer, what is there now."""
+        from . import changes
+
+        now = {(id(owner), name): (owner, name, *rest) for owner, name, *rest in late.get("patches", ())}
+        for owner, name in self.patched:
+            now[id(owner), name] = owner, name, changes.value_of(owner, name), False
+        if now:
+            late["patches"] = list(now.values())
 
     def is_here(self):
         """Whether this is the process that the program came to, and not a child of it."""
         return self.process == os.getpid()
 
     def changes(self):
-        """What the program has changed of its surroundings since it came: (folder or None, environment)."""
-        now = os.environ._data
-        names = [name for name in {**self.environment, **now} if now.get(name) != self.environment.get(name)]
+        """What the program has changed of its surroundings since it came.
+
+        The folder or None, the environment, and what C sees of that.
+        """
         folder = _folder()
-        return folder if folder != self.folder else None, {name: now.get(name) for name in names}
+        changed = (
+            _changed(self.environment, os.environ._data),
+            _changed(self.past, dict(_native.environment())),
+        )
+        return (folder if folder != self.folder else None, *changed)
+
+
+def _changed(before, now):
+    return {name: now.get(name) for name in {**before, **now} if now.get(name) != before.get(name)}
 
 
 def stay(late):

@@ -298,3 +298,10 @@ def fill_token(token, state):
     if not missing:
         _native.write_field(token, "tok_oldval", old)
     _native.write_field(token, "tok_used", is_used)
+
+
+def unset_variable(variable):
+    """Have a context variable have no value in the context that is in force."""
+    token = variable.set(None)
+    _native.write_field(token, "tok_oldval", None)
+    variable.reset(token)

@@ -121,6 +121,12 @@ def give_back_patches(taken):
             namespace[name] = value[0]
 
 
+def value_of(owner, name):
+    """(value,) of an attribute of a module or class itself; without a value if it has none."""
+    namespace = read_namespace(owner) if isinstance(owner, type) else modules.namespace_of(owner)
+    return (namespace[name],) if name in namespace else ()
+
+
 def take_finders(found):
     """The entries of lists in `sys` that imports go by: the program's own, and the names of others.
 

@@ -193,18 +193,9 @@ def encode(capture, extras):
     try:
         return _encode(capture, extras, limit, collecting)
     finally:
-        _lower_limit(limit)
+        runtime.lower_limit(limit)
         if collecting:
             gc.enable()
-
-
-def _lower_limit(limit):
-    """Put the limit back; up to 3.9 it refuses to come closer than 50 to the depth of the stack."""
-    for margin in (0, 60):
-        try:
-            return sys.setrecursionlimit(limit + margin)
-        except RecursionError:
-            continue
 
 
 def _encode(capture, extras, limit, collecting):
@@ -334,8 +325,9 @@ def _more_roots(late, options):
 
 
 def rehearse():
-    """Do ahead what takes a process time the first time that it captures its program: imports, and what is read
-    of the modules that are there. The program's objects are not asked for anything.
+    """Do ahead what takes time when a process captures its program first.
+
+    Imports, that is, and what is read of the modules that are there. The program's objects are not asked.
     """
     from . import reducers  # noqa: F401
 
@@ -379,6 +371,8 @@ class Arrival:
             # It is a process that has split off since, in which `random` has begun afresh.
             runtime.begin_again(self._late)
         runtime.settle(self._late)
+        if self.is_guest:
+            sys.modules[__package__ + ".away"].guest.settled(self._late)
 
     def begin(self):
         """Start what must not come before the program: its timers, and its event loop."""
@@ -417,8 +411,7 @@ def decode(decoder):
     finally:
         if collecting:
             gc.enable()
-    if not arrival._late["collecting"]:
-        gc.disable()
+    (gc.enable if arrival._late["collecting"] else gc.disable)()
     return arrival
 
 
@@ -492,6 +485,8 @@ def _decode(decoder, finder, home):
     perthread.give_back_known_locals(late["thread locals"])
     threads.give_back_coroutine_hooks(late["coroutine hooks"])
     threads.give_back_contexts({0: variables or (), **(contexts or {})})
+    if home is not None:
+        home.unset([variable for variable, _value in variables or ()])
     threads.settle()
     return Arrival(objects, frames, extras, late, home, "guest" in early)
 

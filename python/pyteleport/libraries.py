@@ -90,6 +90,41 @@ def _set_torch(torch, taken):
     tensors.give_back_state(torch, taken)
 
 
+def _reset_options(config, left, back):
+    gone = left.keys() - (back or {}).keys()
+    _set_options(config, {name: config._registered_options[name].defval for name in gone})
+
+
+def _reset_config(config, _left, back):
+    if back is None:
+        _set_config(config, config._global_config)
+
+
+def _reset_settings(polars, _left, _back):
+    polars.Config.restore_defaults()
+
+
+def _reset_parameters(matplotlib, left, back):
+    usual = dict(dict.items(matplotlib.rcParamsDefault))
+    _set_parameters(matplotlib, {name: usual[name] for name in left.keys() - (back or {}).keys()})
+
+
+# What is told of these is what is other than usual.
+_RESET = {
+    "pandas._config.config": _reset_options,
+    "sklearn._config": _reset_config,
+    "polars": _reset_settings,
+    "matplotlib": _reset_parameters,
+}
+
+
+def reset(left, back):
+    """Have what is told of them no longer hold here, as far as that does not come back anyway."""
+    for name, told in left.items():
+        if name in _RESET:
+            _RESET[name](sys.modules[name], told, (back or {}).get(name))
+
+
 # A module, what there is to tell of it (None for nothing), and what it is told.
 _SET_UP = {
     "tqdm.std": (_take_locks, _make_locks),  # locks of threads and processes around what is drawn

@@ -18,7 +18,7 @@ import sys
 from types import FunctionType
 
 from . import _native, imports
-from .classes import is_made_in_python, read_namespace
+from .classes import is_made_in_python, known_at_home, read_namespace
 
 __builtins__ = imports.BUILTINS
 
@@ -230,6 +230,7 @@ class Modules:
         installed: (module, its name, its namespace) of those that travel by name.
         words: names that the program's sources mention.
         patched_attributes: (module, what names a method of a class in it) that the program replaced.
+        originals: (module, path) → what the program has put something else in the place of, and holds.
         patches: (module, its name, attribute, value) where the program has put something of its own
             into a module that travels by name.
     """
@@ -248,6 +249,7 @@ class Modules:
         self.installed = installed = []
         self.words = set()
         self.patched_attributes = set()
+        self.originals = {}
         for name, module in sys.modules.copy().items():
             if not is_module(module):
                 continue
@@ -329,7 +331,10 @@ class Modules:
         if self._patched and (module, qualname.partition(".")[0]) in self._patched:
             return self.had(thing, module, qualname)
         if (module, qualname) in self.patched_attributes:
-            return type(thing) is FunctionType and thing.__globals__ is namespace_of(sys.modules[module])
+            is_it = type(thing) is FunctionType and thing.__globals__ is namespace_of(sys.modules[module])
+            if is_it:
+                self.originals[module, qualname] = thing
+            return is_it
         found = sys.modules[module]
         try:
             for part in qualname.split("."):
@@ -345,14 +350,14 @@ class Modules:
         """
         if (module, str(qualname).partition(".")[0]) not in self._patched:
             return False
-        owner = sys.modules[module]
-        if type(thing) is FunctionType:
-            return thing.__globals__ is namespace_of(owner)
-        if issubclass(type(thing), type):
-            functions = [each for each in vars(thing).values() if type(each) is FunctionType]
-            made_there = any(each.__globals__ is namespace_of(owner) for each in functions)
-            return made_there or not is_made_in_python(thing)
-        return getattr(thing, "__self__", None) is owner
+        is_it = _was_in(thing, sys.modules[module])
+        if is_it:
+            self.originals[module, qualname] = thing
+        return is_it
+
+    def is_patched(self, module, path):
+        """Whether the program has put something in the place of what a path of names leads to."""
+        return (module, path[0]) in self._patched or (module, ".".join(path)) in self.patched_attributes
 
     def search(self, thing, places=None):
         """The persistent id of an object that is a global of a module that travels by name."""
@@ -378,6 +383,17 @@ class Modules:
             if is_module(module) and name not in self.by_value and id(module) not in own:
                 for attribute, value in namespace_of(module).copy().items():
                     yield name, attribute, value
+
+
+def _was_in(thing, owner):
+    """Whether a module has made this, by what it says of itself."""
+    if type(thing) is FunctionType:
+        return thing.__globals__ is namespace_of(owner)
+    if issubclass(type(thing), type):
+        functions = [each for each in vars(thing).values() if type(each) is FunctionType]
+        made_there = any(each.__globals__ is namespace_of(owner) for each in functions)
+        return made_there or not is_made_in_python(thing)
+    return getattr(thing, "__self__", None) is owner
 
 
 def _add_submodules(by_id, names):
@@ -459,6 +475,9 @@ class Finder:
         found = self.module(name)
         if name in self.missing:
             return Missing
+        known = known_at_home(found, path)
+        if known is not None:
+            return known
         try:
             for part in path:
                 found = getattr(found, part)

@@ -46,7 +46,7 @@ def give_back_copyreg(taken):
             copyreg.add_extension(module, name, code)
 
 
-def _codec_tables():
+def codec_tables():
     """The list of search functions, and the dictionary of error handlers: only the collector shows them."""
     import codecs
     import encodings
@@ -66,7 +66,7 @@ def take_codecs(found):
     """Search functions and error handlers of the program's own."""
     if not {"register", "register_error"} & found.words:
         return None
-    searches, handlers = _codec_tables()
+    searches, handlers = codec_tables()
     own = [search for search in searches if _is_own(found, search)]
     errors = {name: handler for name, handler in handlers.items() if _is_own(found, handler)}
     return (own, errors) if own or errors else None
@@ -77,7 +77,7 @@ def give_back_codecs(taken):
     import codecs
 
     searches, errors = taken
-    there = _codec_tables()[0]
+    there = codec_tables()[0]
     for search in searches:
         if not any(search is one for one in there):
             codecs.register(search)

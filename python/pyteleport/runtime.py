@@ -54,33 +54,17 @@ def give_back_reloading(taken):
     importlib._RELOADING.update(taken)
 
 
-_SETTINGS = (
-    ("getswitchinterval", "setswitchinterval", 0.005),
-    ("get_int_max_str_digits", "set_int_max_str_digits", 4300),
-)
-
-
 def take_settings():
-    """Settings of the interpreter that are not the usual ones."""
-    changed = {}
-    for getter, setter, usual in _SETTINGS:
-        value = getattr(sys, getter, lambda: None)()
-        if value is not None and value != usual:
-            changed[setter] = value
-    for name in ("dont_write_bytecode", "pycache_prefix"):
-        if getattr(sys, name):
-            changed[name] = getattr(sys, name)
-    return changed or None
+    """Settings of the interpreter, all of them: what is usual depends on how a process was started."""
+    digits = getattr(sys, "get_int_max_str_digits", int)()
+    return sys.getswitchinterval(), digits, sys.dont_write_bytecode, sys.pycache_prefix
 
 
 def give_back_settings(taken):
-    """Set what was set."""
-    for name, value in taken.items():
-        setter = getattr(sys, name, None)
-        if callable(setter):
-            setter(value)
-        else:
-            setattr(sys, name, value)
+    """Set them here."""
+    interval, digits, sys.dont_write_bytecode, sys.pycache_prefix = taken
+    sys.setswitchinterval(interval)
+    getattr(sys, "set_int_max_str_digits", id)(digits)
 
 
 def take_random():
@@ -132,7 +116,7 @@ def give_back_decimal(taken):
     sys.modules["decimal"].setcontext(taken)
 
 
-_USUAL_FILTERS = [
+USUAL_FILTERS = [
     ("default", None, DeprecationWarning, "__main__", 0),
     ("ignore", None, DeprecationWarning, None, 0),
     ("ignore", None, PendingDeprecationWarning, None, 0),
@@ -149,7 +133,9 @@ def take_warnings():
     warnings = sys.modules.get("warnings")
     if warnings is None:
         return None
-    filters = list(warnings.filters) if warnings.filters != _USUAL_FILTERS else None
+    # Options say what is usual, too.
+    is_usual = warnings.filters == USUAL_FILTERS and not sys.warnoptions and not sys.flags.dev_mode
+    filters = None if is_usual else list(warnings.filters)
     shows = {}
     for name in _SHOWS:
         show = getattr(warnings, name, None)
@@ -194,9 +180,13 @@ def give_back_logging(taken):
     logs.give_back_logging(taken)
 
 
+# What has come along: the program need not have imported `locale` here.
+_locales = []
+
+
 def take_locale():
     """The locale, once the program has set one."""
-    if "locale" not in sys.modules:
+    if "locale" not in sys.modules and not _locales:
         return None
     import _locale
 
@@ -207,6 +197,7 @@ def give_back_locale(taken):
     """Set the locale; a peer without it says so."""
     import _locale
 
+    _locales[:] = [taken]
     try:
         _locale.setlocale(_locale.LC_ALL, taken)
     except _locale.Error:
@@ -526,6 +517,15 @@ def begin_again(found):
         give_back_random(found["random"])
 
 
+def lower_limit(limit):
+    """Put the limit back; up to 3.9 it refuses to come closer than 50 to the depth of the stack."""
+    for margin in (0, 60):
+        try:
+            return sys.setrecursionlimit(limit + margin)
+        except RecursionError:
+            continue
+
+
 def begin(found):
     """What must not come earlier: the program goes on at once after this.
 
@@ -534,6 +534,7 @@ def begin(found):
     cancelled = loops.begin()
     if "timers" in found:
         timers.give_back_timers(found["timers"])
+    lower_limit(found["recursion limit"])
     return cancelled
 
 

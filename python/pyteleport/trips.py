@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from . import _native, away, builders, imports, modules, runtime, sources, streams
-from .errors import PayloadError
+from . import _native, away, builders, imports, modules, runtime, sources, streams, surroundings, undone
+from .errors import PayloadError, ResumeError
 
 __builtins__ = imports.BUILTINS
 
@@ -53,8 +53,8 @@ class Trip:
         self._numbers = {}
         self._locks = {}
         self._changes = []
-        self._held = self._surroundings = None
-        self._namespaces = self._finalizers = self._new = ()
+        self._held = self._surroundings = self._modules = None
+        self._namespaces = self._finalizers = self._new = self._variables = self._gone = ()
         self.arrived = None
 
     def number(self, thing):
@@ -203,6 +203,11 @@ class Trip:
         self._namespaces = [(namespace, dict(namespace)) for namespace in namespaces]
         self._finalizers = runtime.take_finalizers(asker) or []
         self._held = late, list(found)
+        self._modules = asker.modules
+        # Others are made anew with the program.
+        self._variables = [
+            variable for variable in builders.base_context() if asker.modules.search(variable) is not None
+        ]
 
     def put_back(self):
         """The program has not come back: its modules are as it has left them."""
@@ -230,11 +235,38 @@ class Trip:
         self._new = [name for name in names if name not in sys.modules]
         modules.make_shells(early["modules"], aliases, early.get("paths", {}), anew=False)
 
+    def original(self, module, path):
+        """What a path of names in a module has led to before the program put something else there; None where
+        it has not.
+
+        Raises:
+            ResumeError: nobody knows it any more.
+        """
+        if module is sys and hasattr(sys, "__%s__" % path[0]) and len(path) == 1:
+            return getattr(sys, "__%s__" % path[0])
+        name = getattr(module, "__name__", None)
+        if type(name) is not str or self._modules is None or not self._modules.is_patched(name, path):
+            return None
+        found = self._modules.originals.get((name, ".".join(path)))
+        if found is None and len(path) == 1:
+            found = undone.original(module, path[0])
+        if found is None:
+            text = "the program comes back with what was %s before it replaced that, and nobody has it here"
+            raise ResumeError(text % ".".join((name, *path)))
+        return found
+
+    def unset(self, those):
+        """Notes which context variables are to have no value: all that have one here, but those."""
+        self._gone = [one for one in self._variables if not any(one is other for other in those)]
+
     def settle(self, late):
         """The program is back, and goes on from what has come; what has stood here is left where it is."""
         for thing in (self._held, self._namespaces, self._finalizers, self.kept):
             _native.keep_for_good(thing)
-        folder, environment = self._surroundings
+        undone.undo(self._held[0], late)
+        for variable in self._gone:
+            builders.unset_variable(variable)
+        folder, environment, past = self._surroundings
         if folder is not None:
             os.chdir(folder)
         for name, value in environment.items():
@@ -242,6 +274,7 @@ class Trip:
                 os.environb.pop(name, None)
             else:
                 os.environb[name] = value
+        surroundings.give_back_putenv(past)
         streams.take_back()
         runtime.give_back_late(late)
         runtime.reset_signals(late.get("signals", ()))
@@ -255,6 +288,7 @@ class Trip:
                 lock.release()
         _keep_files(self.kept)
         _over.add(self.token)
+        self._modules = None  # it is large, and this is kept by the frames that have waited
         self.arrived()
 
 
