@@ -63,7 +63,7 @@ format:
 bench:
 	@pythons="$$(tools/pythons $(RELEASES))" && $(default) benches/eval_overhead.py --pythons $$pythons
 ifeq ($(RELEASES),)
-	@python="$$(tools/venv $(default) pytests/requirements.txt)" && "$$python" benches/move.py && "$$python" benches/objects.py
+	@python="$$(tools/venv $(default) pytests/requirements.txt)" && "$$python" benches/move.py && "$$python" benches/copies.py && "$$python" benches/objects.py
 	tools/cargo-for $(default) bench --package pyteleport-benches
 endif
 

@@ -511,7 +511,15 @@ fn become_copy(
     mut decoded: Decoded,
     arriving: Arriving,
 ) -> Result<(Decoded, HeldSignals), Refused> {
-    let is_guest = arriving.is_guest();
+    let module = match arriving.is_guest() {
+        true => "pyteleport.away",
+        false => "pyteleport.copies",
+    };
+    // What each of them would import by itself is imported once.
+    if let Err(error) = import(py, module) {
+        arriving.failed(&kind_of(py, &error), &text_of(py, &error))?;
+        return Err(Refused::Quietly);
+    }
     let mut splitting = arriving.split()?;
     let mut new = None;
     while new.is_none() && splitting.has_more() {
@@ -538,11 +546,6 @@ fn become_copy(
     }
     let (signals, talk) = py.detach(|| copy.wait_commit())?;
     let talk = talk.into_raw_fd();
-    let module = if is_guest {
-        "pyteleport.away"
-    } else {
-        "pyteleport.copies"
-    };
     let told = import(py, module).and_then(|module| module.call_method1("remember", (talk,)));
     if let Err(error) = told {
         error.write_unraisable(py, None);
