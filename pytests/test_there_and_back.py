@@ -1,7 +1,9 @@
 """There and back: a block runs elsewhere, and the program comes back to the process that it has left."""
 
 import os
+import resource
 import signal
+import subprocess
 import sys
 import textwrap
 
@@ -712,3 +714,45 @@ def test_guest_ends_with_its_home(tmp_path):
     assert finish(process) == (b"", b"")
     if descriptor is not None:
         os.close(descriptor)
+
+
+def test_trips_end_with_an_error_where_the_stack_does(tmp_path):
+    # Each leaves frames on the C stack at home.
+    source = """
+        def down(n):
+            try:
+                return down(n + 1)
+            except RecursionError:
+                return n
+        def nested(n):
+            made = []
+            for _ in range(n):
+                made = [made]
+            return repr(made)
+        def tour():
+            for n in range(100_000):
+                try:
+                    with on():
+                        pass
+                except pyteleport.CaptureError as error:
+                    return n, str(error)
+        most = down(0)
+        n, text = tour()
+        print(10 < n < 1000, text.split(" for ")[0], back(), down(0) == most)
+        try:
+            nested(sys.getrecursionlimit() * 100)
+        except RecursionError:
+            print("deep")
+        again = tour()
+        print(again[0], again[1].split(" for ")[0])
+    """
+    path = tmp_path / "program.py"
+    path.write_text(textwrap.dedent(program(source)))
+
+    def limited():
+        resource.setrlimit(resource.RLIMIT_STACK, (1280 << 10, 1536 << 10))
+
+    run = subprocess.run([sys.executable, path], preexec_fn=limited, env=environment(), capture_output=True, text=True)
+    assert (run.stderr, run.returncode) == ("", 0)
+    said = "the C stack has no room"
+    assert run.stdout.splitlines() == [f"True {said} True True", "deep", f"0 {said}"]

@@ -49,7 +49,7 @@ struct Decoded {
 const MANY_FRAMES: usize = 500;
 
 /// As much of a stack as pyteleport's own calls take below them.
-const FEW_FRAMES: usize = 8;
+pub const FEW_FRAMES: usize = 8;
 
 /// Reads a payload to its end and makes everything in it.
 fn decode(py: Python<'_>, input: Input, total: Option<u64>, value: Option<Py<PyAny>>) -> PyResult<Decoded> {

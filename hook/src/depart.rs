@@ -99,7 +99,7 @@ pub fn fork(
                 transport::copies::MOST
             ))
         })?;
-    let carried = send_copies(py, &argv, shell, extras, Going::Copies(copies), || Ok(()))?;
+    let carried = send_copies(py, &argv, shell, extras, Going::Copies(copies), |_| Ok(()))?;
     Ok((
         carried.pids,
         carried.control.into_raw_fd(),
@@ -109,21 +109,22 @@ pub fn fork(
 }
 
 /// Has copies of the program run in other processes, or one that comes back; `prepare` is called before that is
-/// decided.
+/// decided, with the number of the program's frames.
 pub fn send_copies(
     py: Python<'_>,
     argv: &[OsString],
     shell: Option<&Bound<'_, PyDict>>,
     extras: &Bound<'_, PyDict>,
     going: Going,
-    prepare: impl FnOnce() -> PyResult<()>,
+    prepare: impl FnOnce(usize) -> PyResult<()>,
 ) -> PyResult<Carried> {
     let mut calls = Calls::of(extras, false)?;
     let (python, script) = pump_command(py)?;
     let command = pump_words(python, script);
     let (ready, encoded) = offer(py, argv, shell, extras, going, &mut calls)?;
+    let frames = encoded.frames() as usize;
     drop(encoded);
-    prepare()?;
+    prepare(frames)?;
     let committed = py.detach(|| ready.commit_copies(&mut || calls.signalled()));
     let committed = committed.map_err(|error| calls.failed(py, error))?;
     log::debug!("committed: {going:?}");

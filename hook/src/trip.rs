@@ -3,12 +3,13 @@
 //! On the way there it is a copy, as `fork` makes them, of the calling thread alone; on the way back what `dump`
 //! keeps, which home goes on from in its own process, as `resume` does.
 
+use crate::arrive::FEW_FRAMES;
 use crate::depart::{send_copies, write_to};
 use crate::encode::encode;
 use crate::errors::{raise, transport_error};
 use crate::meanwhile::Meanwhile;
 use crate::times;
-use capture::cpython::lifecycle::leave;
+use capture::cpython::lifecycle::{leave, make_room_to_return};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::ffi::OsString;
@@ -36,7 +37,9 @@ pub fn send_guest<'py>(
     extras: &Bound<'py, PyDict>,
 ) -> PyResult<Returned<'py>> {
     let mut waiting = None;
-    let carried = send_copies(py, &argv, shell, extras, Going::Guest, || {
+    let carried = send_copies(py, &argv, shell, extras, Going::Guest, |frames| {
+        make_room_to_return(py, frames + FEW_FRAMES)
+            .map_err(|error| raise(py, "CaptureError", error.to_string()))?;
         let new = Waiting::new().map_err(|error| transport_error(py, error))?;
         waiting = Some(new);
         // One that came before is the program's, which is still here.

@@ -177,6 +177,42 @@ pub fn make_room_for(py: Python<'_>, frames: usize) -> Result<(), StackTooSmall>
     }
 }
 
+/// What one call of the program may take of the C stack, where it nests in C (up to 3.10, or in C code).
+const STACK_PER_CALL: usize = 1 << 10;
+
+/// What a program may take of the stack in any case.
+const STACK_FOR_ALL: usize = 1 << 20;
+
+/// What the calling thread's stack had room for when a program left from it first.
+static FIRST_ROOM: AtomicUsize = AtomicUsize::new(0);
+
+/// The frames that have waited for programs that came back take too much of the C stack.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the C stack has no room for another way there and back: the frames that waited for those before are still on \
+     it, and {} KB are left. Have fewer blocks do more each, or raise the limit of the stack (ulimit -Hs)",
+    room >> 10
+)]
+pub struct StackUsedUp {
+    room: usize,
+}
+
+/// Lets the calling thread's stack grow so that a program of so many frames can come back above those that it
+/// leaves here, and call on from there as deep as it might have at first, or half as deep.
+pub fn make_room_to_return(py: Python<'_>, frames: usize) -> Result<(), StackUsedUp> {
+    raise_stack_limit(|limit| limit.saturating_add(frames as u64 * STACK_PER_FRAME));
+    let room = super::stack_room::look(py);
+    let _ = FIRST_ROOM.compare_exchange(0, room, Ordering::Relaxed, Ordering::Relaxed);
+    // SAFETY: reads a number of the interpreter's; the GIL is held.
+    let limit = usize::try_from(unsafe { ffi::Py_GetRecursionLimit() }).unwrap_or(0);
+    let calls = STACK_FOR_ALL.max(limit.saturating_mul(STACK_PER_CALL));
+    let wanted = calls.saturating_add(frames * STACK_PER_FRAME as usize);
+    match room >= wanted.min(FIRST_ROOM.load(Ordering::Relaxed) / 2) {
+        true => Ok(()),
+        false => Err(StackUsedUp { room }),
+    }
+}
+
 /// Lets the main thread's stack grow to what deep recursion takes when every call nests in C. Not where
 /// CPython measures it: C code would recurse deeper too.
 pub(super) fn make_room_for_hooked_calls() {
