@@ -752,7 +752,9 @@ def test_trips_end_with_an_error_where_the_stack_does(tmp_path):
     def limited():
         resource.setrlimit(resource.RLIMIT_STACK, (1280 << 10, 1536 << 10))
 
-    run = subprocess.run([sys.executable, path], preexec_fn=limited, env=environment(), capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, path], preexec_fn=limited, env=environment(), capture_output=True, text=True
+    )
     assert (run.stderr, run.returncode) == ("", 0)
     said = "the C stack has no room"
     assert run.stdout.splitlines() == [f"True {said} True True", "deep", f"0 {said}"]

@@ -82,8 +82,8 @@ def prepare(target=None, *, timeout=10.0):
     """Has the server of this session (``python -m pyteleport serve``) start a process that waits for this
     program.
 
-    The next :func:`teleport` to the same target goes there, in some milliseconds. The server does that by
-    itself for every one after the first.
+    The next :func:`teleport` to the same target goes there, in some milliseconds: what the first one of a
+    program takes besides is done ahead, too. The server does that by itself for every one after the first.
 
     Args:
         target: ``None``, or ``"local:"`` with its options.
