@@ -228,3 +228,35 @@ def test_what_was_registered_with_the_standard_library(same):
         hop()
         print(("mine", "") in shutil.get_archive_formats(), shutil.make_archive("a", "mine"))
     """)
+
+
+def test_what_was_registered_after_a_block_is_what_it_has_left(move, toolkit):
+    """Once each, and no more if the block has taken it back."""
+    source = """
+        import contextlib, sys, toolkit
+        def on():
+            import pyteleport
+            return contextlib.nullcontext() if sys.argv[1:] == ["straight"] else pyteleport.on()
+        class Mine(toolkit.Plugin):
+            pass
+        usual = toolkit.specs["usual"]
+        def told():
+            mine = sum(each.__name__ == "Mine" for each in toolkit.Plugin.known)
+            ends = [each is Mine or each for each in toolkit.handlers["end"]]
+            return mine, len(toolkit.seen), ends, sorted(toolkit.specs), toolkit.specs["usual"] is usual
+        toolkit.seen.append({"by": Mine})
+        toolkit.handlers["end"].append(Mine)
+        toolkit.specs["usual"] = toolkit.specs["more"] = Mine
+        with on():
+            print(told())
+        print(told())
+        with on():
+            toolkit.seen.clear()
+            toolkit.handlers["end"].remove(Mine)
+            toolkit.specs["usual"] = usual
+            del toolkit.specs["more"]
+        print(told())
+    """
+    straight = move(source, args=["straight"], env=toolkit)
+    moved = move(source, env=toolkit)
+    assert (straight.stderr, moved.stderr, moved.stdout) == ("", "", straight.stdout)

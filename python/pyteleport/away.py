@@ -174,7 +174,7 @@ class Guest:
         self.folder = _folder()
         self.environment = dict(os.environ._data)
         self.past = dict(_native.environment())
-        self.patched = []
+        self.patched, self.entries = [], []
 
     def takers(self, table):
         """Puts what takes things apart on the way back over a table of takers."""
@@ -192,9 +192,13 @@ class Guest:
     def settled(self, late):
         """The program goes on here, with what it has put into modules."""
         self.patched = [each[:2] for each in late.get("patches", ())]
+        if "entries" in late:
+            from . import held
+
+            self.entries = held.keys_of(late["entries"])
 
     def take_patches(self, late):
-        """Tell of what was patched at home, too: where it is no longer, what is there now."""
+        """Tell of what was patched or registered at home, too: where it is no longer, what is there now."""
         from . import changes
 
         now = {(id(owner), name): (owner, name, *rest) for owner, name, *rest in late.get("patches", ())}
@@ -202,6 +206,10 @@ class Guest:
             now[id(owner), name] = owner, name, changes.value_of(owner, name), False
         if now:
             late["patches"] = list(now.values())
+        if self.entries:
+            from . import held
+
+            late["entries"] = held.with_others(late.get("entries", ()), self.entries)
 
     def is_here(self):
         """Whether this is the process that the program came to, and not a child of it."""

@@ -222,6 +222,46 @@ def give_back_entries(taken):
             there.extend(item for item in own if not any(item is each for each in there))
 
 
+def keys_of(taken):
+    """(module or class, name, keys) of the dictionaries in which something was told of."""
+    return [
+        (owner, attribute, [key for key, _value in own])
+        for owner, attribute, _whole, kind, own in taken
+        if kind is dict
+    ]
+
+
+def with_others(taken, known):
+    """The same, with what is under keys now that were told of earlier: it may be the library's own again."""
+    found = {(id(owner), attribute): entry for entry in taken for owner, attribute in [entry[:2]]}
+    for owner, attribute, keys in known:
+        namespace = read_namespace(owner) if isinstance(owner, type) else namespace_of(owner)
+        there = namespace.get(attribute)
+        if type(there) is not dict:
+            continue
+        entry = found.setdefault((id(owner), attribute), (owner, attribute, None, dict, []))
+        told = [key for key, _value in entry[-1]]
+        entry[-1].extend((key, there[key]) for key in keys if key in there and key not in told)
+    return [entry for entry in found.values() if entry[-1] or entry[2] is not None]
+
+
+def remove_entries(taken, _back):
+    """Register what was told of no longer: what has come back tells anew."""
+    for owner, attribute, _whole, kind, own in taken:
+        namespace = read_namespace(owner) if isinstance(owner, type) else namespace_of(owner)
+        there = namespace.get(attribute)
+        if type(there) is not kind:
+            continue
+        if kind is dict:
+            for key, value in own:
+                if there.get(key) is value:
+                    del there[key]
+        elif kind is set:
+            there.difference_update(own)
+        else:
+            there[:] = [item for item in there if not any(item is one for one in own)]
+
+
 def _is_made(owner, module_name, attribute, namespace):
     """Whether the code of a library binds a name in a module or class: so the peer's has something there."""
     if namespace is None:

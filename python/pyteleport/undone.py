@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from types import BuiltinFunctionType, FunctionType
 
-from . import imports, libraries, modules, registered
+from . import held, imports, libraries, modules, registered
 from .registries import codec_tables
 
 __builtins__ = imports.BUILTINS
@@ -196,4 +196,5 @@ _UNDO = (
     ("codecs", _codecs),
     ("gc callbacks", _gc_callbacks),
     ("finders", _finders),
+    ("entries", held.remove_entries),
 )
