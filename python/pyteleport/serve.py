@@ -82,7 +82,9 @@ class Server:
         while not (self.stopping and not self.serving):
             due = min((when for when, _ in self.later), default=None)
             for key, _ in self.selector.select(due and max(0, due - time.monotonic())):
-                key.data(key.fileobj)
+                # What is done about one may let another go.
+                if self.selector.get_map().get(key.fd) is key:
+                    key.data(key.fileobj)
             now = time.monotonic()
             for each in [each for each in self.later if each[0] <= now]:
                 self.later.remove(each)
