@@ -248,7 +248,6 @@ impl Carrier {
                         self.exits.push((copy, format!("exit {copy} {how}\n")));
                     }
                     Event::Gone => {
-                        self.tell_exits(true);
                         self.mux.end_sinks();
                         self.mux.close_sources();
                         // Home goes on when it hears of it: there must be no guest then.
@@ -258,23 +257,26 @@ impl Carrier {
                     _ => {}
                 }
             }
-            self.tell_exits(false);
             let is_over = |end: Moment| end.away().is_none();
             if self.lost.is_some_and(is_over) || (self.lost.is_some() && self.control.is_none()) {
-                for copy in 0..self.running.len() {
-                    self.ended(copy, &format!("lost {copy}\n"));
+                // What they have written may not have been written on yet.
+                for copy in 0..self.running.len() as u8 {
+                    if !self.exits.iter().any(|(known, _)| *known == copy) {
+                        self.exits.push((copy, format!("lost {copy}\n")));
+                    }
                 }
             }
+            self.tell_exits();
             over = !self.running.contains(&true);
         }
     }
 
-    /// Tells home of the copies that have ended: of `all`, or of those that have written everything.
-    fn tell_exits(&mut self, all: bool) {
+    /// Tells home of the copies that have ended, once everything is written that they wrote.
+    fn tell_exits(&mut self) {
         for (copy, line) in std::mem::take(&mut self.exits) {
             let talk = Streams { copy }.talk();
             let is_output = |stream| Streams { copy }.has(stream) && stream != talk;
-            match all || self.mux.have_written(is_output) {
+            match self.mux.have_written(is_output) {
                 true => self.ended(copy.into(), &line),
                 false => self.exits.push((copy, line)),
             }
