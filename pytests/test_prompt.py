@@ -252,13 +252,106 @@ def test_a_state_that_is_kept_at_the_prompt(prompt):
     again.exits(6)
 
 
-def test_there_and_back_is_refused(prompt):
+def test_a_block_runs_there_and_the_prompt_is_home_s_own(prompt):
     shell = prompt()
-    shell.says(BEGIN + ", on, CaptureError")
-    shell.says("with on(): print('th' + 'ere')", "")
-    shell.shows("on() brings no program back to a prompt")
-    assert shell.gives("os.getpid() == %d, sys.last_type is CaptureError" % shell.pid) == "(True, True)"
-    shell.exits(3)
+    shell.says(BEGIN + ", on; import socket; left, right = socket.socketpair()")
+    shell.says("a = []; b = [a]; before = id(left)")
+    assert shell.gives("os.getpid()") == str(shell.pid)
+    for times in (1, 2):
+        shell.says("with on():", "    there = os.getpid(); a.append(there); print('th' + 'ere', type(left))", "")
+        shell.shows("there <class 'pyteleport.away.Away'>")
+        assert shell.gives("there != os.getpid() == %d, len(a), b[0] is a, id(left) == before" % shell.pid) == (
+            "(True, %d, True, True)" % times
+        )
+    shell.says("left.send(b'x'); right.recv(1) + b'yz'")
+    shell.shows("b'xyz'")
+    assert shell.gives("_") == "b'xyz'"
+    shell.says("left.close(); right.close(); del left, right")
+    shell.moves()
+    assert shell.gives("len(a), b[0] is a") == "(2, True)"
+    shell.exits(7)
+
+
+def test_a_block_in_a_function_and_the_rest_of_the_line(prompt):
+    shell = prompt()
+    shell.says(BEGIN + ", on")
+    shell.says("def f(n):", "    with on():", "        here = os.getpid() == %d" % shell.pid, "    return n, here", "")
+    shell.says("[f(n) for n in (1, 2)], os.getpid() == %d, 'twe' + 'lve'" % shell.pid)
+    shell.shows("([(1, False), (2, False)], True, 'twelve')")
+    assert shell.gives("_[2]") == "twelve"
+    shell.says("from pyteleport import home")
+    shell.says("on().__enter__(); there = os.getpid(); home(); there != os.getpid() == %d" % shell.pid)
+    shell.shows("True")
+    shell.exits(0)
+
+
+def test_an_exception_in_a_block_leads_home_and_to_the_prompt(prompt):
+    shell = prompt()
+    shell.says(BEGIN + ", on; import signal")
+    shell.says("def f(): return 1 / 0", "")
+    shell.says("with on(): f()", "")
+    shell.shows("Traceback (most recent call last)")
+    shell.shows("ZeroDivisionError: division by zero")
+    assert shell.gives("os.getpid() == %d, sys.last_type" % shell.pid) == "(True, <class 'ZeroDivisionError'>)"
+    shell.says("with on(): os.kill(os.getpid(), signal.SIGKILL)", "")
+    shell.shows("TransportError: the program was ended by SIGKILL")
+    assert shell.gives("os.getpid() == %d" % shell.pid) == "True"
+    shell.says("with on(['false']): print('nowhere')", "")
+    shell.shows("TransportError")
+    shell.says("with on():", "    print('run' 'ning')", "    while True: pass", "")
+    shell.shows("running")
+    shell.types("\x03")
+    shell.shows("KeyboardInterrupt")
+    assert shell.gives("os.getpid() == %d" % shell.pid) == "True"
+    shell.says("with on(): sys.exit(5)", "")
+    assert shell.ends()[0] == 5
+
+
+def test_history_after_a_block(prompt):
+    pytest.importorskip("readline")
+    shell = prompt()
+    shell.says(BEGIN + ", on")
+    shell.says("some_long_name = 'so' 'me'")
+    shell.says("some_long_name + '-typed-before'")
+    shell.shows("some-typed-before")
+    shell.says("with on(): some_long_name += 'thing'", "")
+    shell.prompts()
+    shell.types("\x10" * 2)
+    shell.shows("typed-before'")
+    shell.types("\r")
+    shell.shows("something-typed-before")
+    shell.prompts()
+    shell.types("some_lo\t")
+    shell.shows("some_long_name")
+    shell.types(" * 2\r")
+    shell.shows("somethingsomething")
+    shell.exits(0)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="what is typed has no lines in tracebacks before 3.13")
+def test_the_lines_of_what_was_typed_after_a_block(prompt):
+    shell = prompt()
+    shell.says(BEGIN + ", on")
+    shell.says("def f(): return 1 / 0 # before", "")
+    shell.says("with on():", "    def g(): return f() # away", "")
+    shell.says("def h(): return g() # after", "")
+    shell.says("h()")
+    shell.shows("def h(): return g() # after")
+    shell.shows("def g(): return f() # away")
+    shell.shows("def f(): return 1 / 0 # before")
+    shell.shows("ZeroDivisionError")
+    shell.exits(0)
+
+
+def test_blocks_of_a_script_and_at_the_prompt_after_it(prompt, tmp_path):
+    source = "import os\nfrom pyteleport import on, teleport\nwith on():\n    there = os.getpid()\nprint('script', 'done')\n"
+    (tmp_path / "script.py").write_text(source)
+    shell = prompt("-i", "script.py")
+    shell.shows("script done")
+    assert shell.gives("there != os.getpid() == %d" % shell.pid) == "True"
+    shell.says("with on(): there = os.getpid(), 'th' + 'ere'", "")
+    assert shell.gives("there[0] != os.getpid() == %d, there[1]" % shell.pid) == "(True, 'there')"
+    shell.exits(9)
 
 
 def test_copies_have_no_prompt(prompt):
@@ -293,6 +386,30 @@ def test_statements_from_a_file(tmp_path):
         out, err = harness.finish(process)
     assert process.returncode == 12, err
     assert out == b"[0, 11, 22, 33]\nTrue\n"
+
+
+BLOCKS = """import os; from pyteleport import on
+home = os.getpid()
+with on():
+    there = os.getpid()
+
+there != home == os.getpid()
+with on(): there = 5
+
+there
+exit(12)
+"""
+
+
+@pytest.mark.parametrize("pipe", [False, True])
+def test_blocks_from_a_file_or_a_pipe(tmp_path, pipe):
+    path = tmp_path / "statements"
+    path.write_text(BLOCKS)
+    with open(path) as file:
+        process = harness.spawn([sys.executable, "-i", "-q"], stdin=harness.subprocess.PIPE if pipe else file)
+        out, err = harness.finish(process, BLOCKS.encode() if pipe else None)
+    assert process.returncode == 12, err
+    assert out == b"True\n5\n"
 
 
 def test_statements_from_a_pipe_are_refused():
@@ -355,6 +472,25 @@ def test_ipython_shows_what_a_cell_raised(ipython):
     ipython.says("teleport(); sys.exit(4)")
     ipython.shows("SystemExit: 4")
     assert ipython.gives("1 + 1") == "2"
+    ipython.says("exit")
+    assert ipython.ends()[0] == 0
+
+
+def test_a_block_in_ipython(ipython):
+    ipython.says(BEGIN + ", on; import socket; left, right = socket.socketpair(); x = []; y = [x]")
+    ipython.says("with on(): x.append(os.getpid()); print('th' + 'ere', type(left).__name__)\n")
+    ipython.types("\r")
+    ipython.shows("there Away")
+    assert ipython.gives("x[0] != os.getpid() == %d, y[0] is x" % ipython.pid) == "(True, True)"
+    ipython.says("left.send(b'x'); right.recv(1) + b'yz'")
+    ipython.shows("Out[4]: b'xyz'")
+    ipython.says("def f(): return 1 / 0")
+    ipython.types("\r")
+    ipython.says("on().__enter__(); f()")
+    ipython.shows("ZeroDivisionError")
+    assert ipython.gives("os.getpid() == %d, Out[4], _4, len(In)" % ipython.pid) == "(True, b'xyz', b'xyz', 8)"
+    ipython.says("left.close(); right.close(); del left, right")
+    ipython.moves()
     ipython.says("exit")
     assert ipython.ends()[0] == 0
 

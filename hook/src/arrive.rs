@@ -154,14 +154,23 @@ fn settle(py: Python<'_>, decoded: &Decoded) -> PyResult<()> {
 }
 
 /// The program goes on; from here on its exceptions are its own.
-fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
+fn go_on(py: Python<'_>, mut decoded: Decoded) -> ! {
+    let prompt = decoded.prompt.clone_ref(py);
+    let ended = decoded.ended.take();
+    let arrival = begin(py, decoded, ended);
+    run(py, arrival, |py, result| {
+        prompt::end(py, result.map(drop), ended, &prompt)
+    });
+    leave(0)
+}
+
+/// Starts all of the program but its main thread's stack, which is returned.
+fn begin(py: Python<'_>, decoded: Decoded, ended: Option<Status>) -> Arrival {
     let Decoded {
         mut arrival,
         mut others,
         late,
-        prompt,
         held_back,
-        ended,
         ..
     } = decoded;
     if let Some(status) = ended {
@@ -180,8 +189,7 @@ fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
     come_held_back(&held_back);
     drop(late);
     threads::open(others);
-    run(py, arrival, |py, result| prompt::end(py, result, ended, &prompt));
-    leave(0)
+    arrival
 }
 
 /// Goes on from a file that ``dump`` wrote, in this process, for good.
@@ -189,36 +197,60 @@ fn go_on(py: Python<'_>, decoded: Decoded) -> ! {
 /// Args:
 ///     file: its path, or an open binary file.
 ///     value: what the call of ``dump`` is worth in the resumed program.
+///     prompt: what its end leads to, if not what has travelled.
 ///
 /// Raises:
 ///     PayloadError: the file is damaged, or was made by another interpreter.
 ///     ResumeError: the program cannot go on here.
 ///     OSError: the file cannot be read.
 #[pyfunction]
-pub fn resume_file(file: &Bound<'_, PyAny>, value: Py<PyAny>) -> PyResult<()> {
+#[pyo3(signature = (file, value, prompt=None))]
+pub fn resume_file(file: &Bound<'_, PyAny>, value: Py<PyAny>, prompt: Option<Py<PyAny>>) -> PyResult<()> {
+    let py = file.py();
+    let mut decoded = decode_file(file, value)?;
+    if let Some(prompt) = prompt {
+        decoded.prompt = prompt;
+    }
+    settle(py, &decoded)?;
+    go_on(py, decoded)
+}
+
+/// Goes on from an open file with what has come back to the frame that calls this, and waits for its end.
+///
+/// Args:
+///     file: an open binary file.
+///
+/// Returns:
+///     What its outermost frame returns.
+///
+/// Raises:
+///     PayloadError, ResumeError: as ``resume_file``.
+///     BaseException: what its outermost frame raises.
+#[pyfunction]
+pub fn resume_above(file: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let py = file.py();
+    let decoded = decode_file(file, py.None())?;
+    settle(py, &decoded)?;
+    let arrival = begin(py, decoded, None);
+    run(py, arrival, |_, result| result)
+}
+
+fn decode_file(file: &Bound<'_, PyAny>, value: Py<PyAny>) -> PyResult<Decoded> {
     let py = file.py();
     crate::install::ready(py)?;
     Meanwhile::refuse(py)?;
-    let mut raised = None;
-    let decoded = if file.hasattr("read")? {
-        let slot = Arc::new(Mutex::new(None));
-        let input = PythonFile {
-            file: file.clone().unbind(),
-            raised: slot.clone(),
-        };
-        let decoded = decode(py, Box::new(input), None, Some(value));
-        raised = slot.lock().ok().and_then(|mut raised| raised.take());
-        decoded
-    } else {
+    if !file.hasattr("read")? {
         let (file, _) = transport::file::open(&file.extract::<PathBuf>()?)?;
-        decode(py, Box::new(file), None, Some(value))
+        return decode(py, Box::new(file), None, Some(value));
+    }
+    let slot = Arc::new(Mutex::new(None));
+    let input = PythonFile {
+        file: file.clone().unbind(),
+        raised: slot.clone(),
     };
-    let decoded = match raised {
-        Some(raised) => return Err(raised),
-        None => decoded?,
-    };
-    settle(py, &decoded)?;
-    go_on(py, decoded)
+    let decoded = decode(py, Box::new(input), None, Some(value));
+    let raised = slot.lock().ok().and_then(|mut raised| raised.take());
+    raised.map_or(decoded, Err)
 }
 
 /// Replaces this process by one that is started as that was which a file is from; returns if this

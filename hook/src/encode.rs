@@ -312,17 +312,29 @@ fn raw_of<'py>(buffer: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
-/// A module whose coroutines are part of the program that awaits them.
-const COROUTINES: &str = "pyteleport.coroutines";
+/// Modules whose frames are part of the program: coroutines that it awaits, and what a trip begins with.
+const PARTS: [&str; 2] = ["pyteleport.coroutines", BASES];
+
+/// See ``bases.py``.
+const BASES: &str = "pyteleport.bases";
 
 /// Whether a frame is one of pyteleport's.
 pub fn is_ours(frame: &RunningFrame<'_>) -> bool {
+    is_in(frame, |name| {
+        name == "pyteleport" || name.starts_with("pyteleport.") && !PARTS.contains(&name)
+    })
+}
+
+/// Whether a frame is a base: those that have called it stay where they are.
+pub fn is_base(frame: &RunningFrame<'_>) -> bool {
+    is_in(frame, |name| name == BASES)
+}
+
+/// Whether a frame is in a module of such a name.
+fn is_in(frame: &RunningFrame<'_>, is_such: impl Fn(&str) -> bool) -> bool {
     let name = frame.globals().get_item("__name__");
     let name = name.and_then(|name| name.cast_into::<PyString>().map_err(PyErr::from));
-    name.is_ok_and(|name| {
-        name.to_str()
-            .is_ok_and(|name| name == "pyteleport" || name.starts_with("pyteleport.") && name != COROUTINES)
-    })
+    name.is_ok_and(|name| name.to_str().is_ok_and(is_such))
 }
 
 fn program(py: Python<'_>) -> PyResult<String> {

@@ -91,8 +91,9 @@ pub struct Arrival {
     pub cancelled: Vec<Py<PyAny>>,
 }
 
-/// Runs a stack on, as the only thing on this thread's, and gives its end to `end`, which runs there too.
-pub fn run<T>(py: Python<'_>, arrival: Arrival, end: impl FnOnce(Python<'_>, PyResult<()>) -> T) -> T {
+/// Runs a stack on, as the only thing on this thread's, and gives what it has returned or raised to `end`, which runs
+/// there too.
+pub fn run<T>(py: Python<'_>, arrival: Arrival, end: impl FnOnce(Python<'_>, PyResult<Py<PyAny>>) -> T) -> T {
     let thread = ThreadState::current(py);
     thread.with_empty_stack(|| {
         let Arrival {
@@ -121,7 +122,7 @@ pub fn run<T>(py: Python<'_>, arrival: Arrival, end: impl FnOnce(Python<'_>, PyR
             let result = begin(py).and_then(|()| start(py, resume, 0));
             // If the innermost frame was never reached: nothing may hold objects past the end.
             abandon(py);
-            end(py, result.map(drop))
+            end(py, result)
         })
     })
 }

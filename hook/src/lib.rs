@@ -43,7 +43,9 @@ mod _native {
     }
 
     #[pymodule_export]
-    use super::arrive::{become_like_file, enter_folder, receive, receive_on, receive_warm, resume_file};
+    use super::arrive::{
+        become_like_file, enter_folder, receive, receive_on, receive_warm, resume_above, resume_file,
+    };
     #[pymodule_export]
     use super::depart::{depart, dump, dump_to, fork, pump};
     #[pymodule_export]
@@ -74,7 +76,7 @@ mod _native {
     #[pymodule_export]
     use super::times::last_move_times;
     #[pymodule_export]
-    use super::trip::{come_home, keep_for_good, send_guest};
+    use super::trip::{come_home, keep_for_good, send_guest, tell_home};
     #[pymodule_export]
     use super::warm::{prepare, server_path};
 }

@@ -4,6 +4,7 @@
 //! a script may have a prompt after its end (`python -i`). Which it is, the Python side tells at home, and at the
 //! end what to go on with.
 
+use crate::encode::is_base;
 use capture::cpython::frame::RunningFrame;
 use capture::cpython::lifecycle::{end_process, keep_types, Ended, Status};
 use capture::cpython::modules::import;
@@ -18,12 +19,23 @@ use std::collections::VecDeque;
 const OUTERMOST: usize = 64;
 
 /// Where the program's stack ends, if not at its outermost frame; notes what runs the program.
+///
+/// The extras' ``base`` says that it ends at the innermost base.
 pub fn bottom<'py>(
     py: Python<'py>,
     extras: &Bound<'py, PyDict>,
     copies: bool,
 ) -> PyResult<Option<RunningFrame<'py>>> {
     let thread = ThreadState::current(py);
+    if extras.contains("base")? {
+        extras.del_item("base")?;
+        extras.set_item("prompt", import(py, "pyteleport.prompts")?.call_method0("based")?)?;
+        let mut next = thread.frame();
+        while let Some(frame) = next.filter(|frame| !is_base(frame)) {
+            next = frame.back();
+        }
+        return Ok(next);
+    }
     let mut frames = VecDeque::new();
     if ThreadState::main(py).is_some_and(|main| main.id() == thread.id()) {
         let mut next = thread.frame();
@@ -38,7 +50,8 @@ pub fn bottom<'py>(
         .iter()
         .map(|frame| frame.globals().get_item("__name__").ok());
     let names = PyList::new(py, names)?;
-    let found = import(py, "pyteleport.prompts")?.call_method1("found", (codes, names, copies))?;
+    let trip = extras.get_item("guest")?.or(extras.get_item("coming")?);
+    let found = import(py, "pyteleport.prompts")?.call_method1("found", (codes, names, copies, trip))?;
     let (prompt, bottom) = found.extract::<(Bound<'py, PyAny>, Option<usize>)>()?;
     extras.set_item("prompt", prompt)?;
     Ok(bottom.and_then(|place| frames.get(place).copied()))
@@ -64,6 +77,9 @@ pub fn end(py: Python<'_>, result: PyResult<()>, before: Option<Status>, prompt:
         if let Err(failed) = print(py, error) {
             failed.write_unraisable(py, None);
         }
+    }
+    if let Err(failed) = prompt::let_exit(py) {
+        failed.write_unraisable(py, None);
     }
     let result = match next {
         Next::InC { features } => {

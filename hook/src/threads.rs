@@ -71,7 +71,7 @@ impl ThreadStack {
         import(py, "pyteleport.threads")?.call_method1("enter", (self.number,))?;
         let arrival = py.detach(|| self.wait());
         let Some(arrival) = arrival else { return Ok(()) };
-        run(py, arrival, |_, result| result)
+        run(py, arrival, |_, result| result.map(drop))
     }
 }
 

@@ -13,7 +13,7 @@ use capture::cpython::lifecycle::{leave, make_room_to_return};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::ffi::OsString;
-use transport::guest::Waiting;
+use transport::guest::{tell, Waiting};
 use transport::{Ending, Going};
 
 /// See [`send_guest`].
@@ -25,6 +25,7 @@ type Returned<'py> = (Bound<'py, PyBytes>, Option<i32>, Option<i32>, [i32; 2]);
 /// Args:
 ///     argv, shell, extras: as for ``depart``; the extras' value is a list of what the call is worth there, and
 ///         ``guest`` is among them.
+///     heard: called with each message that comes meanwhile, as bytes.
 ///
 /// Returns:
 ///     What it sent; its exit status (minus a signal's number; None if the way to it broke); the signal that ended
@@ -35,6 +36,7 @@ pub fn send_guest<'py>(
     argv: Vec<OsString>,
     shell: Option<&Bound<'py, PyDict>>,
     extras: &Bound<'py, PyDict>,
+    heard: Py<PyAny>,
 ) -> PyResult<Returned<'py>> {
     let mut waiting = None;
     let carried = send_copies(py, &argv, shell, extras, Going::Guest, |frames| {
@@ -51,7 +53,7 @@ pub fn send_guest<'py>(
         return Err(raise(py, "TransportError", message.into()));
     };
     let returned = py
-        .detach(|| waiting.wait(carried.control, talk))
+        .detach(|| waiting.wait(carried.control, talk, |message| hear(&heard, message)))
         .map_err(|error| transport_error(py, error))?;
     let code = returned.ending.map(|ending| match ending {
         Ending::Code(code) => code,
@@ -59,6 +61,28 @@ pub fn send_guest<'py>(
     });
     let payload = PyBytes::new(py, &returned.payload);
     Ok((payload, code, returned.ended_by, carried.children))
+}
+
+/// Has the Python side hear a message.
+fn hear(heard: &Py<PyAny>, message: &[u8]) {
+    Python::attach(|py| {
+        if let Err(error) = heard.call1(py, (PyBytes::new(py, message),)) {
+            error.write_unraisable(py, None);
+        }
+    });
+}
+
+/// In a guest: sends home a message, all of it.
+///
+/// Args:
+///     line: the descriptor that leads to home.
+///     message: what home is to hear.
+///
+/// Raises:
+///     OSError: home is gone.
+#[pyfunction]
+pub fn tell_home(py: Python<'_>, line: i32, message: &[u8]) -> PyResult<()> {
+    Ok(py.detach(|| tell(line, message))?)
 }
 
 /// In a guest: sends the program home, and ends this process; returns only if it raises.

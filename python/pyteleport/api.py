@@ -258,11 +258,11 @@ def resume(path_or_file, value=True):
     _native.resume_file(path_or_file, value)
 
 
-def _extras(env, cwd, files, ship, ship_files, timeout, progress):
-    """What travels beside the program, as plain data."""
+def _extras(env, cwd, files, ship, ship_files, timeout, progress, loops=True):
+    """What travels beside the program, as plain data; `loops`: whether those that run here are a part of it."""
     import os
 
-    if "asyncio.events" in sys.modules:
+    if loops and "asyncio.events" in sys.modules:
         from .loops import refuse_foreign
 
         refuse_foreign()

@@ -114,6 +114,19 @@ def bind(unbound, receiver, token, number):
     return unbound.__get__(receiver)
 
 
+def make_relay(token, number, encoding):
+    """A stream that is written to at home."""
+    from .relays import Relay
+
+    return Relay(token, number, encoding)
+
+
+def _come_relay(pickler, relay):
+    token, number, encoding = relay.key
+    is_home = pickler.coming.token == token
+    return (at_home, (number,)) if is_home else (make_relay, (token, number, encoding))
+
+
 def make_lock(token, number, is_held):
     """A lock that is known at home."""
     return _known_at_home(builders.make_lock(is_held), token, number)
@@ -166,11 +179,13 @@ class Guest:
     Attributes:
         token: that of the trip.
         line: the descriptor that leads to home, once the program goes on here.
+        has_base: whether it goes back to a base at its end, and not before.
     """
 
     def __init__(self, token):
         self.token = token
         self.line = self.process = None
+        self.has_base = False
         self.folder = _folder()
         self.environment = dict(os.environ._data)
         self.past = dict(_native.environment())
@@ -181,6 +196,8 @@ class Guest:
         thread = sys.modules["_thread"]
         table[thread.LockType] = _come_lock
         table[thread.RLock] = _come_rlock
+        if "pyteleport.relays" in sys.modules:
+            table[sys.modules["pyteleport.relays"].Relay] = _come_relay
 
     def take_early(self, early, late):
         """What home is told first, and what it is not."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import builtins
 import sys
 
-from . import _native, baselines, imports, modules
+from . import _native, baselines, imports, modules, prompts
 from .classes import HEAP_TYPE, read_namespace
 
 __builtins__ = imports.BUILTINS
@@ -52,7 +52,8 @@ def _builtins(patches):
             continue
         owner = getattr(value, "__self__", None), getattr(value, "__module__", None)
         usual = owner[0] is builtins or owner[1] in ("builtins", "io", "_io", "_sitebuiltins")
-        if not usual:
+        # Below a base are a shell and a debugger, which have put their own there.
+        if not usual and not (prompts.is_based() and modules.is_of_installed(value)):
             yield builtins, name, (value,)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import imports
+from . import imports, prompts
 
 __builtins__ = imports.BUILTINS
 
@@ -14,7 +14,7 @@ _HOOKS = ("excepthook", "displayhook", "unraisablehook", "breakpointhook")
 def take_hooks():
     """The hooks in `sys` and `threading` that the program replaced."""
     hooks = {}
-    for name in _HOOKS:
+    for name in _HOOKS if not prompts.is_based() else ("unraisablehook",):
         value = getattr(sys, name, None)
         if value is not getattr(sys, "__%s__" % name, None):
             hooks["sys", name] = value

@@ -78,6 +78,13 @@ def is_library(namespace):
     return type(path) is str and (_SITE[0] in path or _SITE[1] in path)
 
 
+def is_of_installed(function):
+    """Whether the module that a function names as its own is part of what is installed."""
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
+    path = getattr(module, "__file__", None)
+    return type(path) is str and installed(path)
+
+
 def _is_made_in_c(namespace):
     """Whether a module that no file made is one in which C code shares its types, as Cython does, or cffi.
 

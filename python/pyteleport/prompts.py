@@ -29,41 +29,60 @@ _found = None
 # Whether it is captured for copies, which come to their ends without another prompt: nobody types there.
 _copies = False
 
+# Whether it is captured to come back, or to go back: the prompt stays at home; and whether all else stays that is
+# below a base.
+_stays = False
+_is_based = False
+
 # Whether this process runs the interpreter's prompt because another one did.
 _follows = False
 
 _FEATURES = 0x1FFF000  # CO_FUTURE_...
 
 
-def found(codes, names, copies):
+def found(codes, names, copies, trip=None):
     """What prompt runs this program; and, if not all of its frames move, which is the outermost that does.
 
     Args:
         codes: those of the main thread's outermost frames, the outermost first; none on another thread.
         names: of the modules that they are in.
         copies: whether copies of the program are made.
+        trip: of a program that comes back: home's side of it, or, where it has come to, what is known there.
     """
-    global _found, _copies
+    global _found, _copies, _stays, _is_based
+    _copies, _stays, _is_based = copies, trip is not None, False
+    if trip is not None and not hasattr(trip, "prompt"):
+        _found = None
+        return none(), None
     _found, bottom = _look(codes, names)
-    _copies = copies
+    if trip is not None:
+        trip.prompt = _found
+        is_over_first = _found is not None and _found[0] in ("line", "cell")
+        return ("guest",) if is_over_first else none(), bottom
     if copies:
         if _found == ("frames",):
             bottom = names.index("_pyrepl.simple_interact") + 1
-        return ("none",), bottom
+        return none(), bottom
     if _found is not None and _found[0] == "line":
         _give_back_input()
     return _found, bottom
 
 
-def is_at_one():
-    """Whether a prompt runs the program that calls this, in the main thread."""
-    frames, frame = [], sys._getframe()
-    while frame is not None:
-        frames.append(frame)
-        frame = frame.f_back
-    frames.reverse()
-    names = [frame.f_globals.get("__name__") for frame in frames]
-    return _look([frame.f_code for frame in frames], names)[0] is not None
+def none():
+    """That no prompt follows the program's end."""
+    return ("none",)
+
+
+def based():
+    """Only what is above a base is captured, which no prompt runs; what follows its end."""
+    global _found, _copies, _stays, _is_based
+    _found, _copies, _stays, _is_based = None, True, True, True
+    return none()
+
+
+def is_based():
+    """Whether only what is above a base is captured: what the process calls for itself stays with it."""
+    return _is_based
 
 
 def _look(codes, names):
@@ -114,23 +133,33 @@ def after(prompt, raised):
         and the features that the interpreter's own prompt begins with.
     """
     exits = isinstance(raised, SystemExit)
+    is_home = prompt is not None and prompt[0] == "home"
+    if is_home:
+        prompt = prompt[1]
     if prompt is not None:
         kind, *line = prompt
+        if kind == "guest":
+            # It has not come home before.
+            from .there import end_of_statement
+
+            return None if exits else (raised is not None, end_of_statement, ())
         if kind == "cell":
             return False, shells.go_on, (line[0], raised)
-        return (True, None, _begin(*line)) if kind == "line" and not exits else None
+        return (True, None, _begin(*line, is_home)) if kind == "line" and not exits else None
     if not _is_wanted() or (exits and not sys.flags.inspect):
         return None
     _run_hook()
     main = sys.modules["_pyrepl.main"] if _can_be_made_in_python() else None
     if main is not None:
         return True, main.interactive_console, (sys.modules["__main__"],)
-    return True, None, _begin(0, 0)
+    return True, None, _begin(0, 0, False)
 
 
-def _begin(features, number):
+def _begin(features, number, is_home):
     global _follows
     _follows = True
+    if is_home:  # it has counted them, and may have begun to read
+        return features
     if number:
         _count(number)
     if not os.isatty(0):
@@ -208,7 +237,7 @@ def take():
     typed = getattr(sys.modules.get("linecache"), "_interactive_cache", None)
     if typed:
         taken["sources"] = dict(typed)
-    if "readline" in sys.modules:
+    if "readline" in sys.modules and not _stays:
         taken["lines"] = _take_lines(sys.modules["readline"])
     if is_at_prompt() and not _copies:
         taken["host"] = os.uname().nodename

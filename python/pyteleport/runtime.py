@@ -367,6 +367,8 @@ def take_atexit():
             continue
         if type(module) is str and module.partition(".")[0] == "pyteleport":
             continue
+        if prompts.is_based() and modules.is_of_installed(function):
+            continue
         # A shell registers its own where it is made.
         if shells.here() is not None and str(module).startswith("IPython."):
             continue
@@ -383,16 +385,14 @@ def give_back_atexit(taken):
 
     kept = []
     for function, args, kwargs in _native.atexit_entries():
-        module = sys.modules.get(getattr(function, "__module__", None) or "")
-        path = getattr(module, "__file__", None)
-        is_installed = not args and not kwargs and type(path) is str and modules.installed(path)
-        if is_installed or _is_of_extension(function):
-            kept.append(function)
+        is_of_import = not args and not kwargs or prompts.is_based()
+        if (is_of_import and modules.is_of_installed(function)) or _is_of_extension(function):
+            kept.append((function, args, dict(kwargs or {})))
     atexit._clear()
-    for function in kept:
-        atexit.register(function)
+    for function, args, kwargs in kept:
+        atexit.register(function, *args, **kwargs)
     for function, args, kwargs in taken:
-        if args or kwargs or not any(function is one for one in kept):
+        if args or kwargs or not any(function is one[0] for one in kept):
             atexit.register(function, *args, **kwargs)
 
 

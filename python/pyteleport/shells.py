@@ -46,12 +46,21 @@ _PARTS = (
 )
 
 
+# The last results, as the hook that shows them knows them.
+_LAST = "_", "__", "___"
+
+
 def here():
     """The shell that has the terminal of this process, if there is one."""
     shells = sys.modules.get("IPython.terminal.interactiveshell")
-    core = sys.modules.get(_MODULE)
-    shell = core and core.InteractiveShell._instance
+    shell = any_here()
     return shell if shells is not None and isinstance(shell, shells.TerminalInteractiveShell) else None
+
+
+def any_here():
+    """The shell of this process, whatever it has: a terminal, a kernel's sockets, or a home elsewhere."""
+    core = sys.modules.get(_MODULE)
+    return core and core.InteractiveShell._instance
 
 
 def cell_of(codes, names):
@@ -107,23 +116,27 @@ def choose(cls):
     if issubclass(cls, core.InteractiveShell):
         return take_shell
     module = cls.__module__
-    return take_part if type(module) is str and module.startswith("IPython.") else None
+    return take_part if type(module) is str and module.startswith(("IPython.", "ipykernel.")) else None
 
 
 def take_shell(pickler, shell):
     """A shell: the peer's."""
-    if shell is not here():
+    comes = pickler.trip is not None or pickler.coming is not None
+    if shell is not (any_here() if comes else here()):
         return pickler.refuse(shell, "it is a shell of IPython's that has no terminal")
-    return shell_of_this_process, (_take_start(shell),)
+    start = _take_start(shell)
+    return (shell_of_trip, start[1:]) if comes else (shell_of_this_process, (start,))
 
 
 def take_part(pickler, thing):
     """A part of the shell: that of the peer's."""
-    shell = here()
+    shell = any_here()
     if shell is not None:
         for name in _PARTS:
             if getattr(shell, name, None) is thing:
                 return part_of_this_process, (shell, name)
+    if pickler.trip is not None and type(thing).__module__.startswith("ipykernel."):
+        return pickler.trip.stays(pickler, thing, "it belongs to the kernel, which stays at home")
     from . import instances
 
     return instances.choose(pickler, type(thing))(pickler, thing)
@@ -145,6 +158,15 @@ def shell_of_this_process(start):
     return here()
 
 
+def shell_of_trip(*start):
+    """The shell of a program that goes and comes back: at home that of home, elsewhere one without a terminal."""
+    if any_here() is None:
+        from .guests import GuestShell
+
+        _make(GuestShell, *start)
+    return any_here()
+
+
 def part_of_this_process(shell, name):
     """A part of it."""
     return getattr(shell, name)
@@ -163,7 +185,7 @@ def _make(cls, config, profile, options):
     main = sys.modules["__main__"]
     shell = cls.instance(config=Config(config), profile_dir=place, ipython_dir=folder, user_module=main)
     for name, value in options.items():
-        if getattr(shell, name) != value:
+        if getattr(shell, name, value) != value:
             setattr(shell, name, value)
 
 
@@ -173,20 +195,28 @@ def take():
     if shell is None:
         return None
     manager = shell.history_manager
+    return {
+        **take_session(shell),
+        "host": os.uname().nodename,
+        "count": shell.execution_count,
+        "traps": (shell.builtin_trap._nested_level, shell.display_trap._nested_level),
+        "raw": manager.input_hist_raw,
+    }
+
+
+def take_session(shell):
+    """What has been typed in a shell, and what came of it."""
+    manager = shell.history_manager
     magics = {
         kind: {name: each for name, each in table.items() if getattr(each, "__module__", None) == "__main__"}
         for kind, table in shell.magics_manager.magics.items()
     }
     return {
         "shell": shell,
-        "host": os.uname().nodename,
-        "count": shell.execution_count,
-        "traps": (shell.builtin_trap._nested_level, shell.display_trap._nested_level),
         "parsed": manager.input_hist_parsed,
-        "raw": manager.input_hist_raw,
         "outputs": manager.output_hist,
+        "last": [getattr(shell.displayhook, name) for name in _LAST],
         "folders": manager.dir_hist,
-        "last": {name: getattr(shell, name, "") for name in ("_i", "_ii", "_iii", "_i00")},
         "names": dict(shell.compile._filename_map),
         "hidden": dict(shell.user_ns_hidden),
         "magics": magics,
@@ -194,8 +224,8 @@ def take():
     }
 
 
-def give_back(taken):
-    """Be such a shell."""
+def give_back_session(taken):
+    """Have a shell go on with it."""
     shell = taken["shell"]
     manager = shell.history_manager
     for name in taken["extensions"]:
@@ -203,15 +233,25 @@ def give_back(taken):
             shell.extension_manager.load_extension(name)
     for kind, table in taken["magics"].items():
         shell.magics_manager.magics[kind].update(table)
+    manager.input_hist_parsed = taken["parsed"]
+    manager.output_hist, manager.dir_hist = taken["outputs"], taken["folders"]
+    for name, value in zip(_LAST, taken["last"]):
+        setattr(shell.displayhook, name, value)
+    shell.compile._filename_map.update(taken["names"])
+    shell.user_ns_hidden.update(taken["hidden"])
+
+
+def give_back(taken):
+    """Be such a shell."""
+    shell = taken["shell"]
+    manager = shell.history_manager
     if taken["host"] != os.uname().nodename:
         # Its database lacks what was typed elsewhere.
         for number, (parsed, raw) in enumerate(zip(taken["parsed"], taken["raw"])):
             if number:
                 manager.store_inputs(number, parsed, raw)
-    manager.input_hist_parsed, manager.input_hist_raw = taken["parsed"], taken["raw"]
-    manager.output_hist, manager.dir_hist = taken["outputs"], taken["folders"]
-    shell.compile._filename_map.update(taken["names"])
-    shell.user_ns_hidden.update(taken["hidden"])
+    give_back_session(taken)
+    manager.input_hist_raw = taken["raw"]
     shell.execution_count = taken["count"]
     for trap, level in zip((shell.builtin_trap, shell.display_trap), taken["traps"]):
         if level:
@@ -231,8 +271,22 @@ def go_on(cell, raised):
     """
     shell = here()
     sys.excepthook = sys.__excepthook__
+    _have_lists(shell)
     _end_cell(shell, cell, raised)
     shell.mainloop()
+
+
+def _have_lists(shell):
+    """Go on with what the session's names of them refer to, which have been away if the cell has come back."""
+    manager = shell.history_manager
+    for name, kind, attribute in (
+        ("_ih", list, "input_hist_parsed"),
+        ("_oh", dict, "output_hist"),
+        ("_dh", list, "dir_hist"),
+    ):
+        found = shell.user_ns.get(name)
+        if type(found) is kind:
+            setattr(manager, attribute, found)
 
 
 def _end_cell(shell, cell, raised):
@@ -282,12 +336,19 @@ def _show(shell, result, raised):
 
 
 def load_extension(shell):
-    """Give a shell the magic: ``%teleport TARGET``."""
+    """Give a shell the magics: ``%teleport TARGET``, and ``%%on TARGET`` before a cell."""
+    from .cells import on
+
     shell.register_magic_function(magic, "line", "teleport")
+    shell.register_magic_function(on, "cell", "on")
 
 
 def magic(line):
     """Go on with this session at a target: ``%teleport ssh://host``; in a fresh process without one."""
     from .api import teleport
 
+    if here() is None:
+        from IPython.core.error import UsageError
+
+        raise UsageError("a kernel stays with the sockets of its frontends: have a cell run there, by %%on")
     teleport(line.strip() or None)

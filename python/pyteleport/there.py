@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import contextmanager
 
-from . import _native, api, away, imports, timers, trips
+from . import _native, api, away, bases, imports, lines, timers, trips
 from .errors import CaptureError, TeleportError, TransportError
 
 __builtins__ = imports.BUILTINS
 
-# Behind the payload of a program that comes back: it is whole.
+# Before the payload of a program that comes back, and behind it: it is whole.
+_HOME = b"\0"
 _WHOLE = b"pyteleport: all of it"
 
 
@@ -35,8 +37,8 @@ class on:  # reads as a word of the with statement
 
     Raises:
         CaptureError: at the beginning, as :func:`teleport`, and where this is not the main thread, an
-            event loop runs in it, or a prompt has run this. At the end of the block if the program cannot be
-            captured there; it goes on there, and :func:`home` brings it back later.
+            event loop runs in it. At the end of the block if the program cannot be captured there; it goes on
+            there, and :func:`home` brings it back later.
         UnmovableError: the same, of objects made in the block.
         TransportError: the peer could not be reached, does not fit, or went away, even in the middle of the
             block. It is raised at home by the with statement, and the program goes on as it was when it left.
@@ -64,36 +66,64 @@ class on:  # reads as a word of the with statement
 
     def __enter__(self):
         _refuse()
+        code = self._leave([self], trips.Trip.hear, _go_on)
+        _end_as_there(code)
+
+    def _leave(self, value, hear, go_on, base=False):
+        """The way there, and back.
+
+        Args:
+            value: what the call is worth there, in a list.
+            hear: called with the trip and a message that comes from there.
+            go_on: goes on with the trip and what has come back; what it returns is returned.
+            base: whether the frames below the innermost base stay.
+
+        Returns:
+            Once the program has ended there: the exit status.
+        """
         argv, shell, _server = api._way(self._target, *self._options[:2])
         if shell is None:
             argv.append("--copies")
         else:
             shell["copies"] = True
-        extras = api._extras(*self._options)
-        trip = extras["guest"] = trips.Trip()
-        extras["value"] = [self]
-        self._tokens.append(trip.token)
+        extras = api._extras(*self._options, loops=not base)
+        extras["value"] = value
+        if base:
+            extras["base"] = True
         pending = timers.take_timers()
+        is_begun = False
         try:
-            # There, the call of this method returns what `value` says. What follows is at home.
-            payload, code, ended_by, children = _native.send_guest(argv, shell, extras)
+            with api._aside():
+                trip = extras["guest"] = trips.Trip()
+                self._tokens.append(trip.token)
+                is_begun = True
+                # There, the call of this method returns what `value` says. What follows is at home.
+                payload, code, ended_by, children = _native.send_guest(
+                    argv, shell, extras, lambda message: hear(trip, message)
+                )
             _see_off(children, code is None)
             if payload.endswith(_WHOLE) and code == 0:
                 source = [io.BytesIO(payload)]
+                source[0].seek(len(_HOME))
                 del payload, extras, argv, shell
-                _go_on(trip, source)
+                back = go_on(trip, source)
+                self._tokens.pop()
+                return back
         except BaseException:
-            self._tokens.pop()
+            if is_begun:
+                self._tokens.pop()
             if pending is not None:
                 timers.give_back_timers(pending)
             raise
-        if code is not None and code >= 0:
-            _end_as_there(code)
+        if code is not None and code >= 0 and not base:
+            return code
         self._tokens.pop()
         if ended_by is not None:
             os.kill(os.getpid(), ended_by)
         if pending is not None:
             timers.give_back_timers(pending)
+        if trip.failed is not None:
+            raise trip.failed
         raise TransportError(_lost(code))
 
     def __exit__(self, *_exception):
@@ -120,10 +150,67 @@ def home():
         CaptureError: the program cannot be captured here; it goes on here.
         TransportError: home is gone.
     """
+    if away.guest is not None and away.guest.has_base:
+        raise TeleportError("what runs here comes home at its end, and not before")
     _come(None)
 
 
-def _come(token):
+class Way:
+    """The way of a function that is to run elsewhere, from a base and back there (:func:`pyteleport.bases.run`).
+
+    Args:
+        target, options: as for :class:`on`.
+        handlers: what is done about messages that the function sends: kind → function.
+    """
+
+    def __init__(self, target, options, handlers):
+        self._on = on(target, **options)
+        self._handlers = handlers
+
+    def __reduce__(self):
+        return Way, (None, {}, {})
+
+    def go(self):
+        """Goes there, where this returns None; at home the outcome, in a tuple, once that has come."""
+        _refuse(base=True)
+        return self._on._leave([None], self._hear, lambda trip, source: (_rise(trip, source),), base=True)
+
+    def _hear(self, trip, message):
+        return trip.hear(message, self._handlers)
+
+    def call(self, function, arguments):
+        """Calls the function: (what it has raised, what it has returned)."""
+        away.guest.has_base = True
+        try:
+            return None, function(*arguments)
+        except BaseException as raised:
+            return raised, None
+
+    def come(self):
+        """Comes back home; ends the process if that cannot be."""
+        guest = away.guest
+        try:
+            _come(guest.token, base=True)
+        except BaseException as problem:
+            lines.tell("failed", type(problem).__name__, str(problem))
+            os._exit(1)
+
+
+def run(way, function, arguments):
+    """Runs a function elsewhere, and no frame below this call: (what it has raised, what it has returned).
+
+    Raises:
+        As :class:`on`, before or after; then the program is as it was when it left.
+    """
+    return bases.run(way, function, arguments)
+
+
+def end_of_statement():
+    """What has come here from a prompt has ended, and the prompt is at home."""
+    bases.over(lambda: _come(None, base=True))
+
+
+def _come(token, base=False):
     """Comes back from a trip, None for the one that has led here."""
     guest = away.guest
     if guest is None or not guest.is_here() or token not in (None, guest.token):
@@ -133,6 +220,8 @@ def _come(token):
     extras = api._extras(None, None, (), (), (), None, False)
     del extras["progress"]
     extras["coming"] = guest
+    if base:
+        extras["base"] = True
     try:
         _native.come_home(_Line(guest.line), extras, _WHOLE)
     except OSError as problem:
@@ -144,27 +233,25 @@ class _Line:
 
     def __init__(self, number):
         self._number = number
+        self._begun = False
 
     def write(self, data):
         """Write all of it."""
-        view = memoryview(data)
-        while view.nbytes:
-            view = view[os.write(self._number, view) :]
+        if not self._begun:
+            self._begun = True
+            lines.write(self._number, _HOME)
+        lines.write(self._number, data)
 
 
-def _refuse():
-    """Refuse what cannot be brought back."""
+def _refuse(base=False):
+    """Refuse what cannot be brought back. What is below a base stays."""
     from _thread import get_ident
 
     events = sys.modules.get("asyncio.events")
-    if events is not None and events._get_running_loop() is not None:
+    if not base and events is not None and events._get_running_loop() is not None:
         raise CaptureError(
             "on() cannot bring an event loop back that runs in this thread; use ateleport(), or leave it"
         )
-    from . import prompts
-
-    if prompts.is_at_one():
-        raise CaptureError("on() brings no program back to a prompt: put it into a script, or use teleport()")
     from threading import main_thread
 
     if main_thread().ident != get_ident():
@@ -173,16 +260,28 @@ def _refuse():
 
 def _go_on(trip, source):
     """At home: goes on from what has come back; returns only if it raises."""
+    # The frames that wait here are left where they are, with all that they hold.
+    with _returning(trip, source):
+        _native.resume_file(source[0], None, ("home", trip.prompt))
+
+
+def _rise(trip, source):
+    """At home: goes on from what has come back above the frames that have waited; what that comes to."""
+    with _returning(trip, source):
+        return _native.resume_above(source[0])
+
+
+@contextmanager
+def _returning(trip, source):
     before, trips.returning = trips.returning, trip
 
     def arrived():
-        # The frames that wait here are left where they are, with all that they hold.
         trips.returning = before
         source.pop().close()
 
     trip.arrived = arrived
     try:
-        _native.resume_file(source[0], None)
+        yield
     finally:
         trips.returning = before
 
@@ -225,6 +324,8 @@ def _lost(code):
     after = "; the program goes on at home, as it was when it left"
     if code is None:
         return "the way to the program broke while it was away" + after
+    if code >= 0:
+        return "the program has ended with exit status %d while it was away" % code + after
     try:
         name = signal.Signals(-code).name
     except ValueError:

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 
-from . import _native, away, builders, imports, modules, runtime, sources, streams, surroundings, undone
+from . import (
+    _native,
+    away,
+    builders,
+    errors,
+    imports,
+    modules,
+    runtime,
+    sources,
+    streams,
+    surroundings,
+    undone,
+)
 from .errors import PayloadError, ResumeError
 
 __builtins__ = imports.BUILTINS
@@ -25,6 +38,7 @@ _LOCK = "it is held, and other threads stay at home which may hold it"
 _SHARED = "other threads stay at home, and it is what one talks to them with"
 _THREAD = "a thread stays with its process"
 _FILE = "an open file stays with its process; open it again there"
+_RELAYED = "it is written to from there"
 _LOOP = "an event loop stays with its process; run another one there"
 
 
@@ -37,6 +51,8 @@ class Trip:
         reasons: number → why it has stayed.
         others: whether other threads have stayed.
         arrived: called once the program is back.
+        prompt: what runs the program at home, as `prompts` knows it.
+        failed: the exception that says why the program cannot come back, if it has told.
     """
 
     def __init__(self):
@@ -55,7 +71,7 @@ class Trip:
         self._changes = []
         self._held = self._surroundings = self._modules = None
         self._namespaces = self._finalizers = self._new = self._variables = self._gone = ()
-        self.arrived = None
+        self.arrived = self.prompt = self.failed = None
 
     def number(self, thing):
         """The number of an object, which is kept from now on."""
@@ -72,7 +88,9 @@ class Trip:
         number = self.number(thing)
         self.reasons.setdefault(number, reason)
         kind = type(thing)
-        if not classes.is_by_name(pickler, kind) and not classes.is_made_in_python(kind):
+        if kind.__module__.startswith("ipykernel."):
+            kind = None  # which is no part of the far end
+        elif not classes.is_by_name(pickler, kind) and not classes.is_made_in_python(kind):
             kind = None
         return away.make, (self.token, number, kind)
 
@@ -94,6 +112,19 @@ class Trip:
         if state != before:
             self._changes.append((self.kept[number], int(before), int(state)))
         return self.kept[number]
+
+    def hear(self, message, handlers=()):
+        """Do what the program, which is away, has sent a message about."""
+        kind, *content = pickle.loads(message)
+        if kind in handlers:
+            handlers[kind](*content)
+        elif kind == "written":
+            number, text = content
+            self.kept[number].write(text)
+        elif kind == "failed":
+            name, text = content
+            raised = getattr(errors, name, errors.CaptureError)
+            self.failed = raised(text + "; the program goes on at home, as it was when it left")
 
     # --------------------------------------------------------------------------------- takers
 
@@ -124,6 +155,8 @@ class Trip:
             if isinstance(kind, type) and issubclass(cls, kind):
                 if reason is _THREAD:
                     return self._thread(choose(pickler, cls))
+                if reason is _RELAYED:
+                    return self._relayed
                 if reason is not _SHARED:
                     return self._stay(reason)
                 if self.others:
@@ -147,6 +180,10 @@ class Trip:
             return self.stays(pickler, thread, _THREAD) if stays else usual(pickler, thread)
 
         return take_thread
+
+    def _relayed(self, pickler, stream):
+        # What is written there is told to home.
+        return away.make_relay, (self.token, self.number(stream), stream.encoding)
 
     def _file(self, usual):
         def take_file(pickler, file):
@@ -337,6 +374,8 @@ _STAY = (
 _KINDS = (
     ("threading", "Thread", _THREAD),
     ("asyncio.events", "AbstractEventLoop", _LOOP),
+    ("ipykernel.iostream", "OutStream", _RELAYED),
+    ("pyteleport.relays", "Relay", _RELAYED),
     *(("threading", name, _SHARED) for name in ("Condition", "Event", "Semaphore", "Barrier")),
     ("queue", "Queue", _SHARED),
     *(("concurrent.futures._base", name, _SHARED) for name in ("Future", "Executor")),

@@ -122,6 +122,7 @@ impl CommittedCopies {
             argv: &words,
             env: &[],
             descriptors: &descriptors,
+            holds_signals: true,
         })?;
         Ok(Carried {
             pids: self.pids,

@@ -7,7 +7,8 @@
 //!    ╵
 //! ```
 //!
-//! What it sends counts once it has ended: there are never two.
+//! What it sends counts once it has ended: there are never two. Before that it may send messages, each behind its
+//! length, which are heard at once.
 
 use crate::caught::Caught;
 use crate::error::TransportError;
@@ -16,8 +17,17 @@ use crate::signals;
 use crate::spawn::Ending;
 use nix::errno::Errno;
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::sys::socket::{send, MsgFlags};
 use nix::unistd::{read, write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::sync::Mutex;
+
+/// Begins a message, before its length in eight bytes; anything else begins the payload.
+const MESSAGE: u8 = 1;
+
+/// How much is before a message.
+const HEAD: usize = 9;
 
 /// How much is read at once.
 const BLOCK: usize = 256 << 10;
@@ -50,13 +60,23 @@ impl Waiting {
     /// Waits until the guest has ended and all that it has written has come out. Signals for the program are passed
     /// on meanwhile.
     ///
-    /// Takes the line to what carries for it, and that to the guest itself.
-    pub fn wait(self, control: OwnedFd, talk: OwnedFd) -> Result<Returned, TransportError> {
-        wait(&self.caught, &control, &talk)
+    /// Takes the line to what carries for it, and that to the guest itself; and what hears its messages.
+    pub fn wait(
+        self,
+        control: OwnedFd,
+        talk: OwnedFd,
+        hear: impl FnMut(&[u8]),
+    ) -> Result<Returned, TransportError> {
+        wait(&self.caught, &control, &talk, hear)
     }
 }
 
-fn wait(caught: &Caught, control: &OwnedFd, talk: &OwnedFd) -> Result<Returned, TransportError> {
+fn wait(
+    caught: &Caught,
+    control: &OwnedFd,
+    talk: &OwnedFd,
+    mut hear: impl FnMut(&[u8]),
+) -> Result<Returned, TransportError> {
     let failed = TransportError::io("wait for the program to come back");
     let (mut payload, mut said) = (Vec::new(), Vec::new());
     let mut passed_on = Vec::new();
@@ -80,6 +100,9 @@ fn wait(caught: &Caught, control: &OwnedFd, talk: &OwnedFd) -> Result<Returned, 
         }
         if talk_ready {
             talk_open = take(talk, &mut payload);
+            while let Some(message) = take_message(&mut payload) {
+                hear(&message);
+            }
         }
         while let Some(signal) = caught.next() {
             let from = if signal.from_terminal { " terminal" } else { "" };
@@ -101,6 +124,38 @@ fn wait(caught: &Caught, control: &OwnedFd, talk: &OwnedFd) -> Result<Returned, 
         ending,
         ended_by,
     })
+}
+
+/// The message that what has come begins with, taken out of it, once all of it is there.
+fn take_message(come: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let head = come.first_chunk::<HEAD>().filter(|head| head[0] == MESSAGE)?;
+    let length = u64::from_le_bytes(head.last_chunk().copied()?);
+    let end = HEAD.checked_add(usize::try_from(length).ok()?)?;
+    if come.len() < end {
+        return None;
+    }
+    let rest = come.split_off(end);
+    let mut message = std::mem::replace(come, rest);
+    message.drain(..HEAD);
+    Some(message)
+}
+
+/// In a guest: sends home a message, all of it, whatever signals come meanwhile.
+pub fn tell(line: RawFd, message: &[u8]) -> io::Result<()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock();
+    let mut head = [MESSAGE; HEAD];
+    head[1..].copy_from_slice(&(message.len() as u64).to_le_bytes());
+    let whole = [&head, message].concat();
+    let mut rest = &whole[..];
+    while !rest.is_empty() {
+        match send(line, rest, MsgFlags::MSG_NOSIGNAL) {
+            Ok(count) => rest = &rest[count..],
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Takes what there is; whether more may come.
@@ -135,6 +190,7 @@ fn ending_of(said: &[u8]) -> Option<Ending> {
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
 
     #[test]
@@ -158,9 +214,33 @@ mod tests {
             carrier.write_all(b"exit 0 code 0\n").unwrap();
         });
         let waiting = Waiting::new().unwrap();
-        let returned = waiting.wait(control.into(), talk.into()).unwrap();
+        let returned = waiting.wait(control.into(), talk.into(), |_| unreachable!());
+        let returned = returned.unwrap();
         sender.join().unwrap();
         assert_eq!(returned.payload.len(), 1_000_000);
         assert!(matches!(returned.ending, Some(Ending::Code(0))) && returned.ended_by.is_none());
+    }
+
+    #[test]
+    fn messages_are_heard_before_the_payload() {
+        let _alone = crate::caught::ALONE.lock();
+        let (control, mut carrier) = UnixStream::pair().unwrap();
+        let (talk, mut guest) = UnixStream::pair().unwrap();
+        let sender = std::thread::spawn(move || {
+            tell(guest.as_raw_fd(), b"hello").unwrap();
+            tell(guest.as_raw_fd(), &[3; 300_000]).unwrap();
+            tell(guest.as_raw_fd(), b"").unwrap();
+            guest.write_all(&[0, 1, 1, 1]).unwrap();
+            drop(guest);
+            carrier.write_all(b"exit 0 code 0\n").unwrap();
+        });
+        let waiting = Waiting::new().unwrap();
+        let mut messages = Vec::new();
+        let returned = waiting.wait(control.into(), talk.into(), |message| {
+            messages.push(message.to_vec())
+        });
+        sender.join().unwrap();
+        assert_eq!(returned.unwrap().payload, [0, 1, 1, 1]);
+        assert_eq!(messages, [b"hello".to_vec(), vec![3; 300_000], Vec::new()]);
     }
 }

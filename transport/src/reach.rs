@@ -96,6 +96,7 @@ impl Started {
             argv: &argv,
             env,
             descriptors: &[(&inherited, number)],
+            holds_signals: false,
         })?;
 
         let channel = Channel::over_socket(ours);
@@ -130,6 +131,7 @@ impl Started {
         let plan = Plan {
             argv: &argv,
             env: &[],
+            holds_signals: false,
             descriptors: &[
                 (&stdin.0, 0),
                 (&stdout.1, 1),

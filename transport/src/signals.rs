@@ -33,7 +33,7 @@ const FORWARDED: [Signal; 12] = [
 const TIMERS: [Signal; 3] = [Signal::SIGALRM, Signal::SIGVTALRM, Signal::SIGPROF];
 
 /// The forwarded signals, real-time ones included.
-fn forwarded() -> SigSet {
+pub(crate) fn forwarded() -> SigSet {
     let mut set = MaybeUninit::uninit();
     // SAFETY: `sigemptyset` initialises the whole set, `sigaddset` is only given signal numbers,
     // and a set with real-time signals in it is only used as a mask, never iterated by `nix`.

@@ -48,6 +48,8 @@ pub(crate) struct Plan<'a> {
     /// Our descriptors, and the numbers that they have there. Everything else is closed on exec,
     /// except what the program itself made inheritable.
     pub descriptors: &'a [(&'a OwnedFd, RawFd)],
+    /// Whether signals for a program wait there until they are read, from its first moment on.
+    pub holds_signals: bool,
 }
 
 /// A process that we started and have not reaped. Dropping it changes nothing.
@@ -188,7 +190,11 @@ fn start(plan: &Plan<'_>) -> nix::Result<Pid> {
 
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
-    attributes.set_sigmask(&SigSet::empty())?;
+    let blocked = match plan.holds_signals {
+        true => signals::forwarded(),
+        false => SigSet::empty(),
+    };
+    attributes.set_sigmask(&blocked)?;
     // Python ignores the first two for itself; ignoring the third would hide the ends of children.
     let mut default = SigSet::empty();
     for signal in [Signal::SIGPIPE, Signal::SIGXFSZ, Signal::SIGCHLD] {

@@ -20,6 +20,31 @@ pub fn run_prompt(py: Python<'_>, features: c_int) {
     }
 }
 
+/// Has `exit()` end the process from here on, as CPython does before the prompt that `-i` asks for: while a script
+/// runs it does not (Modules/main.c, `pymain_repl`).
+pub fn let_exit(py: Python<'_>) -> PyResult<()> {
+    let optimized: c_int = py.import("sys")?.getattr("flags")?.getattr("optimize")?.extract()?;
+    // SAFETY: the GIL is held, under which these are read and written. If the names are known, they are those of
+    // CPython: a variable up to 3.11, and a function without arguments that returns the interpreter's configuration
+    // from 3.9 on, whose layout is pyo3's for this release; a field next to the one that is written is looked at
+    // first.
+    unsafe {
+        let flag = libc::dlsym(libc::RTLD_DEFAULT, c"Py_InspectFlag".as_ptr()).cast::<c_int>();
+        if !flag.is_null() {
+            *flag = 0;
+        }
+        let config = libc::dlsym(libc::RTLD_DEFAULT, c"_Py_GetConfig".as_ptr());
+        if !config.is_null() {
+            let config: extern "C" fn() -> *mut ffi::PyConfig = core::mem::transmute(config);
+            let config = config();
+            if (*config).optimization_level == optimized {
+                (*config).inspect = 0;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The flags that statements are compiled with.
 fn flags(py: Python<'_>, features: c_int) -> ffi::PyCompilerFlags {
     ffi::PyCompilerFlags {
