@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import sys
 
 import harness
@@ -217,12 +218,77 @@ def test_a_kernel_that_is_interrupted_interrupts_its_cell(kernel):
     assert kernel.gives("[len(x), x[0] != os.getpid() == home]") == [1, True]
 
 
-def test_a_kernel_does_not_move_itself(kernel):
-    reply, out = kernel.runs("%teleport")
-    assert reply["status"] == "error" and "%%on" in out["stderr"]
+def test_a_block_in_a_kernel_is_refused(kernel):
     reply, out = kernel.runs("import pyteleport\nwith pyteleport.on(): pass")
     assert reply["ename"] == "CaptureError" and "event loop" in reply["evalue"]
     assert kernel.gives("os.getpid() == home") is True
+
+
+def test_the_session_of_a_kernel_goes_and_comes_home(kernel):
+    kernel.runs("left, right = socket.socketpair(); before = left, sys.stdout, get_ipython(), input")
+    assert kernel.runs("%teleport local:")[0]["status"] == "ok"
+    reply, out = kernel.runs("there = os.getpid(); x.append(there)\nprint('printed', type(left).__name__)\n'value', y")
+    assert out["stdout"] == "printed Away\n"
+    assert out["execute_result"][0]["execution_count"] == reply["execution_count"] == 4
+    assert kernel.gives("[x == [os.getpid()] == [there], y[0] is x, there != home, _[1] is y, In[4][:5]]") == (
+        [True] * 4 + ["there"]
+    )
+    reply, out = kernel.runs("def f(): return 1 / 0 # there\nf()")
+    assert (reply["status"], reply["ename"], reply["evalue"]) == ("error", "ZeroDivisionError", "division by zero")
+    assert "return 1 / 0 # there" in "\n".join(out["error"][0]["traceback"])
+    reply, out = kernel.runs("from IPython.display import HTML, display\ndisplay(HTML('<b>bold</b>'))\n[1, 2];")
+    assert data_of(out["display_data"])[0]["text/html"] == "<b>bold</b>" and "execute_result" not in out
+    assert kernel.runs("f(")[0]["ename"] == "SyntaxError"
+    reply, out = kernel.runs("%teleport\n1")
+    assert reply["ename"] == "UsageError" and "is away from its kernel" in out["stderr"]
+
+    def hears(kind, content):
+        if kind == "stream" and "running" in content["text"]:
+            kernel.manager.interrupt_kernel()
+
+    for times in (1, 2):
+        reply, out = kernel.runs("print('run' 'ning', flush=True); all(True for _ in iter(int, 1))", hears)
+        assert reply["ename"] == "KeyboardInterrupt"
+    assert kernel.runs("%%on\nfurther = os.getpid(); x.append(further)")[0]["status"] == "ok"
+    assert kernel.gives("[further not in (there, home), there == os.getpid(), x == [there, further]]") == [True] * 3
+    kernel.runs("opened = socket.socket()")
+    reply, out = kernel.runs("%teleport --home")
+    assert reply["ename"] == "UnmovableError" and "opened (socket.socket)" in reply["evalue"]
+    kernel.runs("opened.close(); del opened; last = 'thing'")
+    assert kernel.runs("%teleport --home")[0]["status"] == "ok"
+    assert kernel.gives("[x == [there, further], y[0] is x, os.getpid() == home, last, len(In)]") == (
+        [True, True, True, "thing", int(kernel.runs("1")[0]["execution_count"])]
+    )
+    assert kernel.gives("before == (left, sys.stdout, get_ipython(), input)") is True
+    assert kernel.gives("[left.send(b'x'), right.recv(1) == b'x', Out[4][1] is y]") == [1, True, True]
+    assert "return 1 / 0 # there" in "\n".join(kernel.runs("f()")[1]["error"][0]["traceback"])
+    reply, out = kernel.runs("%teleport --home")
+    assert reply["status"] == "error" and "the session is at home" in out["stderr"]
+
+
+def test_a_session_that_is_lost_is_at_home_as_it_was(kernel):
+    kernel.runs("%teleport")
+    reply, out = kernel.runs("x.append(1); there = os.getpid()")
+    assert kernel.gives("[x, os.getpid() != home]") == [[1], True]
+    reply, out = kernel.runs("print('th' 'is'); os.kill(os.getpid(), 9)")
+    assert (reply["ename"], out["stdout"]) == ("TransportError", "this\n")
+    assert "as it was when it left" in reply["evalue"]
+    assert kernel.gives("[x, y[0] is x, 'there' in globals(), os.getpid() == home]") == [[], True, False, True]
+    reply, out = kernel.runs("%teleport nowhere:")
+    assert reply["ename"] == "ValueError"
+    kernel.runs("%teleport")
+    there = kernel.gives("os.getpid()")
+    os.kill(there, 9)
+    assert kernel.runs("1")[0]["ename"] == "TransportError"
+    assert kernel.gives("os.getpid() == home") is True
+
+
+def test_a_session_ends_with_its_kernel(kernel):
+    kernel.runs("%teleport")
+    there = os.pidfd_open(kernel.gives("os.getpid()")) if hasattr(os, "pidfd_open") else None
+    kernel.client.shutdown()
+    if there is not None:
+        assert select.select([there], [], [], harness.PATIENCE)[0]
 
 
 def test_classes_and_magics_of_a_cell_come_home(kernel):

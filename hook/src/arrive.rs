@@ -207,7 +207,7 @@ fn begin(py: Python<'_>, decoded: Decoded, ended: Option<Status>) -> Arrival {
 #[pyo3(signature = (file, value, prompt=None))]
 pub fn resume_file(file: &Bound<'_, PyAny>, value: Py<PyAny>, prompt: Option<Py<PyAny>>) -> PyResult<()> {
     let py = file.py();
-    let mut decoded = decode_file(file, value)?;
+    let mut decoded = decode_file(file, Some(value))?;
     if let Some(prompt) = prompt {
         decoded.prompt = prompt;
     }
@@ -229,26 +229,26 @@ pub fn resume_file(file: &Bound<'_, PyAny>, value: Py<PyAny>, prompt: Option<Py<
 #[pyfunction]
 pub fn resume_above(file: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let py = file.py();
-    let decoded = decode_file(file, py.None())?;
+    let decoded = decode_file(file, None)?;
     settle(py, &decoded)?;
     let arrival = begin(py, decoded, None);
     run(py, arrival, |_, result| result)
 }
 
-fn decode_file(file: &Bound<'_, PyAny>, value: Py<PyAny>) -> PyResult<Decoded> {
+fn decode_file(file: &Bound<'_, PyAny>, value: Option<Py<PyAny>>) -> PyResult<Decoded> {
     let py = file.py();
     crate::install::ready(py)?;
     Meanwhile::refuse(py)?;
     if !file.hasattr("read")? {
         let (file, _) = transport::file::open(&file.extract::<PathBuf>()?)?;
-        return decode(py, Box::new(file), None, Some(value));
+        return decode(py, Box::new(file), None, value);
     }
     let slot = Arc::new(Mutex::new(None));
     let input = PythonFile {
         file: file.clone().unbind(),
         raised: slot.clone(),
     };
-    let decoded = decode(py, Box::new(input), None, Some(value));
+    let decoded = decode(py, Box::new(input), None, value);
     let raised = slot.lock().ok().and_then(|mut raised| raised.take());
     raised.map_or(decoded, Err)
 }

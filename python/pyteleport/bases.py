@@ -19,15 +19,12 @@ def run(way, function, arguments):
         function, arguments: what is called there.
 
     Returns:
-        (what it has raised, what it has returned), one of them None.
+        (what it has raised, what it has returned), one of them None; or None, if home goes on meanwhile.
     """
     back = way.go()
     if back is not None:
         return back[0]  # at home
-    outcome = way.call(function, arguments)
-    del function, arguments
-    way.come()
-    return outcome
+    return way.call(function, arguments)
 
 
 def over(come):

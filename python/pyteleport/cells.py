@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import imports, shells
+from . import imports, shells, streams
 
 __builtins__ = imports.BUILTINS
 
@@ -20,12 +20,12 @@ def on(line, cell):
     # Tracebacks at home find its lines, too.
     name = shell.compile.cache(shell.transform_cell(cell), number, raw_code=cell)
     session = shells.take_session(shell)
-    way = there.Way(line.strip() or None, {}, {} if is_terminal else _handlers(shell))
+    way = there.Way(line.strip() or None, {}, {} if is_terminal else handlers(shell))
     arguments = session, cell, shell.execution_count, name, not is_terminal
     try:
         raised, outcome = there.run(way, run, arguments)
     except Exception as error:  # of the way there or back, not of the cell's
-        _raise(shell, error, shell.InteractiveTB.get_exception_only)
+        raise_alone(shell, error)
     if raised is None:
         session, value, raised = outcome
         shells.give_back_session(session)
@@ -66,6 +66,11 @@ def _have_result(shell, value):
         result.result = value
 
 
+def raise_alone(shell, error):
+    """Raise something that is shown without the frames that it has come from."""
+    _raise(shell, error, shell.InteractiveTB.get_exception_only)
+
+
 def _raise(shell, raised, render):
     """Raise something here that is shown in a way of its own, once."""
 
@@ -90,7 +95,7 @@ def _render(shell, trace):
     return render
 
 
-def _handlers(shell):
+def handlers(shell):
     """What a frontend is shown of what is told from there."""
     hook, publisher = shell.displayhook, shell.display_pub
 
@@ -108,28 +113,46 @@ def _handlers(shell):
 
 def run(session, cell, count, name, is_shown_at_home):
     """There: run the cell; the session as it is then, the value of its last line, and what it has raised."""
+    shell = begin(session, is_shown_at_home)
+    value, raised = run_one(shell, cell, count, name)
+    return shells.take_session(shell), value, raised
+
+
+def begin(session, is_shown_at_home):
+    """There: the shell of the session."""
     if is_shown_at_home and os.getpgrp() != os.getpid():
         # A kernel is interrupted with its group, and passes that on: once is enough.
         os.setpgid(0, 0)
     shells.give_back_session(session)
     shell = session["shell"]
-    shell.execution_count = count
     shell.is_shown_at_home = is_shown_at_home
+    return shell
+
+
+def run_one(shell, cell, count, name):
+    """There: run a cell; the value of its last line, and what it has raised."""
+    shell.execution_count = count
     shell.compile.get_code_name = lambda *_arguments: name
-    parsed = session["parsed"]
+    parsed = shell.history_manager.input_hist_parsed
     # The shell puts its own there, and the one before back.
     sys.displayhook = sys.__displayhook__
     shell.history_manager.input_hist_parsed = [shell.transform_cell(cell)]
     try:
-        with _Asking(is_shown_at_home):
+        with _Asking(shell.is_shown_at_home):
             result = shell.run_cell(cell)
     finally:
         del shell.compile.get_code_name
         shell.history_manager.input_hist_parsed = parsed
+        shells.have_lists(shell)
     raised = result.error_before_exec or result.error_in_exec
     if raised is not None:
         _cut(raised, name)
-    return shells.take_session(shell), result.result, raised
+    return result.result, raised
+
+
+def flush():
+    """There: have home show what was written so far."""
+    streams.flush_streams()
 
 
 def _cut(raised, name):

@@ -271,12 +271,12 @@ def go_on(cell, raised):
     """
     shell = here()
     sys.excepthook = sys.__excepthook__
-    _have_lists(shell)
+    have_lists(shell)
     _end_cell(shell, cell, raised)
     shell.mainloop()
 
 
-def _have_lists(shell):
+def have_lists(shell):
     """Go on with what the session's names of them refer to, which have been away if the cell has come back."""
     manager = shell.history_manager
     for name, kind, attribute in (
@@ -339,7 +339,12 @@ def load_extension(shell):
     """Give a shell the magics: ``%teleport TARGET``, and ``%%on TARGET`` before a cell."""
     from .cells import on
 
-    shell.register_magic_function(magic, "line", "teleport")
+    if here() is not None:
+        shell.register_magic_function(magic, "line", "teleport")
+    else:
+        from .sessions import teleport
+
+        shell.register_magic_function(teleport, "line_cell", "teleport")
     shell.register_magic_function(on, "cell", "on")
 
 
@@ -347,8 +352,4 @@ def magic(line):
     """Go on with this session at a target: ``%teleport ssh://host``; in a fresh process without one."""
     from .api import teleport
 
-    if here() is None:
-        from IPython.core.error import UsageError
-
-        raise UsageError("a kernel stays with the sockets of its frontends: have a cell run there, by %%on")
     teleport(line.strip() or None)

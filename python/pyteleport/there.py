@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
+import pickle
 import sys
 from contextlib import contextmanager
 
-from . import _native, api, away, bases, imports, lines, timers, trips
+from . import _native, api, away, bases, imports, lines, prompts, timers, trips
 from .errors import CaptureError, TeleportError, TransportError
 
 __builtins__ = imports.BUILTINS
@@ -66,6 +68,7 @@ class on:  # reads as a word of the with statement
 
     def __enter__(self):
         _refuse()
+        # There, the call of this method returns itself. What follows is at home.
         code = self._leave([self], trips.Trip.hear, _go_on)
         _end_as_there(code)
 
@@ -74,12 +77,13 @@ class on:  # reads as a word of the with statement
 
         Args:
             value: what the call is worth there, in a list.
-            hear: called with the trip and a message that comes from there.
+            hear: called with the trip and a message that comes from there; where it is true, home goes on.
             go_on: goes on with the trip and what has come back; what it returns is returned.
             base: whether the frames below the innermost base stay.
 
         Returns:
-            Once the program has ended there: the exit status.
+            Once the program has ended there: the exit status. Of a base what ``go_on`` returns, or
+            (trip, lines to the program) if home goes on meanwhile.
         """
         argv, shell, _server = api._way(self._target, *self._options[:2])
         if shell is None:
@@ -90,38 +94,29 @@ class on:  # reads as a word of the with statement
         extras["value"] = value
         if base:
             extras["base"] = True
-        pending = timers.take_timers()
-        is_begun = False
-        try:
+        with _away(self._tokens):
             with api._aside():
                 trip = extras["guest"] = trips.Trip()
                 self._tokens.append(trip.token)
-                is_begun = True
-                # There, the call of this method returns what `value` says. What follows is at home.
-                payload, code, ended_by, children = _native.send_guest(
-                    argv, shell, extras, lambda message: hear(trip, message)
-                )
-            _see_off(children, code is None)
-            if payload.endswith(_WHOLE) and code == 0:
-                source = [io.BytesIO(payload)]
-                source[0].seek(len(_HOME))
-                del payload, extras, argv, shell
-                back = go_on(trip, source)
-                self._tokens.pop()
-                return back
-        except BaseException:
-            if is_begun:
-                self._tokens.pop()
-            if pending is not None:
-                timers.give_back_timers(pending)
-            raise
+                waits = [_native.send_guest(argv, shell, extras, lambda message: hear(trip, message))]
+            del extras, argv, shell
+            return self._take(trip, waits, go_on, base)
+
+    def _take(self, trip, waits, go_on, base):
+        """What a wait has come to."""
+        lines, payload, code, ended_by, children = waits.pop()
+        if lines is not None:
+            return trip, lines
+        _see_off(children, code is None)
+        if payload.endswith(_WHOLE) and code == 0:
+            source = [io.BytesIO(payload)]
+            source[0].seek(len(_HOME))
+            del payload
+            return go_on(trip, source)
         if code is not None and code >= 0 and not base:
             return code
-        self._tokens.pop()
         if ended_by is not None:
             os.kill(os.getpid(), ended_by)
-        if pending is not None:
-            timers.give_back_timers(pending)
         if trip.failed is not None:
             raise trip.failed
         raise TransportError(_lost(code))
@@ -155,6 +150,19 @@ def home():
     _come(None)
 
 
+@contextmanager
+def _away(tokens):
+    """While it lasts, the timers of the process stand; if it fails, the last trip is none."""
+    pending, before = timers.take_timers(), len(tokens)
+    try:
+        yield
+    except BaseException:
+        del tokens[before:]
+        if pending is not None:
+            timers.give_back_timers(pending)
+        raise
+
+
 class Way:
     """The way of a function that is to run elsewhere, from a base and back there (:func:`pyteleport.bases.run`).
 
@@ -166,6 +174,7 @@ class Way:
     def __init__(self, target, options, handlers):
         self._on = on(target, **options)
         self._handlers = handlers
+        self._trip = self._lines = None
 
     def __reduce__(self):
         return Way, (None, {}, {})
@@ -173,27 +182,50 @@ class Way:
     def go(self):
         """Goes there, where this returns None; at home the outcome, in a tuple, once that has come."""
         _refuse(base=True)
-        return self._on._leave([None], self._hear, lambda trip, source: (_rise(trip, source),), base=True)
+        return self._back(self._on._leave([None], self._hear, _rise, base=True))
+
+    def ask(self, *request):
+        """Tell the function that runs there something, and wait for what it says then, as :meth:`go` does."""
+        hear = functools.partial(self._hear, self._trip)
+        pending, back = timers.take_timers(), None
+        try:
+            waits = [_native.wait_guest(self._lines, pickle.dumps(request, protocol=4), hear)]
+            prompts.based()
+            back = self._on._take(self._trip, waits, _rise, base=True)
+        finally:
+            if pending is not None and type(back) is not _Outcome:
+                timers.give_back_timers(pending)
+        return self._back(back)
+
+    def _back(self, back):
+        if type(back) is _Outcome:
+            return back
+        self._trip, self._lines = back
+        return (None,)
 
     def _hear(self, trip, message):
         return trip.hear(message, self._handlers)
 
     def call(self, function, arguments):
-        """Calls the function: (what it has raised, what it has returned)."""
+        """There: calls the function, and comes home with (what it has raised, what it has returned).
+
+        At home, that is what this returns. If that cannot be, the process ends.
+        """
         away.guest.has_base = True
         try:
-            return None, function(*arguments)
+            outcome = None, function(*arguments)
         except BaseException as raised:
-            return raised, None
-
-    def come(self):
-        """Comes back home; ends the process if that cannot be."""
-        guest = away.guest
+            outcome = raised, None
         try:
-            _come(guest.token, base=True)
+            return come(outcome)
         except BaseException as problem:
             lines.tell("failed", type(problem).__name__, str(problem))
             os._exit(1)
+
+
+def come(outcome):
+    """Comes home from a function that a base has called."""
+    return _come(away.guest.token, base=True, value=outcome)
 
 
 def run(way, function, arguments):
@@ -210,7 +242,7 @@ def end_of_statement():
     bases.over(lambda: _come(None, base=True))
 
 
-def _come(token, base=False):
+def _come(token, base=False, value=None):
     """Comes back from a trip, None for the one that has led here."""
     guest = away.guest
     if guest is None or not guest.is_here() or token not in (None, guest.token):
@@ -221,7 +253,7 @@ def _come(token, base=False):
     del extras["progress"]
     extras["coming"] = guest
     if base:
-        extras["base"] = True
+        extras.update(base=True, value=value)
     try:
         _native.come_home(_Line(guest.line), extras, _WHOLE)
     except OSError as problem:
@@ -268,7 +300,11 @@ def _go_on(trip, source):
 def _rise(trip, source):
     """At home: goes on from what has come back above the frames that have waited; what that comes to."""
     with _returning(trip, source):
-        return _native.resume_above(source[0])
+        return _Outcome((_native.resume_above(source[0]),))
+
+
+class _Outcome(tuple):
+    """In it: what a base has come to."""
 
 
 @contextmanager

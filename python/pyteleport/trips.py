@@ -114,17 +114,18 @@ class Trip:
         return self.kept[number]
 
     def hear(self, message, handlers=()):
-        """Do what the program, which is away, has sent a message about."""
+        """Do what the program, which is away, has sent a message about; whether home goes on then."""
         kind, *content = pickle.loads(message)
         if kind in handlers:
-            handlers[kind](*content)
-        elif kind == "written":
+            return handlers[kind](*content) is True
+        if kind == "written":
             number, text = content
             self.kept[number].write(text)
         elif kind == "failed":
             name, text = content
             raised = getattr(errors, name, errors.CaptureError)
             self.failed = raised(text + "; the program goes on at home, as it was when it left")
+        return False
 
     # --------------------------------------------------------------------------------- takers
 

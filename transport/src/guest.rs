@@ -20,7 +20,7 @@ use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{send, MsgFlags};
 use nix::unistd::{read, write};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 
 /// Begins a message, before its length in eight bytes; anything else begins the payload.
@@ -43,6 +43,46 @@ pub struct Returned {
     pub ended_by: Option<i32>,
 }
 
+/// The lines to a guest, and what has come on them and is not used yet.
+#[derive(Debug)]
+pub struct Lines {
+    control: OwnedFd,
+    talk: OwnedFd,
+    come: Vec<u8>,
+    said: Vec<u8>,
+}
+
+impl Lines {
+    /// Takes the line to what carries for it, and that to the guest itself.
+    pub fn new(control: OwnedFd, talk: OwnedFd) -> Lines {
+        let (come, said) = (Vec::new(), Vec::new());
+        Lines {
+            control,
+            talk,
+            come,
+            said,
+        }
+    }
+
+    /// Tells the guest something, behind its length in eight bytes. If it has ended, the next wait says so.
+    pub fn tell(&self, message: &[u8]) {
+        let _ = send_all(
+            self.talk.as_raw_fd(),
+            &(message.len() as u64).to_le_bytes(),
+            message,
+        );
+    }
+}
+
+/// What a wait has come to.
+#[derive(Debug)]
+pub enum Waited {
+    /// The guest has told something that home goes on at, and waits itself.
+    Paused(Lines),
+    /// It has ended.
+    Returned(Returned),
+}
+
 /// A process that is going to wait for a guest: from here on signals are for that, and timers stand.
 #[derive(Debug)]
 pub struct Waiting {
@@ -57,37 +97,28 @@ impl Waiting {
         Ok(Waiting { caught })
     }
 
-    /// Waits until the guest has ended and all that it has written has come out. Signals for the program are passed
-    /// on meanwhile.
-    ///
-    /// Takes the line to what carries for it, and that to the guest itself; and what hears its messages.
-    pub fn wait(
-        self,
-        control: OwnedFd,
-        talk: OwnedFd,
-        hear: impl FnMut(&[u8]),
-    ) -> Result<Returned, TransportError> {
-        wait(&self.caught, &control, &talk, hear)
+    /// Waits until the guest has ended and all that it has written has come out, or until what hears its messages
+    /// says of one that this is enough. Signals for the program are passed on meanwhile.
+    pub fn wait(self, lines: Lines, hear: impl FnMut(&[u8]) -> bool) -> Result<Waited, TransportError> {
+        wait(&self.caught, lines, hear)
     }
 }
 
 fn wait(
     caught: &Caught,
-    control: &OwnedFd,
-    talk: &OwnedFd,
-    mut hear: impl FnMut(&[u8]),
-) -> Result<Returned, TransportError> {
+    mut lines: Lines,
+    mut hear: impl FnMut(&[u8]) -> bool,
+) -> Result<Waited, TransportError> {
     let failed = TransportError::io("wait for the program to come back");
-    let (mut payload, mut said) = (Vec::new(), Vec::new());
     let mut passed_on = Vec::new();
     let (mut control_open, mut talk_open) = (true, true);
     while control_open || talk_open {
         let mut wanted = vec![PollFd::new(caught.descriptor().as_fd(), PollFlags::POLLIN)];
         if control_open {
-            wanted.push(PollFd::new(control.as_fd(), PollFlags::POLLIN));
+            wanted.push(PollFd::new(lines.control.as_fd(), PollFlags::POLLIN));
         }
         if talk_open {
-            wanted.push(PollFd::new(talk.as_fd(), PollFlags::POLLIN));
+            wanted.push(PollFd::new(lines.talk.as_fd(), PollFlags::POLLIN));
         }
         match poll(&mut wanted, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
@@ -96,34 +127,36 @@ fn wait(
         let ready: Vec<bool> = wanted.iter().map(|fd| fd.any() == Some(true)).collect();
         let talk_ready = talk_open && ready.last() == Some(&true);
         if control_open && ready.get(1) == Some(&true) {
-            control_open = take(control, &mut said);
+            control_open = take(&lines.control, &mut lines.said);
         }
         if talk_ready {
-            talk_open = take(talk, &mut payload);
-            while let Some(message) = take_message(&mut payload) {
-                hear(&message);
+            talk_open = take(&lines.talk, &mut lines.come);
+            while let Some(message) = take_message(&mut lines.come) {
+                if hear(&message) {
+                    return Ok(Waited::Paused(lines));
+                }
             }
         }
         while let Some(signal) = caught.next() {
             let from = if signal.from_terminal { " terminal" } else { "" };
             let line = format!("signal 0 {}{from}\n", signals::name(signal.number));
             // If nobody is there to hear it, the guest has ended.
-            let _ = signals::without_sigpipe(|| write(control, line.as_bytes()));
+            let _ = signals::without_sigpipe(|| write(&lines.control, line.as_bytes()));
             passed_on.push(signal.number);
         }
     }
-    let ending = ending_of(&said);
+    let ending = ending_of(&lines.said);
     let ended_by = match ending {
         Some(Ending::Signal(number)) if passed_on.contains(&number) && caught.would_end(number) => {
             Some(number)
         }
         _ => None,
     };
-    Ok(Returned {
-        payload,
+    Ok(Waited::Returned(Returned {
+        payload: lines.come,
         ending,
         ended_by,
-    })
+    }))
 }
 
 /// The message that what has come begins with, taken out of it, once all of it is there.
@@ -146,13 +179,17 @@ pub fn tell(line: RawFd, message: &[u8]) -> io::Result<()> {
     let _alone = ONE_AT_A_TIME.lock();
     let mut head = [MESSAGE; HEAD];
     head[1..].copy_from_slice(&(message.len() as u64).to_le_bytes());
-    let whole = [&head, message].concat();
+    Ok(send_all(line, &head, message)?)
+}
+
+fn send_all(line: RawFd, head: &[u8], message: &[u8]) -> nix::Result<()> {
+    let whole = [head, message].concat();
     let mut rest = &whole[..];
     while !rest.is_empty() {
         match send(line, rest, MsgFlags::MSG_NOSIGNAL) {
             Ok(count) => rest = &rest[count..],
             Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(errno),
         }
     }
     Ok(())
@@ -189,8 +226,7 @@ fn ending_of(said: &[u8]) -> Option<Ending> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-    use std::os::fd::AsRawFd;
+    use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
     #[test]
@@ -214,15 +250,17 @@ mod tests {
             carrier.write_all(b"exit 0 code 0\n").unwrap();
         });
         let waiting = Waiting::new().unwrap();
-        let returned = waiting.wait(control.into(), talk.into(), |_| unreachable!());
-        let returned = returned.unwrap();
+        let waited = waiting.wait(Lines::new(control.into(), talk.into()), |_| unreachable!());
+        let Ok(Waited::Returned(returned)) = waited else {
+            unreachable!()
+        };
         sender.join().unwrap();
         assert_eq!(returned.payload.len(), 1_000_000);
         assert!(matches!(returned.ending, Some(Ending::Code(0))) && returned.ended_by.is_none());
     }
 
     #[test]
-    fn messages_are_heard_before_the_payload() {
+    fn messages_are_heard_before_the_payload_and_home_may_go_on_meanwhile() {
         let _alone = crate::caught::ALONE.lock();
         let (control, mut carrier) = UnixStream::pair().unwrap();
         let (talk, mut guest) = UnixStream::pair().unwrap();
@@ -230,17 +268,29 @@ mod tests {
             tell(guest.as_raw_fd(), b"hello").unwrap();
             tell(guest.as_raw_fd(), &[3; 300_000]).unwrap();
             tell(guest.as_raw_fd(), b"").unwrap();
+            let mut told = [0; 11];
+            guest.read_exact(&mut told).unwrap();
             guest.write_all(&[0, 1, 1, 1]).unwrap();
             drop(guest);
             carrier.write_all(b"exit 0 code 0\n").unwrap();
+            told
         });
-        let waiting = Waiting::new().unwrap();
         let mut messages = Vec::new();
-        let returned = waiting.wait(control.into(), talk.into(), |message| {
-            messages.push(message.to_vec())
+        let lines = Lines::new(control.into(), talk.into());
+        let waited = Waiting::new().unwrap().wait(lines, |message| {
+            messages.push(message.to_vec());
+            message.is_empty()
         });
-        sender.join().unwrap();
-        assert_eq!(returned.unwrap().payload, [0, 1, 1, 1]);
+        let Ok(Waited::Paused(lines)) = waited else {
+            unreachable!()
+        };
+        lines.tell(b"on!");
+        let waited = Waiting::new().unwrap().wait(lines, |_| unreachable!());
+        let Ok(Waited::Returned(returned)) = waited else {
+            unreachable!()
+        };
+        assert_eq!(sender.join().unwrap(), *b"\x03\0\0\0\0\0\0\0on!");
+        assert_eq!(returned.payload, [0, 1, 1, 1]);
         assert_eq!(messages, [b"hello".to_vec(), vec![3; 300_000], Vec::new()]);
     }
 }

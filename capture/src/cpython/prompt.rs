@@ -23,7 +23,11 @@ pub fn run_prompt(py: Python<'_>, features: c_int) {
 /// Has `exit()` end the process from here on, as CPython does before the prompt that `-i` asks for: while a script
 /// runs it does not (Modules/main.c, `pymain_repl`).
 pub fn let_exit(py: Python<'_>) -> PyResult<()> {
-    let optimized: c_int = py.import("sys")?.getattr("flags")?.getattr("optimize")?.extract()?;
+    let optimized: c_int = py
+        .import("sys")?
+        .getattr("flags")?
+        .getattr("optimize")?
+        .extract()?;
     // SAFETY: the GIL is held, under which these are read and written. If the names are known, they are those of
     // CPython: a variable up to 3.11, and a function without arguments that returns the interpreter's configuration
     // from 3.9 on, whose layout is pyo3's for this release; a field next to the one that is written is looked at
