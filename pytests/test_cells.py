@@ -41,7 +41,9 @@ def ipython(tmp_path):
 
 
 def test_a_cell_runs_there_and_its_names_come_home(ipython):
-    ipython.runs("%%on", "x.append(os.getpid()); print('prin' + 'ted', type(left).__name__)", "'va' + 'lue', y")
+    ipython.runs(
+        "%%on", "x.append(os.getpid()); print('prin' + 'ted', type(left).__name__)", "'va' + 'lue', y"
+    )
     ipython.shows("printed Away")
     ipython.shows("Out[3]: ('value', [[")
     assert ipython.gives("x[0] != os.getpid() == home, y[0] is x, _[1] is y, Out[3] is _3 is _, len(In)") == (
@@ -90,7 +92,9 @@ class Kernel:
         jupyter_client = pytest.importorskip("jupyter_client")
         pytest.importorskip("ipykernel")
         self.manager = jupyter_client.KernelManager(kernel_name="python3")
-        variables = harness.environment(HOME=str(folder), IPYTHONDIR=str(folder), JUPYTER_CONFIG_DIR=str(folder))
+        variables = harness.environment(
+            HOME=str(folder), IPYTHONDIR=str(folder), JUPYTER_CONFIG_DIR=str(folder)
+        )
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--colors=NoColor"]
         self.manager.kernel_spec.argv[:] = command
         self.manager.start_kernel(env=variables, cwd=str(folder))
@@ -141,7 +145,9 @@ def data_of(messages):
 
 
 def test_a_cell_of_a_kernel_runs_there(kernel):
-    reply, out = kernel.runs("left, right = socket.socketpair(); before = left, sys.stdout, get_ipython(), input")
+    reply, out = kernel.runs(
+        "left, right = socket.socketpair(); before = left, sys.stdout, get_ipython(), input"
+    )
     assert reply["status"] == "ok"
     reply, out = kernel.runs(
         "%%on\n"
@@ -162,42 +168,62 @@ def test_a_cell_of_a_kernel_runs_there(kernel):
     shown = out["execute_result"][0]
     assert shown["execution_count"] == reply["execution_count"] == 3
     assert shown["data"]["text/plain"].startswith("('value', [[")
-    assert kernel.gives("[x[0] != os.getpid() == home, y[0] is x, Out[3] is _3 is _, _[1] is y]") == [True] * 4
+    assert (
+        kernel.gives("[x[0] != os.getpid() == home, y[0] is x, Out[3] is _3 is _, _[1] is y]") == [True] * 4
+    )
     assert kernel.gives("before == (left, sys.stdout, get_ipython(), input)") is True
     assert kernel.gives("[left.send(b'x'), right.recv(1) == b'x']") == [1, True]
     reply, out = kernel.runs("_[0], 'next'")
     assert data_of(out["execute_result"]) == [{"text/plain": "('value', 'next')"}]
-    reply, out = kernel.runs("%%on local:\n%time z = [1, 2]\nimport asyncio\nawait asyncio.sleep(0)\n!echo from it\nz;")
-    assert reply["status"] == "ok" and "execute_result" not in out, out
-    assert "Wall time" in out["stdout"] and "from it" in out["stdout"] and kernel.gives("z") == [1, 2]
+    reply, out = kernel.runs(
+        "%%on local:\n%time z = [1, 2]\nimport asyncio\nawait asyncio.sleep(0)\n!echo from it\nz;"
+    )
+    assert (reply["status"], "execute_result" in out) == ("ok", False), out
+    assert "Wall time" in out["stdout"]
+    assert "from it" in out["stdout"]
+    assert kernel.gives("z") == [1, 2]
 
 
 def test_what_a_cell_of_a_kernel_raises_comes_home(kernel):
     kernel.runs("def f(): return 1 / 0 # at home")
     reply, out = kernel.runs("%%on\ndef g(): return f()\ng() # away")
-    assert (reply["status"], reply["ename"], reply["evalue"]) == ("error", "ZeroDivisionError", "division by zero")
+    assert (reply["status"], reply["ename"], reply["evalue"]) == (
+        "error",
+        "ZeroDivisionError",
+        "division by zero",
+    )
     shown = "\n".join(out["error"][0]["traceback"])
-    assert "g() # away" in shown and "return 1 / 0 # at home" in shown
-    assert "run_cell" not in shown and "pyteleport" not in shown
+    assert "g() # away" in shown
+    assert "return 1 / 0 # at home" in shown
+    assert "run_cell" not in shown
+    assert "pyteleport" not in shown
     assert kernel.runs("g()")[0]["ename"] == "ZeroDivisionError"
     reply, out = kernel.runs("%%on\nx =")
     assert reply["ename"] == "SyntaxError"
     reply, out = kernel.runs("%%on\nx = 5; s = socket.socket()")
-    assert reply["ename"] == "UnmovableError" and "as it was when it left" in reply["evalue"]
+    assert reply["ename"] == "UnmovableError"
+    assert "as it was when it left" in reply["evalue"]
     reply, out = kernel.runs("%%on\nprint('th' + 'is', flush=True); x = 5; os.kill(os.getpid(), 9)")
     assert out["stdout"] == "this\n"
-    assert reply["ename"] == "TransportError" and "ended by SIGKILL" in reply["evalue"]
+    assert reply["ename"] == "TransportError"
+    assert "ended by SIGKILL" in reply["evalue"]
     reply, out = kernel.runs("%%on\ninput()")
-    assert (reply["ename"], reply["evalue"]) == ("EOFError", "a cell that runs away from its kernel cannot ask")
+    assert (reply["ename"], reply["evalue"]) == (
+        "EOFError",
+        "a cell that runs away from its kernel cannot ask",
+    )
     assert kernel.gives("[x, y[0] is x, 's' in globals()]") == [[], True, False]
 
 
 def test_threads_of_a_kernel_and_what_they_are_talked_to_with_stay(kernel):
     source = "import queue, threading\njobs, answers = queue.Queue(), queue.Queue()\n"
-    source += "thread = threading.Thread(target=lambda: [answers.put(job + 1) for job in iter(jobs.get, None)])\n"
+    source += (
+        "thread = threading.Thread(target=lambda: [answers.put(job + 1) for job in iter(jobs.get, None)])\n"
+    )
     kernel.runs(source + "thread.start(); before = id(thread), id(jobs)")
-    reply, out = kernel.runs("%%on\njobs.put(1)")
-    assert reply["ename"] == "AwayError" and "jobs (queue.Queue) has stayed at home" in reply["evalue"]
+    reply, _ = kernel.runs("%%on\njobs.put(1)")
+    assert reply["ename"] == "AwayError"
+    assert "jobs (queue.Queue) has stayed at home" in reply["evalue"]
     assert kernel.gives("[before == (id(thread), id(jobs)), jobs.put(1), answers.get()]") == [True, None, 2]
     kernel.runs("jobs.put(None); thread.join()")
 
@@ -208,7 +234,7 @@ def test_a_kernel_that_is_interrupted_interrupts_its_cell(kernel):
             kernel.manager.interrupt_kernel()
 
     source = "%%on\ndef f(): all(True for _ in iter(int, 1))\nprint('running', flush=True)\nf() # until it is interrupted"
-    for times in (1, 2):
+    for _ in (1, 2):
         reply, out = kernel.runs(source + "\nx.append(1)", hears)
         assert reply["ename"] == "KeyboardInterrupt"
         assert "until it is interrupted" in "\n".join(out["error"][0]["traceback"])
@@ -219,41 +245,56 @@ def test_a_kernel_that_is_interrupted_interrupts_its_cell(kernel):
 
 
 def test_a_block_in_a_kernel_is_refused(kernel):
-    reply, out = kernel.runs("import pyteleport\nwith pyteleport.on(): pass")
-    assert reply["ename"] == "CaptureError" and "event loop" in reply["evalue"]
+    reply, _ = kernel.runs("import pyteleport\nwith pyteleport.on(): pass")
+    assert reply["ename"] == "CaptureError"
+    assert "event loop" in reply["evalue"]
     assert kernel.gives("os.getpid() == home") is True
 
 
 def test_the_session_of_a_kernel_goes_and_comes_home(kernel):
     kernel.runs("left, right = socket.socketpair(); before = left, sys.stdout, get_ipython(), input")
     assert kernel.runs("%teleport local:")[0]["status"] == "ok"
-    reply, out = kernel.runs("there = os.getpid(); x.append(there)\nprint('printed', type(left).__name__)\n'value', y")
+    reply, out = kernel.runs(
+        "there = os.getpid(); x.append(there)\nprint('printed', type(left).__name__)\n'value', y"
+    )
     assert out["stdout"] == "printed Away\n"
     assert out["execute_result"][0]["execution_count"] == reply["execution_count"] == 4
-    assert kernel.gives("[x == [os.getpid()] == [there], y[0] is x, there != home, _[1] is y, In[4][:5]]") == (
-        [True] * 4 + ["there"]
-    )
+    assert kernel.gives(
+        "[x == [os.getpid()] == [there], y[0] is x, there != home, _[1] is y, In[4][:5]]"
+    ) == ([True] * 4 + ["there"])
     reply, out = kernel.runs("def f(): return 1 / 0 # there\nf()")
-    assert (reply["status"], reply["ename"], reply["evalue"]) == ("error", "ZeroDivisionError", "division by zero")
+    assert (reply["status"], reply["ename"], reply["evalue"]) == (
+        "error",
+        "ZeroDivisionError",
+        "division by zero",
+    )
     assert "return 1 / 0 # there" in "\n".join(out["error"][0]["traceback"])
-    reply, out = kernel.runs("from IPython.display import HTML, display\ndisplay(HTML('<b>bold</b>'))\n[1, 2];")
-    assert data_of(out["display_data"])[0]["text/html"] == "<b>bold</b>" and "execute_result" not in out
+    reply, out = kernel.runs(
+        "from IPython.display import HTML, display\ndisplay(HTML('<b>bold</b>'))\n[1, 2];"
+    )
+    assert data_of(out["display_data"])[0]["text/html"] == "<b>bold</b>"
+    assert "execute_result" not in out
     assert kernel.runs("f(")[0]["ename"] == "SyntaxError"
     reply, out = kernel.runs("%teleport\n1")
-    assert reply["ename"] == "UsageError" and "is away from its kernel" in out["stderr"]
+    assert reply["ename"] == "UsageError"
+    assert "is away from its kernel" in out["stderr"]
 
     def hears(kind, content):
         if kind == "stream" and "running" in content["text"]:
             kernel.manager.interrupt_kernel()
 
-    for times in (1, 2):
+    for _ in (1, 2):
         reply, out = kernel.runs("print('run' 'ning', flush=True); all(True for _ in iter(int, 1))", hears)
         assert reply["ename"] == "KeyboardInterrupt"
     assert kernel.runs("%%on\nfurther = os.getpid(); x.append(further)")[0]["status"] == "ok"
-    assert kernel.gives("[further not in (there, home), there == os.getpid(), x == [there, further]]") == [True] * 3
+    assert (
+        kernel.gives("[further not in (there, home), there == os.getpid(), x == [there, further]]")
+        == [True] * 3
+    )
     kernel.runs("opened = socket.socket()")
     reply, out = kernel.runs("%teleport --home")
-    assert reply["ename"] == "UnmovableError" and "opened (socket.socket)" in reply["evalue"]
+    assert reply["ename"] == "UnmovableError"
+    assert "opened (socket.socket)" in reply["evalue"]
     kernel.runs("opened.close(); del opened; last = 'thing'")
     assert kernel.runs("%teleport --home")[0]["status"] == "ok"
     assert kernel.gives("[x == [there, further], y[0] is x, os.getpid() == home, last, len(In)]") == (
@@ -263,7 +304,8 @@ def test_the_session_of_a_kernel_goes_and_comes_home(kernel):
     assert kernel.gives("[left.send(b'x'), right.recv(1) == b'x', Out[4][1] is y]") == [1, True, True]
     assert "return 1 / 0 # there" in "\n".join(kernel.runs("f()")[1]["error"][0]["traceback"])
     reply, out = kernel.runs("%teleport --home")
-    assert reply["status"] == "error" and "the session is at home" in out["stderr"]
+    assert reply["status"] == "error"
+    assert "the session is at home" in out["stderr"]
 
 
 def test_a_session_that_is_lost_is_at_home_as_it_was(kernel):
@@ -273,7 +315,12 @@ def test_a_session_that_is_lost_is_at_home_as_it_was(kernel):
     reply, out = kernel.runs("print('th' 'is'); os.kill(os.getpid(), 9)")
     assert (reply["ename"], out["stdout"]) == ("TransportError", "this\n")
     assert "as it was when it left" in reply["evalue"]
-    assert kernel.gives("[x, y[0] is x, 'there' in globals(), os.getpid() == home]") == [[], True, False, True]
+    assert kernel.gives("[x, y[0] is x, 'there' in globals(), os.getpid() == home]") == [
+        [],
+        True,
+        False,
+        True,
+    ]
     reply, out = kernel.runs("%teleport nowhere:")
     assert reply["ename"] == "ValueError"
     kernel.runs("%teleport")
@@ -299,7 +346,9 @@ def test_classes_and_magics_of_a_cell_come_home(kernel):
     reply, out = kernel.runs("%shout hello")
     assert data_of(out["execute_result"]) == [{"text/plain": "'HELLO'"}], out
     assert kernel.gives("[type(c) is C, C.__module__]") == [True, "__main__"]
-    reply, out = kernel.runs("%%on\nc.n = 1; _shouted = get_ipython().run_line_magic('shout', 'again'); _shouted")
+    _, out = kernel.runs(
+        "%%on\nc.n = 1; _shouted = get_ipython().run_line_magic('shout', 'again'); _shouted"
+    )
     assert data_of(out["execute_result"]) == [{"text/plain": "'AGAIN'"}], out
     assert kernel.gives("c.n") == 1
 

@@ -258,11 +258,13 @@ def test_a_block_runs_there_and_the_prompt_is_home_s_own(prompt):
     shell.says("a = []; b = [a]; before = id(left)")
     assert shell.gives("os.getpid()") == str(shell.pid)
     for times in (1, 2):
-        shell.says("with on():", "    there = os.getpid(); a.append(there); print('th' + 'ere', type(left))", "")
-        shell.shows("there <class 'pyteleport.away.Away'>")
-        assert shell.gives("there != os.getpid() == %d, len(a), b[0] is a, id(left) == before" % shell.pid) == (
-            "(True, %d, True, True)" % times
+        shell.says(
+            "with on():", "    there = os.getpid(); a.append(there); print('th' + 'ere', type(left))", ""
         )
+        shell.shows("there <class 'pyteleport.away.Away'>")
+        assert shell.gives(
+            "there != os.getpid() == %d, len(a), b[0] is a, id(left) == before" % shell.pid
+        ) == ("(True, %d, True, True)" % times)
     shell.says("left.send(b'x'); right.recv(1) + b'yz'")
     shell.shows("b'xyz'")
     assert shell.gives("_") == "b'xyz'"
@@ -293,7 +295,9 @@ def test_an_exception_in_a_block_leads_home_and_to_the_prompt(prompt):
     shell.says("with on(): f()", "")
     shell.shows("Traceback (most recent call last)")
     shell.shows("ZeroDivisionError: division by zero")
-    assert shell.gives("os.getpid() == %d, sys.last_type" % shell.pid) == "(True, <class 'ZeroDivisionError'>)"
+    assert (
+        shell.gives("os.getpid() == %d, sys.last_type" % shell.pid) == "(True, <class 'ZeroDivisionError'>)"
+    )
     shell.says("with on(): os.kill(os.getpid(), signal.SIGKILL)", "")
     shell.shows("TransportError: the program was ended by SIGKILL")
     assert shell.gives("os.getpid() == %d" % shell.pid) == "True"
@@ -489,7 +493,9 @@ def test_a_block_in_ipython(ipython):
     ipython.types("\r")
     ipython.says("on().__enter__(); f()")
     ipython.shows("ZeroDivisionError")
-    assert ipython.gives("os.getpid() == %d, Out[4], _4, len(In)" % ipython.pid) == "(True, b'xyz', b'xyz', 8)"
+    assert (
+        ipython.gives("os.getpid() == %d, Out[4], _4, len(In)" % ipython.pid) == "(True, b'xyz', b'xyz', 8)"
+    )
     ipython.says("left.close(); right.close(); del left, right")
     ipython.moves()
     ipython.says("exit")

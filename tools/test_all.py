@@ -58,7 +58,7 @@ SUITES = {
     "hand-off": [
         *("handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "docs", "leaks"),
         *("bare", "progress", "serve", "there_and_back", "settings_back"),
-        *("prompt", "terminals", "hosts", "cut_lines"),
+        *("prompt", "cells", "terminals", "hosts", "cut_lines"),
     ],
     "hook": ["hook", "unseen", "builds"],
     "micro versions": ["elsewhere"],

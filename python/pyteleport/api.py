@@ -259,7 +259,7 @@ def resume(path_or_file, value=True):
 
 
 def _extras(env, cwd, files, ship, ship_files, timeout, progress, loops=True):
-    """What travels beside the program, as plain data; `loops`: whether those that run here are a part of it."""
+    """What travels beside the program, as plain data; `loops`: whether those that run here are of it."""
     import os
 
     if loops and "asyncio.events" in sys.modules:

@@ -1,7 +1,7 @@
 """Bases: where a program begins of which only a part travels.
 
-The frames that have called a base stay where they are, and wait; the base and what it calls are a program of its
-own, which goes and comes back. What its outermost frame returns is what the base at home goes on with.
+The frames that have called a base stay where they are, and wait; the base and what it calls are a program of
+its own, which goes and comes back. What its outermost frame returns is what the base at home goes on with.
 """
 
 from __future__ import annotations

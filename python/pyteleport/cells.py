@@ -11,7 +11,7 @@ __builtins__ = imports.BUILTINS
 
 
 def on(line, cell):
-    """Run a cell at a target, and bring its results back: ``%%on ssh://host``; in a fresh process without one."""
+    """Run a cell at a target (a fresh process without one), and bring its results back: ``%%on ssh://host``."""
     from . import there
 
     shell = shells.any_here()

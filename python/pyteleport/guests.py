@@ -1,4 +1,4 @@
-"""IPython's shell where a cell runs that comes home: it has no terminal, no history, and no end of its own."""
+"""IPython's shell where a cell runs that comes home: without a terminal, history and an end of its own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class Displays(DisplayPublisher):
         """Show it."""
         if self.shell.is_shown_at_home:
             _flush()
-            lines.tell("display", data, metadata, {name: options.get(name) for name in ("transient", "update")})
+            known = {name: options.get(name) for name in ("transient", "update")}
+            lines.tell("display", data, metadata, known)
         else:
             super().publish(data, metadata, *arguments, **options)
 

@@ -29,9 +29,9 @@ _found = None
 # Whether it is captured for copies, which come to their ends without another prompt: nobody types there.
 _copies = False
 
-# Whether it is captured to come back, or to go back: the prompt stays at home; and whether all else stays that is
-# below a base.
+# Whether it is captured to come back, or to go back: the prompt stays at home.
 _stays = False
+# Whether, with that, all stays that is below a base.
 _is_based = False
 
 # Whether this process runs the interpreter's prompt because another one did.

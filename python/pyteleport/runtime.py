@@ -385,7 +385,7 @@ def give_back_atexit(taken):
 
     kept = []
     for function, args, kwargs in _native.atexit_entries():
-        is_of_import = not args and not kwargs or prompts.is_based()
+        is_of_import = not (args or kwargs) or prompts.is_based()
         if (is_of_import and modules.is_of_installed(function)) or _is_of_extension(function):
             kept.append((function, args, dict(kwargs or {})))
     atexit._clear()

@@ -1,8 +1,8 @@
-"""``%teleport`` in a kernel of Jupyter's: from then on the cells run elsewhere, and the kernel stays as the relay.
+"""``%teleport`` in a kernel of Jupyter's: from then on the cells run elsewhere, and the kernel is the relay.
 
-The frontends are connected to the kernel's process, so that stays, with all that cannot travel. The session goes
-away as it does for a cell with ``%%on``, but it does not come home at the end of one: each cell is told to where it
-is. ``%teleport --home`` brings it home. If it is lost, the session at home is as it was when it left.
+The frontends are connected to the kernel's process, so that stays, with all that cannot travel. The session
+goes away as it does for a cell with ``%%on``, but does not come home at the end of one: each cell is told to
+where it is. ``%teleport --home`` brings it home. If it is lost, that at home is as it was when it left.
 """
 
 from __future__ import annotations
@@ -157,7 +157,8 @@ def teleport(line, cell=None):
     shell = shells.any_here()
     away = sys.modules.get("pyteleport.away")
     if away is not None and away.guest is not None and away.guest.is_here():
-        raise UsageError("the session is away from its kernel: %teleport --home, as a cell of its own, brings it home")
+        text = "the session is away from its kernel: %teleport --home, as a cell of its own, brings it home"
+        raise UsageError(text)
     if cell is not None:
         if _away is None:
             raise UsageError("%teleport has a line of its own; what runs a cell elsewhere is %%on")

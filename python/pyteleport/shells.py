@@ -159,7 +159,7 @@ def shell_of_this_process(start):
 
 
 def shell_of_trip(*start):
-    """The shell of a program that goes and comes back: at home that of home, elsewhere one without a terminal."""
+    """The shell of a program that goes and comes back: at home its own, elsewhere one without a terminal."""
     if any_here() is None:
         from .guests import GuestShell
 
@@ -277,7 +277,7 @@ def go_on(cell, raised):
 
 
 def have_lists(shell):
-    """Go on with what the session's names of them refer to, which have been away if the cell has come back."""
+    """Go on with what the names of them refer to, which have been away if the session has."""
     manager = shell.history_manager
     for name, kind, attribute in (
         ("_ih", list, "input_hist_parsed"),

@@ -164,7 +164,7 @@ def _away(tokens):
 
 
 class Way:
-    """The way of a function that is to run elsewhere, from a base and back there (:func:`pyteleport.bases.run`).
+    """The way of a function that runs elsewhere, from a base and back to it (:func:`pyteleport.bases.run`).
 
     Args:
         target, options: as for :class:`on`.
