@@ -341,9 +341,9 @@ def test_a_session_ends_with_its_kernel(kernel):
 def test_classes_and_magics_of_a_cell_come_home(kernel):
     source = "class C:\n    def __repr__(self): return 'a C'\n"
     source += "from IPython.core.magic import register_line_magic\n@register_line_magic\ndef shout(line): return line.upper()\n"
-    reply, out = kernel.runs("%%on\n" + source + "c = C(); c")
+    _, out = kernel.runs("%%on\n" + source + "c = C(); c")
     assert data_of(out["execute_result"]) == [{"text/plain": "a C"}], out
-    reply, out = kernel.runs("%shout hello")
+    _, out = kernel.runs("%shout hello")
     assert data_of(out["execute_result"]) == [{"text/plain": "'HELLO'"}], out
     assert kernel.gives("[type(c) is C, C.__module__]") == [True, "__main__"]
     _, out = kernel.runs(

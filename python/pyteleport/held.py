@@ -18,6 +18,9 @@ from .classes import HEAP_TYPE, is_made_in_python, read_flags, read_namespace, r
 from .modules import is_library, namespace_of
 
 __builtins__ = imports.BUILTINS
+# How the names of modules begin of a debugger and a kernel of Jupyter's, which are about this process.
+_OF_PROCESS = ("debugpy", "pydevd", "_pydevd", "_pydev_", "ipykernel", "jupyter_client", "tornado", "zmq")
+
 
 # ------------------------------------------------------------------------- building, at the peer
 
@@ -87,7 +90,7 @@ class Held:
         self.places, self.locals = {}, {}
         kinds = {dict: dict, list: list}
         for _module, module_name, namespace in modules.installed:
-            if not is_library(namespace):
+            if not is_library(namespace) or module_name.startswith(_OF_PROCESS):
                 continue
             for name, value in namespace.copy().items():
                 cls = type(value)
@@ -180,7 +183,7 @@ def take_entries(found):
     """
     places, homes = [], {}
     for module, module_name, namespace in found.installed:
-        if module_name.partition(".")[0] in _KNOWN_OTHERWISE:
+        if module_name.partition(".")[0] in _KNOWN_OTHERWISE or module_name.startswith(_OF_PROCESS):
             continue
         if not is_library(namespace):
             # Nothing registers there but who speaks of it.

@@ -36,7 +36,9 @@ _LAST = ("last_type", "last_value", "last_traceback", "last_exc", "tracebacklimi
 
 def take_last():
     """What `sys` keeps of the last exception that nobody handled, and how much of it is shown."""
-    return {name: getattr(sys, name) for name in _LAST if hasattr(sys, name)} or None
+    # What is below a base shows exceptions, and keeps the last.
+    names = _LAST if not prompts.is_based() else ("tracebacklimit",)
+    return {name: getattr(sys, name) for name in names if hasattr(sys, name)} or None
 
 
 def give_back_last(taken):

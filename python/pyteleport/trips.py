@@ -88,7 +88,7 @@ class Trip:
         number = self.number(thing)
         self.reasons.setdefault(number, reason)
         kind = type(thing)
-        if kind.__module__.startswith("ipykernel."):
+        if str(classes.read_module(kind)).startswith("ipykernel."):
             kind = None  # which is no part of the far end
         elif not classes.is_by_name(pickler, kind) and not classes.is_made_in_python(kind):
             kind = None
