@@ -114,6 +114,8 @@ pub struct Layout {
     pub thread: ThreadLayout,
     /// Where the interpreter keeps its eval-frame function.
     pub eval_frame: EvalFrame,
+    /// Where its configuration is.
+    pub configuration: Configuration,
     /// Where its evaluator looks for signals.
     pub signals: SignalChecks,
     /// Where `atexit` keeps its callbacks.
@@ -480,6 +482,15 @@ pub enum EvalFrame {
     Field(usize),
     /// Behind functions that read and set it (3.9 and later).
     Functions,
+}
+
+/// Where an interpreter keeps its configuration.
+#[derive(Clone, Copy, Debug)]
+pub enum Configuration {
+    /// In the interpreter state, at this offset (3.8).
+    Field(usize),
+    /// Behind a function that points to it (3.9 and later).
+    Function,
 }
 
 /// Where the evaluator itself looks for signals, and what tells that it is where their handler runs.

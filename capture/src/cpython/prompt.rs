@@ -1,6 +1,7 @@
 //! The interpreter's own prompt, as `python` has it without a script (Python/pythonrun.c), and `sys.flags`.
 
-use super::ffi::STANDARD_INPUT;
+use super::ffi::{PyInterpreterState_Get, STANDARD_INPUT};
+use super::{Configuration, CURRENT};
 use core::ffi::c_int;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -21,7 +22,7 @@ pub fn run_prompt(py: Python<'_>, features: c_int) {
 }
 
 /// Has `exit()` end the process from here on, as CPython does before the prompt that `-i` asks for: while a script
-/// runs it does not (Modules/main.c, `pymain_repl`).
+/// runs it does not (Modules/main.c, `pymain_repl`). `sys.flags` stays as it is, as there.
 pub fn let_exit(py: Python<'_>) -> PyResult<()> {
     let optimized: c_int = py
         .import("sys")?
@@ -29,21 +30,27 @@ pub fn let_exit(py: Python<'_>) -> PyResult<()> {
         .getattr("optimize")?
         .extract()?;
     // SAFETY: the GIL is held, under which these are read and written. If the names are known, they are those of
-    // CPython: a variable up to 3.11, and a function without arguments that returns the interpreter's configuration
-    // from 3.9 on, whose layout is pyo3's for this release; a field next to the one that is written is looked at
-    // first.
+    // CPython: a variable, and from 3.9 on a function without arguments that points to the interpreter's
+    // configuration; up to then that is in its state. The layout of it is pyo3's for this release; a field next to
+    // the one that is written is looked at first.
     unsafe {
         let flag = libc::dlsym(libc::RTLD_DEFAULT, c"Py_InspectFlag".as_ptr()).cast::<c_int>();
         if !flag.is_null() {
             *flag = 0;
         }
-        let config = libc::dlsym(libc::RTLD_DEFAULT, c"_Py_GetConfig".as_ptr());
-        if !config.is_null() {
-            let config: extern "C" fn() -> *mut ffi::PyConfig = core::mem::transmute(config);
-            let config = config();
-            if (*config).optimization_level == optimized {
-                (*config).inspect = 0;
+        let config = match CURRENT.configuration {
+            Configuration::Field(offset) => PyInterpreterState_Get().cast::<u8>().add(offset).cast(),
+            Configuration::Function => {
+                let function = libc::dlsym(libc::RTLD_DEFAULT, c"_Py_GetConfig".as_ptr());
+                if function.is_null() {
+                    return Ok(());
+                }
+                let function: extern "C" fn() -> *mut ffi::PyConfig = core::mem::transmute(function);
+                function()
             }
+        };
+        if (*config).optimization_level == optimized {
+            (*config).inspect = 0;
         }
     }
     Ok(())

@@ -197,6 +197,7 @@ pub const LAYOUT: Layout = Layout {
         stopping: Stopping::Function { function: 72 },
     },
     eval_frame: v3_9::LAYOUT.eval_frame,
+    configuration: v3_9::LAYOUT.configuration,
     signals: SignalChecks::Behind,
     atexit: Atexit::Interpreter(3536),
     fields: &[

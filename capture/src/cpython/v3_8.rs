@@ -3,9 +3,10 @@
 
 use super::fields::{field, Field, Holds};
 use super::{
-    Activation, Atexit, Blocks, CStack, CallShape, CodeObjectLayout, CurrentFrame, Depth, Entering,
-    EvalFrame, Executing, FrameLayout, GeneratorFrame, GeneratorLayout, HandledLayout, Instruction, Layout,
-    OperandLayout, Owner, Recursion, Release, SignalChecks, Stopping, ThreadLayout, ThreadLocals, Words,
+    Activation, Atexit, Blocks, CStack, CallShape, CodeObjectLayout, Configuration, CurrentFrame, Depth,
+    Entering, EvalFrame, Executing, FrameLayout, GeneratorFrame, GeneratorLayout, HandledLayout, Instruction,
+    Layout, OperandLayout, Owner, Recursion, Release, SignalChecks, Stopping, ThreadLayout, ThreadLocals,
+    Words,
 };
 use crate::code::{CodeRules, Family};
 use core::ffi::{c_char, c_int, c_void};
@@ -107,6 +108,9 @@ struct Thread {
 
 /// `eval_frame` in `PyInterpreterState` as printed by a program compiled against the headers.
 const EVAL_FRAME: usize = 568;
+
+/// The interpreter's `PyConfig` (Include/internal/pycore_pystate.h).
+const CONFIGURATION: usize = 176;
 
 /// Whether `cycle` need not keep what it reads.
 pub(super) const CYCLE: &[Field] = &[field("cycle", "firstpass", Holds::Int, 40)];
@@ -239,6 +243,7 @@ pub const LAYOUT: Layout = Layout {
         },
     },
     eval_frame: EvalFrame::Field(EVAL_FRAME),
+    configuration: Configuration::Field(CONFIGURATION),
     signals: SignalChecks::AtTop,
     atexit: Atexit::ModuleState,
     fields: &[

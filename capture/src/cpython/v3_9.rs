@@ -4,7 +4,7 @@
 //! - the body of a `finally` is compiled once for every way into it.
 
 use super::fields::{field, Field, Holds};
-use super::{v3_8, EvalFrame, Layout, Release, Stopping, ThreadLayout};
+use super::{v3_8, Configuration, EvalFrame, Layout, Release, Stopping, ThreadLayout};
 use crate::code::{CodeRules, Family};
 
 /// Futures and tasks of asyncio (Modules/_asynciomodule.c), found by their addresses in a task of known parts.
@@ -30,6 +30,7 @@ pub const LAYOUT: Layout = Layout {
         ..v3_8::LAYOUT.code
     },
     eval_frame: EvalFrame::Functions,
+    configuration: Configuration::Function,
     fields: &[
         v3_8::CYCLE,
         v3_8::COROUTINES,
