@@ -13,6 +13,9 @@ from hosts import hosts as hosts
 from hosts import namespaces as namespaces
 from sshd import keys as keys
 from sshd import sshd as sshd
+from trips import alike as alike
+from trips import place as place
+from trips import trip as trip
 
 
 def pytest_configure():

@@ -57,7 +57,7 @@ SUITES = {
     "chains": ["chain", "chain_of_moves", "benchmarks"],
     "hand-off": [
         *("handoff", "streams", "start", "end", "ssh", "targets", "onward", "fork", "docs", "leaks"),
-        *("bare", "progress", "serve", "there_and_back", "settings_back"),
+        *("bare", "progress", "serve", "there_and_back", "trips_that_fail", "settings_back"),
         *("prompt", "cells", "terminals", "hosts", "cut_lines"),
     ],
     "hook": ["hook", "unseen", "builds"],
