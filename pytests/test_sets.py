@@ -86,3 +86,29 @@ def test_a_set_that_leads_to_itself(same):
         hop()
         print(node in node.all, len(node.all), node in pair, (3, 4) in node.pair, node.pair is pair)
     """)
+
+
+def test_sets_of_own_classes_keep_their_order_too(same):
+    same(f"""
+{ORDERS}
+        class Tags(set):
+            pass
+        class Frozen(frozenset):
+            __slots__ = ("name",)
+        class Named(frozenset):
+            pass
+        sets = made(int)
+        kept = [kind(members) for members in sets for kind in (Tags, Frozen, Named)]
+        kept += [Named(list(members)) | {{1, 9, 17}} for members in sets]
+        for members in kept[::3]:
+            if type(members) is Tags:
+                members.discard(min(members))
+        kept[1].name, kept[2].own = "first", kept[2]
+        before, iterators = orders(kept), [iter(members) for members in kept]
+        for iterator in iterators:
+            next(iterator, None)
+        hop()
+        print(orders(kept) == before, [list(rest) for rest in iterators] == [order[1:] for order in before])
+        print(kept[1].name, kept[2].own is kept[2], len({{members for members in kept if type(members) is Frozen}}))
+        print([members.pop() for members in kept if type(members) is Tags and members])
+    """)

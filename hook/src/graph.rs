@@ -6,9 +6,11 @@ use capture::cpython::{fields, hashes, making, objects, sets};
 use capture::graph::{DecodeError, Decoder, Encoder, Piece, Seam};
 use capture::payload::records::RecordSource;
 use capture::payload::GraphReader;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCFunction, PyDict, PySet, PyString, PyTuple, PyWeakref, PyWeakrefMethods};
+use pyo3::types::{
+    PyBytes, PyCFunction, PyDict, PyFrozenSet, PySet, PyString, PyTuple, PyWeakref, PyWeakrefMethods,
+};
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use std::sync::Mutex;
@@ -233,4 +235,35 @@ pub fn hash_secret(py: Python<'_>) -> Bound<'_, PyBytes> {
 #[pyfunction]
 pub fn set_in_order<'py>(py: Python<'py>, members: Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PySet>> {
     sets::in_order(py, &members)
+}
+
+/// Where the members of a set or frozen set lie, of whatever class: one less than the entries of its table, from where
+/// `pop` goes on, and the entries in use, doubled, and one more where no member is left.
+#[pyfunction]
+pub fn set_places(set: &Bound<'_, PyAny>) -> PyResult<(usize, usize, Vec<usize>)> {
+    if !set.is_instance_of::<PySet>() && !set.is_instance_of::<PyFrozenSet>() {
+        return Err(PyTypeError::new_err("a set is needed"));
+    }
+    let places = sets::Places::of(set);
+    let entry = |(slot, is_member): (usize, bool)| slot << 1 | usize::from(!is_member);
+    Ok((
+        places.mask,
+        places.finger,
+        places.used.into_iter().map(entry).collect(),
+    ))
+}
+
+/// Has the members of a set lie so; whether they do.
+#[pyfunction]
+pub fn set_rearrange(
+    set: &Bound<'_, PyAny>,
+    members: Vec<Bound<'_, PyAny>>,
+    places: (usize, usize, Vec<usize>),
+) -> PyResult<bool> {
+    let (mask, finger, used) = places;
+    let used = used
+        .into_iter()
+        .map(|entry| (entry >> 1, entry & 1 == 0))
+        .collect();
+    sets::rearrange(set, &members, &sets::Places { mask, finger, used })
 }

@@ -60,8 +60,9 @@ mod _native {
     #[pymodule_export]
     use super::graph::{
         address_of_memory, atexit_entries, blank_like, bound_again, buffered_unread, environment, has_field,
-        hash_secret, own_attributes, read_field, read_fields, referent, set_in_order, text_give_back,
-        text_newline, text_unread, write_field, write_fields, GraphDecoder, GraphEncoder,
+        hash_secret, own_attributes, read_field, read_fields, referent, set_in_order, set_places,
+        set_rearrange, text_give_back, text_newline, text_unread, write_field, write_fields, GraphDecoder,
+        GraphEncoder,
     };
     #[pymodule_export]
     use super::install::{check_interpreter, hook_status, install_hook, uninstall_hook};

@@ -518,6 +518,7 @@ _COMPLETE = {
     "rest of a generator": lambda _frames, *state: generators.complete(*state),
     "function": lambda _frames, *state: builders.fill_function(*state),
     "attributes": lambda _frames, thing, state: thing.__dict__.update(state),
+    "set": lambda _frames, *state: _native.set_rearrange(*state),
     "registry": lambda _frames, *state: classes.register_all(*state),
     "cancelled": lambda _frames, *state: tasks.cancelled.append(state),
 }

@@ -10,7 +10,7 @@ import sys
 from sys import getrefcount
 from types import MemberDescriptorType
 
-from . import imports, libraries
+from . import _native, imports, libraries
 from .classes import (
     HEAP_TYPE,
     attribute,
@@ -142,7 +142,10 @@ def _taker(pickler, cls):
         value = _VALUES[base]
 
         def take(pickler, thing):
-            made = make_plain, (base, cls, value(thing))
+            held = value(thing)
+            if base is frozenset:
+                keep_order(pickler, thing, held)
+            made = make_plain, (base, cls, held)
             state = own_state(pickler, thing)
             return made if state is None else (*made, state, None, None, fill)
 
@@ -152,12 +155,20 @@ def _taker(pickler, cls):
     def take_filled(pickler, thing):
         state = own_state(pickler, thing)
         held = contents(thing) or None if contents is not None else None
+        if base is set:
+            keep_order(pickler, thing, held)
         made = make_plain, (base, cls)
         if state is None and held is None:
             return made
         return (*made, state, None, held, fill) if base is dict else (*made, state, held, None, fill)
 
     return take_filled
+
+
+def keep_order(pickler, thing, members):
+    """Have a set give its members in this order at the peer: it depends on all that was ever in it."""
+    if members and len(members) > 1:
+        pickler.deferred.append(("set", thing, members, _native.set_places(thing)))
 
 
 def _container_taker(cls):

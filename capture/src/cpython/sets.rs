@@ -203,7 +203,8 @@ fn lay(
 /// A frozen set that holds nothing yet, and is no other's: the empty one is shared on old releases.
 pub fn unfilled_frozenset(py: Python<'_>) -> PyResult<Bound<'_, PyFrozenSet>> {
     let made = PyFrozenSet::new(py, [0])?;
-    exchange(&made, &PySet::empty(py)?);
+    let nothing = PySet::empty(py)?;
+    exchange(&made, &nothing);
     Ok(made)
 }
 
@@ -217,8 +218,24 @@ pub fn fill_frozenset(target: &Bound<'_, PyAny>, items: &Bound<'_, PySet>) -> Py
     Ok(())
 }
 
-/// Lets a frozen set and a set hold each what the other one held.
-fn exchange(one: &Bound<'_, PyFrozenSet>, other: &Bound<'_, PySet>) {
+/// Has the members of a set, frozen set or one of a class that derives from them lie where they did in another. False
+/// if they are not these, or would not be found there; then nothing has changed.
+pub fn rearrange(set: &Bound<'_, PyAny>, members: &[Bound<'_, PyAny>], places: &Places) -> PyResult<bool> {
+    let py = set.py();
+    let is_set = set.is_instance_of::<PySet>() || set.is_instance_of::<PyFrozenSet>();
+    if !is_set || Places::of(set).members() != members.len() {
+        return Ok(false);
+    }
+    let arranged = PySet::empty(py)?;
+    if !put(&arranged, members, places)? {
+        return Ok(false);
+    }
+    exchange(set, &arranged);
+    Ok(true)
+}
+
+/// Lets two sets, frozen or not, hold each what the other one held.
+fn exchange(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) {
     let (one, other) = (Address::of(one), Address::of(other));
     for at in [one, other] {
         // The tables that lie in the objects are copied, so that these are told by NULL meanwhile.
