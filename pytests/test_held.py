@@ -3,7 +3,16 @@
 import pytest
 
 KINDS = """
-import sys
+import functools, sys
+
+@functools.singledispatch
+def show(thing):
+    return "thing"
+
+class Shower:
+    @functools.singledispatchmethod
+    def show(self, thing):
+        return "any"
 class Mark:
     def __repr__(self):
         return "<mark>"
@@ -57,7 +66,7 @@ class Loader(Plugin):
 HOLDER = """
 import socket, threading
 import sys
-from ._kinds import App, Careful, Lazy, LikeModule, Loader, Mark, Plugin, Spec
+from ._kinds import App, Careful, Lazy, LikeModule, Loader, Mark, Plugin, Shower, Spec, show
 sys.modules["toolkit.lib"] = LikeModule()
 settings, specs = Lazy(), {"usual": Spec(str)}
 MISSING, LAST = Mark(), Mark()
@@ -260,3 +269,25 @@ def test_what_was_registered_after_a_block_is_what_it_has_left(move, toolkit):
     straight = move(source, args=["straight"], env=toolkit)
     moved = move(source, env=toolkit)
     assert (straight.stderr, moved.stderr, moved.stdout) == ("", "", straight.stdout)
+
+
+def test_what_was_registered_with_a_generic_function(same, toolkit):
+    same(
+        """
+        import toolkit
+        class Mine:
+            pass
+        class Less(Mine):
+            pass
+        @toolkit.show.register(Mine)
+        def show_mine(thing):
+            return "mine"
+        toolkit.show.register(int, lambda thing: "int")
+        toolkit.Shower.__dict__["show"].register(Mine, lambda self, thing: "method")
+        print(toolkit.show(Less()))
+        hop()
+        print([toolkit.show(thing) for thing in (Mine(), Less(), 1, "x")], toolkit.Shower().show(Less()))
+        print(toolkit.show.dispatch(Mine) is show_mine, toolkit.Shower().show(1))
+        """,
+        env=toolkit,
+    )

@@ -12,6 +12,7 @@ again: in a list or dictionary of a module or a class, which stays the peer's ot
 from __future__ import annotations
 
 import sys
+from types import CodeType, FunctionType
 
 from . import _native, baselines, imports
 from .classes import HEAP_TYPE, is_made_in_python, read_flags, read_namespace, read_order
@@ -273,3 +274,46 @@ def _is_made(owner, module_name, attribute, namespace):
     baseline = baselines.baseline_of(module_name, namespace)
     body = baseline and baseline.body(owner.__name__)
     return body is None or attribute in body[1]
+
+
+# -------------------------------------------------------------------------- generic functions
+
+
+def take_generics(found):
+    """(module or class, name, (class, function) pairs) where the program has told a generic function of more.
+
+    None if it has not. Those of modules that the program speaks of, and of libraries.
+    """
+    functools = sys.modules.get("functools")
+    if functools is None:
+        return None
+    # All of these functions have the one code in that which makes them.
+    parts = functools.singledispatch.__code__.co_consts
+    dispatch = [part for part in parts if type(part) is CodeType and part.co_name == "wrapper"]
+    taken = []
+    for module, module_name, namespace in found.installed:
+        if module_name.rpartition(".")[2] not in found.words and not is_library(namespace):
+            continue
+        for name, value in namespace.copy().items():
+            if isinstance(value, type) and value.__module__ == module_name:
+                for attribute, method in read_namespace(value).items():
+                    if type(method) is functools.singledispatchmethod:
+                        taken.append((value, attribute, method.dispatcher))
+            elif type(value) is FunctionType and value.__code__ in dispatch:
+                taken.append((module, name, value))
+    own = [
+        (owner, name, [pair for pair in function.registry.items() if any(map(found.is_own, pair))])
+        for owner, name, function in taken
+    ]
+    return [each for each in own if each[2]] or None
+
+
+def give_back_generics(taken):
+    """Register again."""
+    for owner, name, pairs in taken:
+        if isinstance(owner, type):
+            function = read_namespace(owner)[name].dispatcher
+        else:
+            function = namespace_of(owner)[name]
+        for cls, implementation in pairs:
+            function.register(cls, implementation)

@@ -331,6 +331,10 @@ class Modules:
         """Whether the module of this name travels by value, or is no module at all."""
         return type(name) is not str or name in self.by_value or name not in sys.modules
 
+    def is_own(self, thing):
+        """Whether a class or function is the program's own, by the module that it names."""
+        return self.owns(getattr(thing, "__module__", None))
+
     def has(self, thing, module, qualname):
         """Whether `qualname` in a module that travels by name is this very object, or was."""
         if self.owns(module) or type(qualname) is not str:

@@ -416,6 +416,7 @@ INSTALLED = (
     ("finders", changes.take_finders, changes.give_back_finders),
     ("patches", changes.take_patches, changes.give_back_patches),
     ("entries", held.take_entries, held.give_back_entries),
+    ("generic functions", held.take_generics, held.give_back_generics),
 )
 
 
