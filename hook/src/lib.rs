@@ -77,7 +77,7 @@ mod _native {
     #[pymodule_export]
     use super::times::last_move_times;
     #[pymodule_export]
-    use super::trip::{come_home, keep_for_good, send_guest, tell_home, wait_guest};
+    use super::trip::{come_home, keep_for_good, send_guest, tell_home, wait_guest, GuestLines};
     #[pymodule_export]
     use super::warm::{prepare, server_path};
 }

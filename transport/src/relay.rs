@@ -118,6 +118,7 @@ impl Relay {
             terminal,
             detach: self.detach,
             own,
+            told: false,
         };
         Ok(after.run())
     }
@@ -212,13 +213,14 @@ struct AfterCommit {
     detach: bool,
     /// Of a program that has home's descriptors, the channel once more.
     own: Option<Channel>,
+    /// Whether home was told how the program has ended.
+    told: bool,
 }
 
 impl AfterCommit {
     /// Runs the streams until the child has ended and home knows.
     fn run(mut self) -> Option<Ending> {
         let mut ending: Option<Option<Ending>> = None;
-        let mut told = false;
         loop {
             if ending.is_none() {
                 ending = self.program.try_wait();
@@ -228,13 +230,13 @@ impl AfterCommit {
                 // What it wrote before its end is in the pipes. What a process that it left behind
                 // still writes is not waited for.
                 self.mux.drain_sources();
-                if self.mux.is_read() && !told {
+                if self.mux.is_read() && !self.told {
                     // Home ends when it knows, and nothing of ours must be left then.
                     folder::leave();
                     self.mux.send_exit(&exit_body(how));
-                    told = true;
+                    self.told = true;
                 }
-                if told && self.mux.is_sent() {
+                if self.told && self.mux.is_sent() {
                     return how;
                 }
             }
@@ -299,6 +301,8 @@ impl AfterCommit {
                 }
             }
             (Event::Window(size), Some(terminal)) => terminal::resize(terminal, size),
+            // The end is answer enough; home takes nothing else for one after it.
+            (Event::Leave, _) if self.told => {}
             (Event::Leave, _) => self.leave(),
             (Event::Gone, _) if self.detach => self.live_on(),
             (Event::Gone, _) => self.home_is_gone(),
@@ -429,5 +433,34 @@ pub(crate) fn exit_body(ending: Option<Ending>) -> ExitBody {
         Some(Ending::Code(code)) => ExitBody::Code(code),
         Some(Ending::Signal(number)) => ExitBody::Signal(signals::name(number)),
         None => ExitBody::Code(TROUBLE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fd::socket_pair;
+
+    #[test]
+    fn who_knows_of_the_end_needs_no_answer() {
+        let (socket, _home) = socket_pair().unwrap();
+        let mut process = std::process::Command::new("true").spawn().unwrap();
+        let child = Child::adopt(Pid::from_raw(process.id() as i32));
+        let input = Port::shared_input(fd::duplicate(&socket).unwrap());
+        let mut relay = AfterCommit {
+            signals: Incoming::new().unwrap(),
+            program: Ward::new(child, None),
+            mux: Mux::new(input, Port::shared_output(socket)),
+            terminal: None,
+            detach: false,
+            own: None,
+            told: true,
+        };
+        relay.take(Event::Leave);
+        assert!(relay.mux.is_sent());
+        relay.told = false;
+        relay.take(Event::Leave);
+        assert!(!relay.mux.is_sent());
+        process.wait().unwrap();
     }
 }
