@@ -79,7 +79,7 @@ def test_what_a_cell_raises_is_raised_at_home(ipython):
     assert ipython.gives("x, y[0] is x") == "([], True)"
     ipython.runs("%%on nowhere:", "1")
     ipython.shows("ValueError: target 'nowhere:'")
-    ipython.runs("%%on", "print('run' + 'ning'); all(True for _ in iter(int, 1))")
+    ipython.runs("%%on", "print('run' + 'ning'); exec('while 1: pass')")
     ipython.shows("running")
     ipython.types("\x03")
     ipython.shows("KeyboardInterrupt")
@@ -239,7 +239,9 @@ def test_a_kernel_that_is_interrupted_interrupts_its_cell(kernel):
         if kind == "stream" and "running" in content["text"]:
             kernel.manager.interrupt_kernel()
 
-    source = "%%on\ndef f(): all(True for _ in iter(int, 1))\nprint('running', flush=True)\nf() # until it is interrupted"
+    source = (
+        "%%on\ndef f(): exec('while 1: pass')\nprint('running', flush=True)\nf() # until it is interrupted"
+    )
     for _ in (1, 2):
         reply, out = kernel.runs(source + "\nx.append(1)", hears)
         assert reply["ename"] == "KeyboardInterrupt"
@@ -290,7 +292,7 @@ def test_the_session_of_a_kernel_goes_and_comes_home(kernel):
             kernel.manager.interrupt_kernel()
 
     for _ in (1, 2):
-        reply, out = kernel.runs("print('run' 'ning', flush=True); all(True for _ in iter(int, 1))", hears)
+        reply, out = kernel.runs("print('run' 'ning', flush=True); exec('while 1: pass')", hears)
         assert reply["ename"] == "KeyboardInterrupt"
     assert kernel.runs("%%on\nfurther = os.getpid(); x.append(further)")[0]["status"] == "ok"
     assert (

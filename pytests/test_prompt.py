@@ -303,7 +303,8 @@ def test_an_exception_in_a_block_leads_home_and_to_the_prompt(prompt):
     assert shell.gives("os.getpid() == %d" % shell.pid) == "True"
     shell.says("with on(['false']): print('nowhere')", "")
     shell.shows("TransportError")
-    shell.says("with on(): print('run' 'ning'); all(True for _ in iter(int, 1))", "")
+    # not all(... for ...): CPython 3.14's table of exceptions leaves out a jump of its own in that
+    shell.says("with on(): print('run' 'ning'); exec('while 1: pass')", "")
     shell.shows("running")
     shell.types("\x03")
     shell.shows("KeyboardInterrupt")
