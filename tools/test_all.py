@@ -66,7 +66,7 @@ SUITES = {
 }
 
 
-# What depends most on the release: --quick. Each test runs on every third release there, and programs are
+# What depends most on the release: --quick. Each test runs on every fourth release there, and programs are
 # moved in one mode each, armed or recording, by turns, rather than in both.
 QUICK = [
     "layouts",
@@ -84,6 +84,7 @@ NOT_QUICK = [
     "bare",
     "progress",
     "serve",
+    "settings_back",
     "finally",
     "same_output",
     "payload",

@@ -64,7 +64,9 @@ def give_back_settings(taken):
     """Set them here."""
     interval, digits, sys.dont_write_bytecode, sys.pycache_prefix = taken
     sys.setswitchinterval(interval)
-    getattr(sys, "set_int_max_str_digits", id)(digits)
+    if digits != getattr(sys, "get_int_max_str_digits", int)():
+        # From 3.14 on `sys.flags` is another object then.
+        sys.set_int_max_str_digits(digits)
 
 
 def take_random():
