@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from . import imports, shells, streams
+from . import imports, shells
 
 __builtins__ = imports.BUILTINS
 
@@ -148,11 +148,6 @@ def run_one(shell, cell, count, name):
     if raised is not None:
         _cut(raised, name)
     return result.result, raised
-
-
-def flush():
-    """There: have home show what was written so far."""
-    streams.flush_streams()
 
 
 def _cut(raised, name):

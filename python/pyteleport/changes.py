@@ -124,7 +124,7 @@ def give_back_patches(taken):
 
 def value_of(owner, name):
     """(value,) of an attribute of a module or class itself; without a value if it has none."""
-    namespace = read_namespace(owner) if isinstance(owner, type) else modules.namespace_of(owner)
+    namespace = modules.names_of(owner)
     return (namespace[name],) if name in namespace else ()
 
 

@@ -128,7 +128,7 @@ def children(thing, modules):
     from gc import get_referents
 
     cls = type(thing)
-    if cls in _ATOMS or modules.by_id.get(id(thing)):
+    if cls in _ATOMS or id(thing) in modules.by_id:
         return []
     if cls is dict:
         return _items(thing)

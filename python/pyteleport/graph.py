@@ -179,9 +179,8 @@ _CONSUMERS = (instances.fill_container, instances.set_state)
 
 def new_encoder(asker):
     """What writes records, and asks for what it does not know by itself."""
-    asker.modules.held.containers()
-    found = asker.modules.by_id
-    return _native.GraphEncoder(asker, instances.take_open, instances.fill, copyreg.__newobj__, found)
+    named = asker.modules.named()
+    return _native.GraphEncoder(asker, instances.take_open, instances.fill, copyreg.__newobj__, named)
 
 
 def encode(capture, extras):
@@ -221,7 +220,7 @@ def _encode(capture, extras, limit, collecting):
     late["coroutine hooks"] = travellers.take_coroutine_hooks()
 
     def can_travel(values):
-        return trip is not None or _can_travel(values, capture, travellers)
+        return trip is not None or _can_travel(values, found, capture, travellers)
 
     late["thread locals"] = perthread.take_known_locals(travellers, found.held.locals, can_travel)
     if trip is not None:
@@ -252,9 +251,9 @@ def _encode(capture, extras, limit, collecting):
     return encoder
 
 
-def _can_travel(thing, capture, travellers):
+def _can_travel(thing, found, capture, travellers):
     """Whether something could be written, by itself."""
-    asker = Asker(modules.Modules(capture.objects, modules.choices), capture, travellers)
+    asker = Asker(found, capture, travellers)
     new_encoder(asker).write(thing)
     return not asker.culprits
 

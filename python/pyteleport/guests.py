@@ -6,7 +6,7 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 
-from . import imports, lines
+from . import imports, lines, streams
 
 __builtins__ = imports.BUILTINS
 
@@ -22,7 +22,7 @@ class Results(DisplayHook):
     def write_format_data(self, format_dict, md_dict=None):
         """Show it."""
         if self.shell.is_shown_at_home:
-            _flush()
+            streams.flush_streams()  # what was printed before comes first
             lines.tell("result", format_dict, md_dict)
         else:
             super().write_format_data(format_dict, md_dict)
@@ -34,7 +34,7 @@ class Displays(DisplayPublisher):
     def publish(self, data, metadata=None, *arguments, **options):
         """Show it."""
         if self.shell.is_shown_at_home:
-            _flush()
+            streams.flush_streams()  # what was printed before comes first
             known = {name: options.get(name) for name in ("transient", "update")}
             lines.tell("display", data, metadata, known)
         else:
@@ -43,17 +43,10 @@ class Displays(DisplayPublisher):
     def clear_output(self, wait=False):
         """Take back what the cell has shown."""
         if self.shell.is_shown_at_home:
-            _flush()
+            streams.flush_streams()  # what was printed before comes first
             lines.tell("clear", wait)
         else:
             super().clear_output(wait)
-
-
-def _flush():
-    """What was printed before comes first."""
-    from .streams import flush_streams
-
-    flush_streams()
 
 
 class GuestShell(InteractiveShell):

@@ -6,7 +6,8 @@ there, with the state from home. Where the peer's library has nothing under the 
 class, since it makes it when somebody first asks or the program has bound it, one is made, and bound there.
 
 A library that the program has registered something of its own with, a class or a function, is told of that
-again: in a list or dictionary of a module or a class, which stays the peer's otherwise.
+again: in a list, set or dictionary of a module or a class, or a generic function, which stay the peer's
+otherwise.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from types import CodeType, FunctionType
 
 from . import _native, baselines, imports
 from .classes import HEAP_TYPE, is_made_in_python, read_flags, read_namespace, read_order
-from .modules import is_library, namespace_of
+from .modules import is_library, names_of, namespace_of
 
 __builtins__ = imports.BUILTINS
+
 # How the names of modules begin of a debugger and a kernel of Jupyter's, which are about this process.
 _OF_PROCESS = ("debugpy", "pydevd", "_pydevd", "_pydev_", "ipykernel", "jupyter_client", "tornado", "zmq")
 
@@ -83,18 +85,23 @@ class Held:
     Attributes:
         places: class → id of an instance of it → (module's name, name); lists and dictionaries, too.
         locals: (module's name, name) → `threading.local`.
+        classes: (class, its module's name, the namespace of that) of those that a module has made.
     """
 
     def __init__(self, modules):
         from _thread import _local as local
 
-        self.places, self.locals = {}, {}
+        self.places, self.locals, classes = {}, {}, {}
         kinds = {dict: dict, list: list}
         for _module, module_name, namespace in modules.installed:
             if not is_library(namespace) or module_name.startswith(_OF_PROCESS):
                 continue
             for name, value in namespace.copy().items():
                 cls = type(value)
+                if issubclass(cls, type):
+                    if value.__module__ == module_name:
+                        classes[id(value)] = value, module_name, namespace
+                    continue
                 kind = kinds.get(cls, 0)
                 if kind == 0:
                     kind = kinds[cls] = _kind_of(modules, cls, local)
@@ -109,6 +116,7 @@ class Held:
                 # The module of its class knows it best; else whichever was there first.
                 if id(value) not in known or getattr(cls, "__module__", None) == module_name:
                     known[id(value)] = module_name, name
+        self.classes = list(classes.values())
 
     def containers(self):
         """The ids of lists and dictionaries."""
@@ -120,7 +128,7 @@ def _kind_of(modules, cls, local):
     """`local` or a class itself, by which its instances are treated; None if they are no concern here."""
     if issubclass(cls, local):
         return local
-    if issubclass(cls, type) or not is_made_in_python(cls) or modules.owns(cls.__module__):
+    if not is_made_in_python(cls) or modules.owns(cls.__module__):
         return None
     return cls
 
@@ -176,33 +184,41 @@ _KNOWN_OTHERWISE = frozenset(
 )
 
 
+def _spoken_of(found):
+    """(module, its name, its namespace) of libraries, and of the standard one if the program speaks of it.
+
+    Nothing registers with the others.
+    """
+    return [
+        (module, name, namespace)
+        for module, name, namespace in found.installed
+        if name.rpartition(".")[2] in found.words or is_library(namespace)
+    ]
+
+
+def _is_looked_into(module_name):
+    return module_name.partition(".")[0] not in _KNOWN_OTHERWISE and not module_name.startswith(_OF_PROCESS)
+
+
 def take_entries(found):
     """(module or class, name, the whole container or None, its type, its entries of the program's own).
 
     None if there are none. A container that the library's code does not make, and that only came to be, goes
     along whole.
     """
-    places, homes = [], {}
-    for module, module_name, namespace in found.installed:
-        if module_name.partition(".")[0] in _KNOWN_OTHERWISE or module_name.startswith(_OF_PROCESS):
-            continue
-        if not is_library(namespace):
-            # Nothing registers there but who speaks of it.
-            if module_name.rpartition(".")[2] in found.words:
-                places.append((module, module_name, namespace))
-            continue
-        places.append((module, module_name, namespace))
-        for value in namespace.copy().values():
-            if isinstance(value, type) and value.__module__ == module_name and id(value) not in homes:
-                homes[id(value)] = namespace
-                places.append((value, module_name, dict(read_namespace(value))))
+    places = [each for each in _spoken_of(found) if _is_looked_into(each[1])]
+    homes = {}
+    for cls, module_name, namespace in found.held.classes:
+        if _is_looked_into(module_name):
+            homes[id(cls)] = namespace
+            places.append((cls, module_name, dict(read_namespace(cls))))
     entries = []
     for owner, module_name, attribute, own in _native.own_entries(places, found.by_value):
         namespace = homes.get(id(owner))
         if type(attribute) is not str or attribute[:2] == "__":
             continue
-        whole = (namespace_of(owner) if namespace is None else read_namespace(owner))[attribute]
-        if found.by_id.get(id(whole)):
+        whole = names_of(owner)[attribute]
+        if id(whole) in found.by_id:
             continue
         if type(whole) is dict:
             own = [pair for pair in own if type(pair[0]) is not int or pair[0] < _ADDRESSES]
@@ -214,8 +230,7 @@ def take_entries(found):
 def give_back_entries(taken):
     """Register again."""
     for owner, attribute, whole, kind, own in taken:
-        namespace = read_namespace(owner) if isinstance(owner, type) else namespace_of(owner)
-        there = namespace.get(attribute)
+        there = names_of(owner).get(attribute)
         if type(there) is not kind:
             if whole is not None:
                 setattr(owner, attribute, whole)
@@ -239,8 +254,7 @@ def with_others(taken, known):
     """The same, with what is under keys now that were told of earlier: it may be the library's own again."""
     found = {(id(owner), attribute): entry for entry in taken for owner, attribute in [entry[:2]]}
     for owner, attribute, keys in known:
-        namespace = read_namespace(owner) if isinstance(owner, type) else namespace_of(owner)
-        there = namespace.get(attribute)
+        there = names_of(owner).get(attribute)
         if type(there) is not dict:
             continue
         entry = found.setdefault((id(owner), attribute), (owner, attribute, None, dict, []))
@@ -252,8 +266,7 @@ def with_others(taken, known):
 def remove_entries(taken, _back):
     """Register what was told of no longer: what has come back tells anew."""
     for owner, attribute, _whole, kind, own in taken:
-        namespace = read_namespace(owner) if isinstance(owner, type) else namespace_of(owner)
-        there = namespace.get(attribute)
+        there = names_of(owner).get(attribute)
         if type(there) is not kind:
             continue
         if kind is dict:
@@ -290,17 +303,18 @@ def take_generics(found):
     # All of these functions have the one code in that which makes them.
     parts = functools.singledispatch.__code__.co_consts
     dispatch = [part for part in parts if type(part) is CodeType and part.co_name == "wrapper"]
-    taken = []
-    for module, module_name, namespace in found.installed:
-        if module_name.rpartition(".")[2] not in found.words and not is_library(namespace):
-            continue
-        for name, value in namespace.copy().items():
-            if isinstance(value, type) and value.__module__ == module_name:
-                for attribute, method in read_namespace(value).items():
-                    if type(method) is functools.singledispatchmethod:
-                        taken.append((value, attribute, method.dispatcher))
-            elif type(value) is FunctionType and value.__code__ in dispatch:
-                taken.append((module, name, value))
+    taken = [
+        (module, name, value)
+        for module, _module_name, namespace in _spoken_of(found)
+        for name, value in namespace.copy().items()
+        if type(value) is FunctionType and value.__code__ in dispatch
+    ]
+    taken.extend(
+        (cls, name, method.dispatcher)
+        for cls, _module_name, _namespace in found.held.classes
+        for name, method in read_namespace(cls).items()
+        if type(method) is functools.singledispatchmethod
+    )
     own = [
         (owner, name, [pair for pair in function.registry.items() if any(map(found.is_own, pair))])
         for owner, name, function in taken
@@ -311,9 +325,8 @@ def take_generics(found):
 def give_back_generics(taken):
     """Register again."""
     for owner, name, pairs in taken:
+        function = names_of(owner)[name]
         if isinstance(owner, type):
-            function = read_namespace(owner)[name].dispatcher
-        else:
-            function = namespace_of(owner)[name]
+            function = function.dispatcher
         for cls, implementation in pairs:
             function.register(cls, implementation)

@@ -26,6 +26,12 @@ ModuleType = type(sys)
 
 namespace_of = ModuleType.__dict__["__dict__"].__get__
 
+
+def names_of(owner):
+    """What a module or a class has itself, by name; nobody is asked."""
+    return read_namespace(owner) if isinstance(owner, type) else namespace_of(owner)
+
+
 _STDLIB = tuple(
     {
         os.path.dirname(os.__file__) + os.sep,
@@ -69,13 +75,17 @@ def is_module(thing):
 
 def installed(path):
     """Whether a file is part of what is installed, so that a peer has its own."""
-    return path.startswith(_STDLIB) or _SITE[0] in path or _SITE[1] in path
+    return path.startswith(_STDLIB) or _is_in_site(path)
+
+
+def _is_in_site(path):
+    return _SITE[0] in path or _SITE[1] in path
 
 
 def is_library(namespace):
     """Whether a module that travels by name is of a library, not of the standard one."""
     path = namespace.get("__file__")
-    return type(path) is str and (_SITE[0] in path or _SITE[1] in path)
+    return type(path) is str and _is_in_site(path)
 
 
 def is_of_installed(function):
@@ -304,9 +314,11 @@ class Modules:
             from .held import Held
 
             self._held = Held(self)
-            # What the encoder is to ask for, though it knows such by itself.
-            self.by_id.update(dict.fromkeys(self._held.containers(), ()))
         return self._held
+
+    def named(self):
+        """By id the persistent ids of objects; `()` for what is asked for, though the encoder knows such."""
+        return {**self.by_id, **dict.fromkeys(self.held.containers(), ())}
 
     def read_sources(self, texts, codes):
         """Find the words of the program's sources."""

@@ -13,7 +13,7 @@ import sys
 
 from IPython.core.error import UsageError
 
-from . import cells, imports, lines, shells
+from . import cells, imports, lines, shells, streams
 
 __builtins__ = imports.BUILTINS
 
@@ -126,9 +126,9 @@ def serve(session):
         except BaseException as problem:
             raised = problem
         if raised is not None:
-            cells.flush()
+            streams.flush_streams()
             lines.tell("raised", type(raised).__name__, str(raised), _shown(shell, raised))
-        cells.flush()
+        streams.flush_streams()
 
 
 def _run(shell, cell, count, number, name):

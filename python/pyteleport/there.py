@@ -104,9 +104,9 @@ class on:  # reads as a word of the with statement
 
     def _take(self, trip, waits, go_on, base):
         """What a wait has come to."""
-        lines, payload, code, ended_by, children = waits.pop()
-        if lines is not None:
-            return trip, lines
+        guest_lines, payload, code, ended_by, children = waits.pop()
+        if guest_lines is not None:
+            return trip, guest_lines
         _see_off(children, code is None)
         if payload.endswith(_WHOLE) and code == 0:
             source = [io.BytesIO(payload)]
