@@ -171,13 +171,29 @@ fn is_made_in_python(class: &Bound<'_, PyType>) -> PyResult<bool> {
     Ok(flags.extract::<u64>()? & HEAP_TYPE != 0)
 }
 
-/// A module, what it is called, an attribute of it, and its value.
-type Patch<'py> = (
-    Bound<'py, PyAny>,
-    Bound<'py, PyAny>,
-    Bound<'py, PyAny>,
-    Bound<'py, PyAny>,
-);
+/// A module or class, what its module is called, and its namespace.
+type Place<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyDict>);
+
+/// A module or class, what its module is called, an attribute of it, and what was found there.
+type Found<'py, T> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, T);
+
+/// What is found in the values of the attributes.
+fn search_in<'py, T>(
+    places: Vec<Place<'py>>,
+    mut look: impl FnMut(Bound<'py, PyAny>) -> PyResult<Option<T>>,
+) -> PyResult<Vec<Found<'py, T>>> {
+    let mut all = Vec::new();
+    for (owner, name, namespace) in places {
+        // What is looked at may run code of the program, so not in the dictionary itself.
+        let (attributes, values) = (namespace.keys(), namespace.values());
+        for (attribute, value) in attributes.iter().zip(values.iter()) {
+            if let Some(found) = look(value)? {
+                all.push((owner.clone(), name.clone(), attribute, found));
+            }
+        }
+    }
+    Ok(all)
+}
 
 /// The attributes of modules whose values are the program's own.
 ///
@@ -186,30 +202,12 @@ type Patch<'py> = (
 ///     by_value: the program's own modules, by name.
 #[pyfunction]
 pub fn own_values<'py>(
-    modules: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyDict>)>,
+    modules: Vec<Place<'py>>,
     by_value: &Bound<'py, PyDict>,
-) -> PyResult<Vec<Patch<'py>>> {
+) -> PyResult<Vec<Found<'py, Bound<'py, PyAny>>>> {
     let mut search = Search::new(by_value)?;
-    let mut found = Vec::new();
-    for (module, name, namespace) in modules {
-        // What is looked at may run code of the program, so not in the dictionary itself.
-        let (attributes, values) = (namespace.keys(), namespace.values());
-        for (attribute, value) in attributes.iter().zip(values.iter()) {
-            if search.is_own(&value)? {
-                found.push((module.clone(), name.clone(), attribute, value));
-            }
-        }
-    }
-    Ok(found)
+    search_in(modules, |value| Ok(search.is_own(&value)?.then_some(value)))
 }
-
-/// A module or class, what its module is called, an attribute of it, and what of the program's own is in its value.
-type Entries<'py> = (
-    Bound<'py, PyAny>,
-    Bound<'py, PyAny>,
-    Bound<'py, PyAny>,
-    Vec<Bound<'py, PyAny>>,
-);
 
 /// The lists, sets and dictionaries of modules and classes with something of the program's own in them.
 ///
@@ -218,19 +216,12 @@ type Entries<'py> = (
 ///     by_value: the program's own modules, by name.
 #[pyfunction]
 pub fn own_entries<'py>(
-    places: Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyDict>)>,
+    places: Vec<Place<'py>>,
     by_value: &Bound<'py, PyDict>,
-) -> PyResult<Vec<Entries<'py>>> {
+) -> PyResult<Vec<Found<'py, Vec<Bound<'py, PyAny>>>>> {
     let mut search = Search::new(by_value)?;
-    let mut found = Vec::new();
-    for (owner, name, namespace) in places {
-        let (attributes, values) = (namespace.keys(), namespace.values());
-        for (attribute, value) in attributes.iter().zip(values.iter()) {
-            let own = search.own_entries(&value)?;
-            if !own.is_empty() {
-                found.push((owner.clone(), name.clone(), attribute, own));
-            }
-        }
-    }
-    Ok(found)
+    search_in(places, |value| {
+        let own = search.own_entries(&value)?;
+        Ok((!own.is_empty()).then_some(own))
+    })
 }

@@ -5,6 +5,7 @@ use pyo3::exceptions::{PyBufferError, PyMemoryError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+use std::ffi::c_char;
 use std::ops::Deref;
 
 /// The memory of a bytes-like object, which is kept alive and in place.
@@ -55,17 +56,11 @@ pub fn filled_bytearray<'py, E: Send>(
     length: usize,
     fill: impl FnOnce(&mut [u8]) -> Result<(), E> + Send,
 ) -> PyResult<Result<Bound<'py, PyByteArray>, E>> {
-    let size = size_of(length)?;
-    // SAFETY: with no source the memory is only allocated; the object is ours alone until it is
-    // returned, so that nobody sees or moves the memory while it is filled.
-    let (array, memory) = unsafe {
-        let raw = ffi::PyByteArray_FromStringAndSize(core::ptr::null(), size);
-        let array = Bound::from_owned_ptr_or_err(py, raw)?.cast_into_unchecked::<PyByteArray>();
-        let memory = std::slice::from_raw_parts_mut(array.data(), length);
-        (array, memory)
-    };
-    in_large_pages(memory);
-    Ok(py.detach(|| fill(memory)).map(|()| array))
+    // SAFETY: the two belong together, and make a bytearray.
+    unsafe {
+        let (make, memory_of) = (ffi::PyByteArray_FromStringAndSize, ffi::PyByteArray_AsString);
+        filled(py, length, make, memory_of, fill)
+    }
 }
 
 /// Bytes that `fill` writes, all of them, with the GIL released.
@@ -74,21 +69,36 @@ pub fn filled_bytes<'py, E: Send>(
     length: usize,
     fill: impl FnOnce(&mut [u8]) -> Result<(), E> + Send,
 ) -> PyResult<Result<Bound<'py, PyBytes>, E>> {
-    let size = size_of(length)?;
-    // SAFETY: as above; nobody has asked for their hash, either.
-    let (bytes, memory) = unsafe {
-        let raw = ffi::PyBytes_FromStringAndSize(core::ptr::null(), size);
-        let bytes = Bound::from_owned_ptr_or_err(py, raw)?.cast_into_unchecked::<PyBytes>();
-        let memory = std::slice::from_raw_parts_mut(ffi::PyBytes_AsString(bytes.as_ptr()).cast(), length);
-        (bytes, memory)
-    };
-    in_large_pages(memory);
-    Ok(py.detach(|| fill(memory)).map(|()| bytes))
+    // SAFETY: the two belong together, and make bytes, whose hash nobody has asked for yet.
+    unsafe {
+        let (make, memory_of) = (ffi::PyBytes_FromStringAndSize, ffi::PyBytes_AsString);
+        filled(py, length, make, memory_of, fill)
+    }
 }
 
-fn size_of(length: usize) -> PyResult<ffi::Py_ssize_t> {
-    ffi::Py_ssize_t::try_from(length)
-        .map_err(|_| PyMemoryError::new_err(format!("a buffer of {length} bytes")))
+/// The same of what `make` makes.
+///
+/// # Safety
+///
+/// `make` returns a new object of the type `T`, and `memory_of` where its memory of that length is.
+unsafe fn filled<'py, T, E: Send>(
+    py: Python<'py>,
+    length: usize,
+    make: unsafe extern "C" fn(*const c_char, ffi::Py_ssize_t) -> *mut ffi::PyObject,
+    memory_of: unsafe extern "C" fn(*mut ffi::PyObject) -> *mut c_char,
+    fill: impl FnOnce(&mut [u8]) -> Result<(), E> + Send,
+) -> PyResult<Result<Bound<'py, T>, E>> {
+    let size = ffi::Py_ssize_t::try_from(length)
+        .map_err(|_| PyMemoryError::new_err(format!("a buffer of {length} bytes")))?;
+    // SAFETY: see above. With no source the memory is only allocated; the object is ours alone until it is
+    // returned, so that nobody sees or moves the memory while it is filled.
+    let (made, memory) = unsafe {
+        let made = Bound::from_owned_ptr_or_err(py, make(core::ptr::null(), size))?;
+        let memory = std::slice::from_raw_parts_mut(memory_of(made.as_ptr()).cast(), length);
+        (made.cast_into_unchecked::<T>(), memory)
+    };
+    in_large_pages(memory);
+    Ok(py.detach(|| fill(memory)).map(|()| made))
 }
 
 /// As much memory as is worth large pages, which NumPy takes from 4 MB on, too.
