@@ -1,25 +1,10 @@
 """Copies: the program goes on at home and, with values of their own, in others."""
 
-import pytest
+import textwrap
 
-THROUGH = """
-        import os, pyteleport, signal, sys
-        class Through:
-            def command(self):
-                from pyteleport.targets import Command
-                return Command(["bash", "-c"], python=os.environ["CUTTER"])
-        class Here:
-            def command(self):
-                from pyteleport.targets import Command
-                from shlex import quote
-                return Command(["bash", "-c"], python=quote(sys.executable))
-"""
+from trips import WAYS
 
-
-@pytest.fixture(params=["None", "Here()", "Through()"], ids=["local", "bash", "pipes"])
-def place(request, cutter):
-    """(argument of fork(), environment) for each way to where copies run."""
-    return request.param, cutter("never")
+THROUGH = textwrap.indent(WAYS, "        ") + "        import pyteleport, signal"
 
 
 def test_each_copy_has_its_value_and_home_has_them_all(move, place):

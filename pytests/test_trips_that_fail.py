@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 from harness import environment, finish, spawn
-from trips import program
+from trips import WAYS, program
 
 
 @pytest.mark.parametrize("whom", ["the program", "the way"])
@@ -216,12 +216,10 @@ def test_program_that_ends_away_ends(move, ending):
     )
 
 
-SIGNALLED = """
-    import os, signal, sys, time, pyteleport
-    class Through:
-        def command(self):
-            from pyteleport.targets import Command
-            return Command(["bash", "-c"], python=os.environ["CUTTER"])
+SIGNALLED = (
+    textwrap.indent(WAYS, "    ")
+    + """
+    import signal, time, pyteleport
     home = os.getpid()
     def usr1(number, frame):
         print("usr1", os.getpid() != home, flush=True)
@@ -234,6 +232,7 @@ SIGNALLED = """
     except KeyboardInterrupt:
         print("interrupted", os.getpid() == home, flush=True)
 """
+)
 
 
 @pytest.mark.parametrize("target", ["None", "Through()"])

@@ -1,21 +1,27 @@
-"""Programs that go there and back: their beginning, and the fixtures that run them."""
+"""Programs that go there and back: their beginning, and the fixtures that run them; ways of copies, too."""
 
 import textwrap
 
 import pytest
 
-HEAD = """
-    import contextlib, os, pyteleport, socket, sys, threading
+# Targets: through a Python of which the test decides, and by a shell here.
+WAYS = """
+import os, sys
+class Through:
+    def command(self):
+        from pyteleport.targets import Command
+        return Command(["bash", "-c"], python=os.environ["CUTTER"])
+class Here:
+    def command(self):
+        from pyteleport.targets import Command
+        from shlex import quote
+        return Command(["bash", "-c"], python=quote(sys.executable))
+"""
+HEAD = (
+    textwrap.indent(WAYS, "    ")
+    + """
+    import contextlib, pyteleport, socket, threading
     from pyteleport import AwayError, TeleportError, TransportError
-    class Through:
-        def command(self):
-            from pyteleport.targets import Command
-            return Command(["bash", "-c"], python=os.environ["CUTTER"])
-    class Here:
-        def command(self):
-            from pyteleport.targets import Command
-            from shlex import quote
-            return Command(["bash", "-c"], python=quote(sys.executable))
     STRAIGHT = sys.argv[1:] == ["straight"]
     def on(target=None, **options):
         return contextlib.nullcontext() if STRAIGHT else pyteleport.on(target, **options)
@@ -25,6 +31,7 @@ HEAD = """
     def back():
         return os.getpid() == HOME
 """
+)
 
 
 def program(source):
@@ -62,5 +69,5 @@ def alike(trip, move):
 
 @pytest.fixture(params=["None", "Here()", "Through()"], ids=["local", "bash", "pipes"])
 def place(request, cutter):
-    """(argument of on(), environment) for each way there."""
+    """(argument of on() or fork(), environment) for each way there."""
     return request.param, cutter("never")
